@@ -1,0 +1,448 @@
+//! The fields of `skyfresh.toml`, as written and as used.
+
+use super::Secret;
+use super::diagnose::{ConfigError, Source};
+use crate::environment::Environment;
+use crate::locations::{addressing_of, with_endpoint};
+use serde::Deserialize;
+use skyfresh_engine::Rule;
+use skyfresh_sky::{parse_bytes, parse_delay};
+use skyfresh_store::s3::Addressing;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+use toml::Spanned;
+
+/// A whole configuration, ready to use.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// `[server]`
+    pub(crate) server: ServerSection,
+    /// `[ledger]`
+    pub(crate) ledger: LedgerSection,
+    /// `[engine]`
+    pub(crate) engine: EngineSection,
+    /// `[endpoint.NAME]`
+    pub(crate) endpoints: BTreeMap<String, EndpointSection>,
+    /// `[[rule]]`
+    pub(crate) rules: Vec<Rule>,
+}
+
+/// `[server]`: the HTTP API.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ServerSection {
+    /// Where to listen.
+    pub(crate) listen: SocketAddr,
+    /// Asked of every API call, where set.
+    pub(crate) api_token: Option<Secret>,
+    /// Asked of every notification.
+    pub(crate) webhook_secret: Option<Secret>,
+    /// Take notifications from anyone.
+    pub(crate) allow_unauthenticated_notifications: bool,
+}
+
+/// `[ledger]`: the state that outlives the process.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct LedgerSection {
+    /// The file.
+    pub(crate) path: PathBuf,
+}
+
+/// `[engine]`: how the work runs.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct EngineSection {
+    /// Keys worked on at once for each destination of a rule.
+    pub(crate) lane_concurrency: usize,
+    /// Preferred bytes in a part, and the largest object sent in one request.
+    pub(crate) part_size_bytes: u64,
+    /// Most workers on one object.
+    pub(crate) workers: u32,
+    /// Parts in flight in one worker.
+    pub(crate) parts_in_flight: usize,
+    /// Parts in flight in the whole process: bounds memory.
+    pub(crate) max_parts_in_flight: usize,
+    /// For how long a key is claimed unless renewed.
+    pub(crate) lease: Duration,
+    /// How often orphaned uploads are looked for.
+    pub(crate) janitor_period: Duration,
+    /// How long receipts and tombstones are kept.
+    pub(crate) retention: Duration,
+}
+
+impl Default for EngineSection {
+    fn default() -> Self {
+        let engine = skyfresh_engine::EngineConfig::new("");
+        EngineSection {
+            lane_concurrency: engine.lane_concurrency,
+            part_size_bytes: engine.sizing.part_bytes,
+            workers: engine.sizing.max_workers,
+            parts_in_flight: engine.parts_in_flight,
+            max_parts_in_flight: 64,
+            lease: engine.lease,
+            janitor_period: engine.janitor_period,
+            retention: engine.retention,
+        }
+    }
+}
+
+impl EngineSection {
+    /// As the engine takes it, owned by `owner`.
+    pub(crate) fn config(&self, owner: impl Into<String>) -> skyfresh_engine::EngineConfig {
+        let mut config = skyfresh_engine::EngineConfig::new(owner);
+        config.lease = self.lease;
+        config.lane_concurrency = self.lane_concurrency;
+        config.parts_in_flight = self.parts_in_flight;
+        config.sizing.part_bytes = self.part_size_bytes;
+        config.sizing.max_workers = self.workers;
+        config.janitor_period = self.janitor_period;
+        config.retention = self.retention;
+        config
+    }
+}
+
+/// `[endpoint.NAME]`: a store that locations refer to as `?endpoint=NAME`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct EndpointSection {
+    /// `http://host:port` or `https://host`; AWS where absent.
+    pub(crate) url: Option<String>,
+    /// The region's bare name.
+    pub(crate) region: Option<String>,
+    /// How the bucket is named in requests.
+    pub(crate) addressing: Option<Addressing>,
+    /// A profile of the shared AWS files.
+    pub(crate) profile: Option<String>,
+    /// Credentials given here.
+    pub(crate) keys: Option<AccessKeys>,
+}
+
+/// Credentials written in the configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct AccessKeys {
+    /// Access key id.
+    pub(crate) access_key_id: String,
+    /// Secret access key.
+    pub(crate) secret_access_key: Secret,
+    /// Session token of temporary credentials.
+    pub(crate) session_token: Option<Secret>,
+}
+
+/// Text that may contain `${NAME}`.
+type Text = Spanned<String>;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawConfig {
+    #[serde(default)]
+    server: RawServer,
+    #[serde(default)]
+    ledger: RawLedger,
+    #[serde(default)]
+    engine: RawEngine,
+    #[serde(default)]
+    endpoint: BTreeMap<String, Spanned<RawEndpoint>>,
+    #[serde(default)]
+    rule: Vec<Spanned<Rule>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawServer {
+    listen: Option<Text>,
+    api_token: Option<Text>,
+    webhook_secret: Option<Text>,
+    #[serde(default)]
+    allow_unauthenticated_notifications: bool,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLedger {
+    path: Option<Text>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawEngine {
+    lane_concurrency: Option<Spanned<usize>>,
+    part_size: Option<Text>,
+    workers: Option<Spanned<u32>>,
+    parts_in_flight: Option<Spanned<usize>>,
+    max_parts_in_flight: Option<Spanned<usize>>,
+    lease: Option<Text>,
+    janitor_period: Option<Text>,
+    retention: Option<Text>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawEndpoint {
+    url: Option<Text>,
+    region: Option<Text>,
+    addressing: Option<Text>,
+    profile: Option<Text>,
+    access_key_id: Option<Text>,
+    secret_access_key: Option<Text>,
+    session_token: Option<Text>,
+}
+
+/// Resolves references and reports where they stand.
+struct Resolver<'a> {
+    source: &'a Source<'a>,
+    environment: &'a Environment,
+}
+
+impl Resolver<'_> {
+    fn error(&self, span: std::ops::Range<usize>, what: impl std::fmt::Display) -> ConfigError {
+        self.source.error_at(Some(span), &what.to_string())
+    }
+
+    /// Replaces every `${NAME}` by the variable's value.
+    fn text(&self, text: &Text) -> Result<String, ConfigError> {
+        let (mut resolved, mut rest) = (String::new(), text.get_ref().as_str());
+        while let Some((before, after)) = rest.split_once("${") {
+            let (name, after) = after.split_once('}').ok_or_else(|| {
+                self.error(text.span(), "a reference to a variable is written ${NAME}")
+            })?;
+            let value = self.environment.get(name).ok_or_else(|| {
+                let mut error = self.error(
+                    text.span(),
+                    format_args!("the environment variable {name} is not set"),
+                );
+                error
+                    .hints
+                    .push(format!("set {name} in the environment of this command"));
+                error
+            })?;
+            resolved.push_str(before);
+            resolved.push_str(value);
+            rest = after;
+        }
+        resolved.push_str(rest);
+        Ok(resolved)
+    }
+
+    fn optional(&self, text: &Option<Text>) -> Result<Option<String>, ConfigError> {
+        text.as_ref().map(|text| self.text(text)).transpose()
+    }
+
+    fn secret(&self, text: &Option<Text>) -> Result<Option<Secret>, ConfigError> {
+        let Some(text) = text else { return Ok(None) };
+        match self.text(text)? {
+            empty if empty.is_empty() => {
+                Err(self.error(text.span(), "a secret cannot be empty; leave it out"))
+            }
+            secret => Ok(Some(Secret::new(secret))),
+        }
+    }
+
+    fn parsed<T, E: std::fmt::Display>(
+        &self,
+        text: &Option<Text>,
+        default: T,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Result<T, ConfigError> {
+        let Some(text) = text else { return Ok(default) };
+        parse(&self.text(text)?).map_err(|error| self.error(text.span(), error))
+    }
+
+    fn positive<T: Copy + PartialOrd + From<u8>>(
+        &self,
+        number: &Option<Spanned<T>>,
+        default: T,
+    ) -> Result<T, ConfigError> {
+        match number {
+            None => Ok(default),
+            Some(number) if *number.get_ref() < T::from(1) => {
+                Err(self.error(number.span(), "must be at least 1"))
+            }
+            Some(number) => Ok(*number.get_ref()),
+        }
+    }
+}
+
+/// A delay that cannot be zero.
+fn some_delay(text: &str) -> Result<Duration, String> {
+    match parse_delay(text) {
+        Ok(delay) if delay.is_zero() => Err("must be above zero".into()),
+        Ok(delay) => Ok(delay),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// A part size within S3's limits.
+fn part_size(text: &str) -> Result<u64, String> {
+    let limits = skyfresh_store::UploadLimits::S3;
+    match parse_bytes(text) {
+        Ok(bytes) if bytes < limits.min_part_bytes || bytes > limits.max_part_bytes => {
+            Err("a part has 5 MiB to 5 GiB (S3's limits on multipart uploads)".into())
+        }
+        Ok(bytes) => Ok(bytes),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+impl RawConfig {
+    pub(super) fn resolve(
+        self,
+        source: &Source<'_>,
+        environment: &Environment,
+    ) -> Result<Config, ConfigError> {
+        let resolver = Resolver {
+            source,
+            environment,
+        };
+        let server = self.server.resolve(&resolver)?;
+        let path = resolver
+            .optional(&self.ledger.path)?
+            .unwrap_or_else(|| "skyfresh.ledger".into());
+        let engine = self.engine.resolve(&resolver)?;
+        let mut endpoints = BTreeMap::new();
+        for (name, endpoint) in self.endpoint {
+            let section = endpoint.get_ref().resolve(&resolver, endpoint.span())?;
+            endpoints.insert(name, section);
+        }
+        let mut rules = Vec::new();
+        let mut names = BTreeSet::new();
+        for rule in self.rule {
+            let span = rule.span();
+            let rule = rule.into_inner();
+            check_rule(&rule, &endpoints).map_err(|why| resolver.error(span.clone(), why))?;
+            if !names.insert(rule.name.clone()) {
+                return Err(
+                    resolver.error(span, format_args!("two rules are named {:?}", rule.name))
+                );
+            }
+            rules.push(rule);
+        }
+        Ok(Config {
+            server,
+            ledger: LedgerSection { path: path.into() },
+            engine,
+            endpoints,
+            rules,
+        })
+    }
+}
+
+/// Checks a rule as it is written, and as its named endpoints make it: one place under two names is still one place.
+pub(crate) fn check_rule(
+    rule: &Rule,
+    endpoints: &BTreeMap<String, EndpointSection>,
+) -> Result<(), String> {
+    let mut resolved = rule.clone();
+    let locations = resolved
+        .destinations
+        .iter_mut()
+        .map(|destination| &mut destination.location);
+    for location in std::iter::once(&mut resolved.source).chain(locations) {
+        let (plain, section) =
+            with_endpoint(location, endpoints).map_err(|error| error.to_string())?;
+        *location = plain;
+        if let Some(url) = section.and_then(|section| section.url.clone()) {
+            location.options.insert("endpoint".into(), url);
+        }
+    }
+    for rule in [rule, &resolved] {
+        rule.check()
+            .map_err(|error| format!("rule {:?}: {}", error.target, error.context))?;
+    }
+    Ok(())
+}
+
+impl RawServer {
+    fn resolve(self, resolver: &Resolver<'_>) -> Result<ServerSection, ConfigError> {
+        let listen = resolver.parsed(
+            &self.listen,
+            SocketAddr::from(([127, 0, 0, 1], 7070)),
+            |text| {
+                text.parse()
+                    .map_err(|_| "expected ADDRESS:PORT, e.g. 127.0.0.1:7070 or [::1]:7070")
+            },
+        )?;
+        Ok(ServerSection {
+            listen,
+            api_token: resolver.secret(&self.api_token)?,
+            webhook_secret: resolver.secret(&self.webhook_secret)?,
+            allow_unauthenticated_notifications: self.allow_unauthenticated_notifications,
+        })
+    }
+}
+
+impl RawEngine {
+    fn resolve(self, resolver: &Resolver<'_>) -> Result<EngineSection, ConfigError> {
+        let default = EngineSection::default();
+        let section = EngineSection {
+            lane_concurrency: resolver
+                .positive(&self.lane_concurrency, default.lane_concurrency)?,
+            part_size_bytes: resolver.parsed(
+                &self.part_size,
+                default.part_size_bytes,
+                part_size,
+            )?,
+            workers: resolver.positive(&self.workers, default.workers)?,
+            parts_in_flight: resolver.positive(&self.parts_in_flight, default.parts_in_flight)?,
+            max_parts_in_flight: resolver
+                .positive(&self.max_parts_in_flight, default.max_parts_in_flight)?,
+            lease: resolver.parsed(&self.lease, default.lease, some_delay)?,
+            janitor_period: resolver.parsed(
+                &self.janitor_period,
+                default.janitor_period,
+                some_delay,
+            )?,
+            retention: resolver.parsed(&self.retention, default.retention, some_delay)?,
+        };
+        match &self.max_parts_in_flight {
+            Some(limit) if *limit.get_ref() < section.parts_in_flight => Err(resolver.error(
+                limit.span(),
+                format_args!(
+                    "must be at least parts_in_flight ({}): no worker could start",
+                    section.parts_in_flight
+                ),
+            )),
+            _ => Ok(section),
+        }
+    }
+}
+
+impl RawEndpoint {
+    fn resolve(
+        &self,
+        resolver: &Resolver<'_>,
+        span: std::ops::Range<usize>,
+    ) -> Result<EndpointSection, ConfigError> {
+        let url = resolver.optional(&self.url)?;
+        if let (Some(url), Some(text)) = (&url, &self.url)
+            && !(url.starts_with("http://") || url.starts_with("https://"))
+        {
+            return Err(resolver.error(text.span(), "expected http://host:port or https://host"));
+        }
+        let keys = match (
+            resolver.optional(&self.access_key_id)?,
+            resolver.secret(&self.secret_access_key)?,
+            resolver.secret(&self.session_token)?,
+        ) {
+            (None, None, None) => None,
+            (Some(access_key_id), Some(secret_access_key), session_token) => Some(AccessKeys {
+                access_key_id,
+                secret_access_key,
+                session_token,
+            }),
+            _ => {
+                let why = "access_key_id and secret_access_key go together (session_token only with them)";
+                return Err(resolver.error(span, why));
+            }
+        };
+        if keys.is_some() && self.profile.is_some() {
+            return Err(resolver.error(span, "give either a profile or access keys, not both"));
+        }
+        Ok(EndpointSection {
+            url,
+            region: resolver.optional(&self.region)?,
+            addressing: resolver
+                .parsed(&self.addressing, None, |text| addressing_of(text).map(Some))?,
+            profile: resolver.optional(&self.profile)?,
+            keys,
+        })
+    }
+}

@@ -1,0 +1,18 @@
+//! The built binary, as people run it: exit codes, output, errors with their hints. One module for each command.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests wait for other processes in real time"
+)]
+
+mod api;
+mod completions;
+mod demo;
+mod doctor;
+mod help;
+mod localsky;
+mod replicate;
+mod secrets;
+mod serve;
+mod support;
+mod verify;

@@ -1,0 +1,43 @@
+//! When to try a failed key again: for ever, with growing delays.
+
+use skyfresh_sky::{Kind, Rng};
+use std::time::Duration;
+
+/// The longest wait between two attempts at a failing key.
+pub const LONGEST_DELAY: Duration = Duration::from_secs(300);
+
+/// The delay before attempt number `failures + 1`, for a failure of this kind: exponential with full jitter in the upper
+/// half, so that many keys that failed together do not return together. Trouble that a person must mend starts slower.
+pub fn retry_delay(kind: Kind, failures: u32, rng: &Rng) -> Duration {
+    let first_ms: u64 = match kind {
+        Kind::RetryAfter | Kind::Precondition => 200,
+        Kind::Missing | Kind::Corrupt | Kind::Internal => 1_000,
+        Kind::Denied | Kind::Invalid | Kind::Unsupported => 5_000,
+    };
+    let ceiling = first_ms
+        .saturating_mul(1 << failures.min(16))
+        .min(LONGEST_DELAY.as_millis() as u64);
+    Duration::from_millis(ceiling / 2 + rng.below(ceiling / 2 + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grows_to_the_limit_and_never_ends() {
+        let rng = Rng::seeded(1);
+        let mut last_ceiling = 0;
+        for failures in 0..40 {
+            let delay = retry_delay(Kind::RetryAfter, failures, &rng).as_millis() as u64;
+            let ceiling = (200u64 << failures.min(16)).min(300_000);
+            assert!(
+                delay >= ceiling / 2 && delay <= ceiling,
+                "failure {failures}: {delay}"
+            );
+            assert!(ceiling >= last_ceiling);
+            last_ceiling = ceiling;
+        }
+        assert!(retry_delay(Kind::Denied, 0, &rng) >= Duration::from_millis(2_500));
+    }
+}

@@ -1,0 +1,214 @@
+//! **claim**: one owner per (rule, destination, key), for as long as it keeps its lease.
+//!
+//! In: due tasks of the ledger. Out: each claim carried through decide → copy → finish, and ended in the ledger as finished,
+//! failed or released. Never: works on after its lease is lost; lets one failing key hold up another.
+//!
+//! Bound: [`EngineConfig::lane_concurrency`](crate::EngineConfig) claims at once; no queue besides the ledger.
+
+use crate::backoff::retry_delay;
+use crate::carry::carry;
+use crate::lane::Lane;
+use crate::{Error, Result};
+use skyfresh_ledger::{Claim, ClaimRequest, Failure, Finished, Origin, Signal, Submission};
+use skyfresh_sky::{Kind, Timestamp};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Waits this long after the ledger itself failed.
+const LEDGER_PAUSE: Duration = Duration::from_secs(1);
+/// An unforeseen wake-up source aside, look at the ledger at least this often.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// Claims and works until `stop`; then waits for what is under way to be given back.
+pub(crate) async fn run(lane: Arc<Lane>, stop: CancellationToken) {
+    let config = &lane.shared.config;
+    let mut arrivals = lane.shared.ledger.arrivals();
+    let mut working: JoinSet<()> = JoinSet::new();
+    while !stop.is_cancelled() {
+        while working.try_join_next().is_some() {}
+        if lane.is_paused() {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = lane.resumed.notified() => {}
+            }
+            continue;
+        }
+        let free = config.lane_concurrency.saturating_sub(working.len());
+        if free == 0 {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                _ = working.join_next() => {}
+            }
+            continue;
+        }
+        arrivals.borrow_and_update();
+        let request = ClaimRequest {
+            rule: lane.rule.name.clone(),
+            destination: lane.destination.name.clone(),
+            owner: config.owner.clone(),
+            lease: config.lease,
+            limit: free,
+            now: lane.shared.clock.now(),
+        };
+        match lane.shared.ledger.claim(request).await {
+            Ok(claims) if !claims.is_empty() => {
+                for claim in claims {
+                    working.spawn(work(Arc::clone(&lane), claim, stop.clone()));
+                }
+            }
+            Ok(_) => {
+                let wait = time_to_next(&lane).await;
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    _ = arrivals.changed() => {}
+                    () = lane.shared.clock.sleep(wait) => {}
+                }
+            }
+            Err(error) => {
+                tracing::error!(lane = lane.name(), %error, "cannot claim");
+                lane.meter.trouble(Some(error.to_string()));
+                lane.shared.clock.sleep(LEDGER_PAUSE).await;
+            }
+        }
+    }
+    while working.join_next().await.is_some() {}
+}
+
+async fn time_to_next(lane: &Lane) -> Duration {
+    match lane
+        .shared
+        .ledger
+        .next_due(&lane.rule.name, &lane.destination.name)
+        .await
+    {
+        Ok(Some(due)) => due
+            .since(lane.shared.clock.now())
+            .clamp(Duration::from_millis(1), LONGEST_WAIT),
+        Ok(None) => LONGEST_WAIT,
+        Err(_) => LEDGER_PAUSE,
+    }
+}
+
+/// Carries one claim to its end.
+async fn work(lane: Arc<Lane>, claim: Claim, stop: CancellationToken) {
+    let started = lane.shared.clock.now();
+    let _busy = lane.meter.busy();
+    let result = tokio::select! {
+        biased;
+        () = stop.cancelled() => return release(&lane, &claim).await,
+        lost = keep_lease(&lane, &claim) => Err(lost),
+        result = carry(&lane, &claim) => result,
+    };
+    let ended = match result {
+        Ok((ended, usage)) => {
+            let now = lane.shared.clock.now();
+            let completion = crate::finish::completion(&lane, &claim, ended, &usage, started, now);
+            let receipt = completion.receipt.clone();
+            finish(&lane, &claim, completion, now)
+                .await
+                .map(|_| receipt)
+        }
+        Err(error) => Err(error),
+    };
+    match ended {
+        Ok(receipt) => lane.meter.receipt(&receipt),
+        Err(error) => fail(&lane, &claim, error).await,
+    }
+}
+
+/// Ends the claim with success. A ledger that cannot answer is asked again until the lease has run out: what was published
+/// is found equal by the next owner.
+async fn finish(
+    lane: &Lane,
+    claim: &Claim,
+    completion: skyfresh_ledger::Completion,
+    now: Timestamp,
+) -> Result<Finished> {
+    let deadline = now.after(lane.shared.config.lease);
+    loop {
+        match lane
+            .shared
+            .ledger
+            .finish(&claim.task.task, claim.token, completion.clone(), now)
+            .await
+        {
+            Ok(finished) => return Ok(finished),
+            Err(error) if error.kind == Kind::RetryAfter && lane.shared.clock.now() < deadline => {
+                lane.shared.clock.sleep(LEDGER_PAUSE).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Renews the lease every third of it. Returns only when it is lost.
+async fn keep_lease(lane: &Lane, claim: &Claim) -> Error {
+    let lease = lane.shared.config.lease;
+    let mut expires = lane.shared.clock.now().after(lease);
+    loop {
+        lane.shared.clock.sleep(lease / 3).await;
+        let wanted = lane.shared.clock.now().after(lease);
+        match lane
+            .shared
+            .ledger
+            .renew(&claim.task.task, claim.token, wanted)
+            .await
+        {
+            Ok(()) => expires = wanted,
+            Err(error) if error.kind == Kind::RetryAfter && lane.shared.clock.now() < expires => {}
+            Err(error) => return error.into(),
+        }
+    }
+}
+
+async fn release(lane: &Lane, claim: &Claim) {
+    let now = lane.shared.clock.now();
+    if let Err(error) = lane
+        .shared
+        .ledger
+        .release(&claim.task.task, claim.token, now)
+        .await
+    {
+        tracing::debug!(task = %claim.task.task, %error, "the lease will run out instead");
+    }
+}
+
+async fn fail(lane: &Lane, claim: &Claim, error: Error) {
+    let now = lane.shared.clock.now();
+    if error.fenced {
+        // Someone else owns the key. Should we have published something under the lost lease, they must look again.
+        let signal = Signal {
+            origin: Origin::Repair,
+            changed: claim.task.changed_since,
+            notified: now,
+            size: None,
+        };
+        let again = Submission {
+            task: claim.task.task.clone(),
+            signal,
+        };
+        if let Err(error) = lane.shared.ledger.submit(vec![again]).await {
+            tracing::warn!(task = %claim.task.task, %error, "lost its lease; the next sweep will compare it");
+        }
+        lane.meter.lease_lost();
+        return;
+    }
+    lane.meter.failure(error.kind);
+    let delay = retry_delay(error.kind, claim.task.failures, &lane.shared.rng);
+    tracing::debug!(task = %claim.task.task, %error, retry_in_ms = delay.as_millis() as u64, "attempt failed");
+    let failure = Failure {
+        kind: error.kind,
+        message: error.to_string(),
+        at: now,
+    };
+    if let Err(error) = lane
+        .shared
+        .ledger
+        .fail(&claim.task.task, claim.token, failure, now.after(delay))
+        .await
+    {
+        tracing::warn!(task = %claim.task.task, %error, "cannot record the failure; the lease will run out");
+    }
+}

@@ -1,0 +1,108 @@
+//! The seam behind which workers run: tasks of this process now, elsewhere later.
+
+use super::worker;
+use crate::decide::Plan;
+use crate::finish::{Published, Usage};
+use crate::throttle::Throttle;
+use crate::{Error, Result, Stores};
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use skyfresh_ledger::{Ledger, TaskKey};
+use skyfresh_sky::{Clock, Kind, Location};
+use skyfresh_store::ObjectStore;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Everything a worker must know, as a value that can travel.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WorkOrder {
+    /// For which key.
+    pub task: TaskKey,
+    /// The attempt, which is the part pool's key.
+    pub attempt: String,
+    /// The destination's upload id.
+    pub upload: String,
+    /// What to copy, and how.
+    pub plan: Plan,
+    /// Where from.
+    pub source: Location,
+    /// Where to.
+    pub target: Location,
+    /// This worker's name.
+    pub worker: String,
+    /// Parts it copies at once.
+    pub parts_in_flight: usize,
+    /// How long it may hold a part.
+    pub part_lease: Duration,
+}
+
+/// Runs workers.
+#[async_trait]
+pub trait Executor: Send + Sync + std::fmt::Debug {
+    /// Runs one worker until its pool is complete or closed. What it uses is added to `usage` as it goes, so that nothing
+    /// is left out of the bill when it is stopped. Returns the published object if it was this worker that completed the
+    /// last part, verified everything and published. Dropping the future stops the worker at any point.
+    async fn run(&self, order: WorkOrder, usage: Arc<Usage>) -> Result<Option<Published>>;
+}
+
+/// What a worker works with.
+pub(crate) struct WorkerContext {
+    pub(crate) source: Arc<dyn ObjectStore>,
+    pub(crate) target: Arc<dyn ObjectStore>,
+    pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) throttle: Option<Arc<Throttle>>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// Workers as tasks of this process, with at most so many parts in flight in all: the bound on memory.
+#[derive(Debug)]
+pub struct InProcess {
+    stores: Arc<Stores>,
+    ledger: Arc<dyn Ledger>,
+    clock: Arc<dyn Clock>,
+    parts: Arc<tokio::sync::Semaphore>,
+}
+
+impl InProcess {
+    /// An executor over these stores and this ledger.
+    pub fn new(
+        stores: Arc<Stores>,
+        ledger: Arc<dyn Ledger>,
+        clock: Arc<dyn Clock>,
+        max_parts_in_flight: usize,
+    ) -> Self {
+        InProcess {
+            stores,
+            ledger,
+            clock,
+            parts: Arc::new(tokio::sync::Semaphore::new(max_parts_in_flight.max(1))),
+        }
+    }
+}
+
+#[async_trait]
+impl Executor for InProcess {
+    async fn run(&self, order: WorkOrder, usage: Arc<Usage>) -> Result<Option<Published>> {
+        let context = WorkerContext {
+            source: self.stores.get(&order.source)?,
+            target: self.stores.get(&order.target)?,
+            ledger: Arc::clone(&self.ledger),
+            throttle: self.stores.throttle(&order.task.rule),
+            clock: Arc::clone(&self.clock),
+        };
+        // Taken for a worker as a whole, so that no worker holds some of its parts while it waits for others.
+        let wanted = u32::try_from(order.parts_in_flight).unwrap_or(1).max(1);
+        let _parts = Arc::clone(&self.parts)
+            .acquire_many_owned(wanted)
+            .await
+            .map_err(|_| {
+                Error::new(
+                    Kind::Internal,
+                    "run worker",
+                    order.worker.clone(),
+                    "the executor is closed",
+                )
+            })?;
+        worker::run(&context, &order, &usage).await
+    }
+}

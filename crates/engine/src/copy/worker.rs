@@ -1,0 +1,216 @@
+//! A worker: pulls parts from the pool until there are none, and publishes if it completed the last one.
+
+use super::executor::{WorkOrder, WorkerContext};
+use super::guarded;
+use crate::decide::Strategy;
+use crate::finish::{self, Published, Usage};
+use crate::{Error, Result};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use skyfresh_ledger::{PartClaim, PartDone};
+use skyfresh_sky::Kind;
+use skyfresh_store::checksum::Tally;
+use skyfresh_store::{Error as StoreError, GetOptions};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// A part younger than this is never duplicated, however fast the others were.
+const MIN_DUPLICATE_AGE: Duration = Duration::from_millis(500);
+/// A part becomes a straggler when it takes this many times the mean of the parts this worker has seen.
+const STRAGGLER_FACTOR: u32 = 3;
+/// Passing failures a worker absorbs in a row before it gives up its order.
+const PATIENCE: u32 = 3;
+
+/// One part's copy: what came of it, and the time it took.
+struct Copied {
+    claim: PartClaim,
+    result: skyfresh_store::Result<PartDone>,
+    took: Duration,
+}
+
+/// Runs until the pool is complete or closed, or the worker gives up; then it gives back the parts it still holds, so that
+/// nobody waits for their leases.
+pub(crate) async fn run(
+    context: &WorkerContext,
+    order: &WorkOrder,
+    usage: &Usage,
+) -> Result<Option<Published>> {
+    let mut held = BTreeSet::new();
+    let result = pull(context, order, usage, &mut held).await;
+    if result.is_err() {
+        for number in held {
+            context
+                .ledger
+                .release_part(&order.attempt, &order.worker, number)
+                .await
+                .ok();
+        }
+    }
+    result
+}
+
+async fn pull(
+    context: &WorkerContext,
+    order: &WorkOrder,
+    usage: &Usage,
+    held: &mut BTreeSet<u32>,
+) -> Result<Option<Published>> {
+    let Strategy::Multipart { part_bytes, .. } = order.plan.strategy else {
+        return Err(Error::new(
+            Kind::Internal,
+            "run worker",
+            order.task.to_string(),
+            "an inline plan has no parts",
+        ));
+    };
+    let mut running = FuturesUnordered::new();
+    let mut duplicate_after = MIN_DUPLICATE_AGE * 4;
+    let (mut finished, mut total_time) = (0u32, Duration::ZERO);
+    let mut failures_in_a_row = 0;
+    loop {
+        let free = order.parts_in_flight.max(1).saturating_sub(running.len());
+        if free > 0 {
+            let now = context.clock.now();
+            let claimed = context
+                .ledger
+                .claim_parts(
+                    &order.attempt,
+                    &order.worker,
+                    free,
+                    order.part_lease,
+                    duplicate_after,
+                    now,
+                )
+                .await;
+            match claimed {
+                Ok(claims) => {
+                    held.extend(claims.iter().map(|claim| claim.number));
+                    running.extend(
+                        claims
+                            .into_iter()
+                            .map(|claim| copy_part(context, order, part_bytes, claim, usage)),
+                    );
+                }
+                // The pool is closed: another worker has published, or the attempt was given up.
+                Err(error) if error.kind == Kind::Missing => return Ok(None),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let Some(copied) = running.next().await else {
+            // Others hold the last parts. Look again when the slowest of them may count as a straggler.
+            match context.ledger.parts(&order.attempt).await? {
+                Some((total, done)) if (done.len() as u32) < total => {
+                    context.clock.sleep(duplicate_after / 2).await
+                }
+                _ => return Ok(None),
+            }
+            continue;
+        };
+        held.remove(&copied.claim.number);
+        match copied.result {
+            Ok(part) => {
+                failures_in_a_row = 0;
+                finished += 1;
+                total_time += copied.took;
+                duplicate_after = (total_time / finished * STRAGGLER_FACTOR).max(MIN_DUPLICATE_AGE);
+                let state = match context.ledger.finish_part(&order.attempt, part).await {
+                    Ok(state) => state,
+                    Err(error) if error.kind == Kind::Missing => return Ok(None),
+                    Err(error) => return Err(error.into()),
+                };
+                if state.completed_now {
+                    // Duplicates of parts that are done need not end before the object is published.
+                    drop(running);
+                    usage.target_write();
+                    return finish::publish_upload(context, order).await.map(Some);
+                }
+            }
+            Err(error) => {
+                context
+                    .ledger
+                    .release_part(&order.attempt, &order.worker, copied.claim.number)
+                    .await
+                    .ok();
+                failures_in_a_row += 1;
+                if error.kind != Kind::RetryAfter || failures_in_a_row > PATIENCE {
+                    return Err(error.into());
+                }
+                tracing::debug!(task = %order.task, part = copied.claim.number, %error, "part will be copied again");
+                context
+                    .clock
+                    .sleep(Duration::from_millis(100 << failures_in_a_row))
+                    .await;
+            }
+        }
+    }
+}
+
+async fn copy_part(
+    context: &WorkerContext,
+    order: &WorkOrder,
+    part_bytes: u64,
+    claim: PartClaim,
+    usage: &Usage,
+) -> Copied {
+    let started_ns = context.clock.monotonic_ns();
+    let result = transfer(context, order, part_bytes, claim.number, usage).await;
+    let took = Duration::from_nanos(context.clock.monotonic_ns().saturating_sub(started_ns));
+    Copied {
+        claim,
+        result,
+        took,
+    }
+}
+
+/// Adds the bytes that have passed to the bill, also when the part's copy is dropped halfway.
+struct Billed<'a>(Tally, &'a Usage);
+
+impl Drop for Billed<'_> {
+    fn drop(&mut self) {
+        self.1.moved(self.0.read().1);
+    }
+}
+
+async fn transfer(
+    context: &WorkerContext,
+    order: &WorkOrder,
+    part_bytes: u64,
+    number: u32,
+    usage: &Usage,
+) -> skyfresh_store::Result<PartDone> {
+    let key = &order.task.key;
+    let start = u64::from(number - 1) * part_bytes;
+    let end = (start + part_bytes).min(order.plan.size);
+    let options = GetOptions {
+        range: Some(start..end),
+        version: Some(order.plan.source.clone()),
+    };
+    usage.source_read();
+    let read = context.source.get(key, options).await?;
+    let (body, tally) = guarded(read.body, context.throttle.as_ref(), None, key.as_str());
+    let _billed = Billed(tally.clone(), usage);
+    usage.target_write();
+    let receipt = context
+        .target
+        .upload_part(key, &order.upload, number, end - start, body)
+        .await?;
+    let (sent, moved) = tally.read();
+    if moved != end - start || receipt.crc64.is_some_and(|stored| stored != sent) {
+        let why = format!(
+            "part {number} has {moved} bytes with CRC64NVME {sent}, the store states {:?}",
+            receipt.crc64
+        );
+        return Err(StoreError::new(
+            Kind::Corrupt,
+            "verify part",
+            key.as_str(),
+            why,
+        ));
+    }
+    Ok(PartDone {
+        number,
+        etag: receipt.etag,
+        size: moved,
+        crc64: Some(sent.0),
+    })
+}

@@ -1,0 +1,275 @@
+//! **decide**: from what the source and the destination hold, what to do. Pure.
+//!
+//! In: both heads, the key's mark, the rule. Out: a [`Decision`]. Never: IO, time, randomness.
+//!
+//! Until the planner joins in, the strategy follows from the size alone: one PUT up to a part, else n workers over a pool
+//! of parts within the destination's limits.
+
+use crate::rule::{Destination, Rule, STAMP, destination_attributes};
+use serde::{Deserialize, Serialize};
+use skyfresh_ledger::Mark;
+use skyfresh_sky::{Attributes, ObjectVersion, format_bytes};
+use skyfresh_store::checksum::Crc64;
+use skyfresh_store::{Capabilities, ConditionSupport, ObjectHead, Precondition, UploadLimits};
+
+/// How bytes will travel, within which workers choose their parts at run time. Immutable; stored with the attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The source version that every read is pinned to.
+    pub source: ObjectVersion,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its CRC64NVME, where the source states one: the copy must have it too.
+    pub crc64: Option<Crc64>,
+    /// What the published object carries.
+    pub attributes: Attributes,
+    /// What must hold of the object it replaces.
+    pub precondition: Precondition,
+    /// The way.
+    pub strategy: Strategy,
+}
+
+/// The way bytes travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Strategy {
+    /// One GET into one PUT.
+    Inline,
+    /// A pool of parts, pulled by workers.
+    Multipart {
+        /// Bytes of every part but the last.
+        part_bytes: u64,
+        /// Number of parts.
+        parts: u32,
+        /// Number of workers.
+        workers: u32,
+    },
+}
+
+impl std::fmt::Display for Strategy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Strategy::Inline => f.write_str("inline"),
+            Strategy::Multipart {
+                part_bytes,
+                parts,
+                workers,
+            } => {
+                write!(
+                    f,
+                    "multipart {parts} x {}, {workers} workers",
+                    format_bytes(*part_bytes)
+                )
+            }
+        }
+    }
+}
+
+/// Sizes from which the strategy follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizing {
+    /// Preferred bytes in a part, and the largest object sent in one PUT.
+    pub part_bytes: u64,
+    /// Most workers on one object.
+    pub max_workers: u32,
+}
+
+impl Default for Sizing {
+    /// 16 MiB parts, 4 workers: a 1 GiB object in 64 parts.
+    fn default() -> Self {
+        Sizing {
+            part_bytes: 16 << 20,
+            max_workers: 4,
+        }
+    }
+}
+
+/// What is known when deciding.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// The rule.
+    pub rule: &'a Rule,
+    /// The destination.
+    pub destination: &'a Destination,
+    /// The source object; `None` where the source says there is none.
+    pub source: Option<&'a ObjectHead>,
+    /// The destination object.
+    pub target: Option<&'a ObjectHead>,
+    /// What was last verified equal.
+    pub mark: Option<Mark>,
+    /// What the destination can do.
+    pub capabilities: &'a Capabilities,
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Move bytes.
+    Copy(Box<Plan>),
+    /// The destination already equals the source.
+    AlreadyEqual,
+    /// Delete the destination's object, of this version.
+    Delete(ObjectVersion),
+    /// Absent at the source; nothing to do at the destination.
+    Absent,
+    /// It cannot be done, whatever is tried: why.
+    Impossible(String),
+}
+
+/// Decides.
+pub fn decide(known: Known<'_>, sizing: Sizing) -> Decision {
+    let Some(source) = known.source else {
+        return match known.target {
+            Some(target) if known.rule.delete => Decision::Delete(target.version.clone()),
+            _ => Decision::Absent,
+        };
+    };
+    let attributes = destination_attributes(
+        known.rule,
+        known.destination,
+        &source.attributes,
+        &stamp(&source.version),
+    );
+    if let Some(target) = known.target
+        && equal(source, target, &attributes, known.mark)
+    {
+        return Decision::AlreadyEqual;
+    }
+    let limits = known.capabilities.upload_limits;
+    let strategy = match strategy(source.size, sizing, limits, known.capabilities.multipart) {
+        Ok(strategy) => strategy,
+        Err(why) => return Decision::Impossible(why),
+    };
+    let precondition = precondition(known.target, strategy, known.capabilities);
+    Decision::Copy(Box::new(Plan {
+        source: source.version.clone(),
+        size: source.size,
+        crc64: source.crc64,
+        attributes,
+        precondition,
+        strategy,
+    }))
+}
+
+/// What the destination's stamp says when it holds this source version.
+pub(crate) fn stamp(version: &ObjectVersion) -> String {
+    version.to_string()
+}
+
+/// A version's hash in a [`Mark`]: of its entity tag only, so that a listing can be compared with it.
+pub(crate) fn mark_hash(etag: &str) -> u64 {
+    Crc64::of(etag.as_bytes()).0
+}
+
+/// Whether the destination's object equals the source's, as far as heads can tell for certain.
+fn equal(
+    source: &ObjectHead,
+    target: &ObjectHead,
+    wanted: &Attributes,
+    mark: Option<Mark>,
+) -> bool {
+    if source.size != target.size || !same_attributes(wanted, &target.attributes) {
+        return false;
+    }
+    if let (Some(a), Some(b)) = (source.crc64, target.crc64) {
+        return a == b;
+    }
+    if target
+        .attributes
+        .user
+        .get(STAMP)
+        .is_some_and(|held| *held == stamp(&source.version))
+    {
+        return true;
+    }
+    let marked = Mark {
+        source: mark_hash(&source.version.etag),
+        destination: mark_hash(&target.version.etag),
+    };
+    mark == Some(marked) || same_content_etag(&source.version.etag, &target.version.etag)
+}
+
+/// Equal entity tags prove equal content only where both are MD5s of single uploads.
+pub(crate) fn same_content_etag(a: &str, b: &str) -> bool {
+    a == b && a.len() == 32 && a.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Whether what the destination carries is what we would write. The storage class is not compared (stores move objects
+/// between classes by themselves), nor a stamp of another version of equal bytes, nor a content type the store made up.
+fn same_attributes(wanted: &Attributes, held: &Attributes) -> bool {
+    let plain = |attributes: &Attributes| {
+        let mut plain = attributes.clone();
+        plain.storage_class = None;
+        plain.user.remove(STAMP);
+        plain
+    };
+    let (wanted, mut held) = (plain(wanted), plain(held));
+    if wanted.content_type.is_none() {
+        held.content_type = None;
+    }
+    wanted == held
+}
+
+fn strategy(
+    size: u64,
+    sizing: Sizing,
+    limits: UploadLimits,
+    multipart: bool,
+) -> Result<Strategy, String> {
+    if size <= sizing.part_bytes.min(limits.max_put_bytes)
+        || (!multipart && size <= limits.max_put_bytes)
+    {
+        return Ok(Strategy::Inline);
+    }
+    let preferred = sizing.part_bytes.max(limits.min_part_bytes);
+    let needed = size.div_ceil(u64::from(limits.max_parts));
+    // Whole MiB, so that the parts of a huge object are the same for any reader of the plan.
+    let part_bytes = if needed <= preferred {
+        preferred
+    } else {
+        needed.next_multiple_of(1 << 20)
+    };
+    if !multipart || part_bytes > limits.max_part_bytes {
+        let why = format!(
+            "{} is more than the destination takes: {} parts of {}",
+            format_bytes(size),
+            limits.max_parts,
+            format_bytes(limits.max_part_bytes)
+        );
+        return Err(why);
+    }
+    // Fits: part_bytes >= size / max_parts, so there are at most max_parts of them.
+    let parts = size.div_ceil(part_bytes) as u32;
+    let workers = parts.div_ceil(4).clamp(1, sizing.max_workers.max(1));
+    Ok(Strategy::Multipart {
+        part_bytes,
+        parts,
+        workers,
+    })
+}
+
+/// The condition that keeps a stale worker from overwriting something newer, where the store enforces it.
+fn precondition(
+    target: Option<&ObjectHead>,
+    strategy: Strategy,
+    capabilities: &Capabilities,
+) -> Precondition {
+    let (absent, version) = match strategy {
+        Strategy::Inline => (capabilities.put_if_absent, capabilities.put_if_version),
+        Strategy::Multipart { .. } => (
+            capabilities.complete_if_absent,
+            capabilities.complete_if_version,
+        ),
+    };
+    match target {
+        None if absent == ConditionSupport::Enforced => Precondition::Absent,
+        Some(target) if version == ConditionSupport::Enforced => {
+            Precondition::Version(target.version.clone())
+        }
+        _ => Precondition::None,
+    }
+}
+
+#[cfg(test)]
+#[path = "decide_tests.rs"]
+mod tests;

@@ -1,0 +1,436 @@
+//! The engine's front: rules and events in, answers out (`answers.rs`); starts and stops everything behind it.
+
+mod answers;
+
+use crate::copy::Executor;
+use crate::intake::notification::{self, BucketEvent};
+use crate::intake::{submissions, sweep, watch};
+use crate::lane::{EngineConfig, Lane, Shared};
+use crate::rule::{Rule, Scope};
+use crate::status::LaneState;
+use crate::stores::Stores;
+use crate::{Error, ObjectEvent, Result, backoff, claim, janitor, probe};
+use futures::stream::BoxStream;
+use skyfresh_ledger::{Ledger, SubmitReport};
+use skyfresh_sky::catalog::Catalog;
+use skyfresh_sky::{Clock, Kind, Rng};
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Receipts of earlier processes that are read back for the lag window.
+const REMEMBERED_RECEIPTS: usize = 100_000;
+
+/// One rule as it runs.
+#[derive(Debug)]
+struct Running {
+    rule: Arc<Rule>,
+    lanes: Vec<Arc<Lane>>,
+    stop: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+/// Everything the engine is built from.
+#[derive(Debug)]
+pub struct Parts {
+    /// How it runs.
+    pub config: EngineConfig,
+    /// Shared state.
+    pub ledger: Arc<dyn Ledger>,
+    /// Open stores.
+    pub stores: Arc<Stores>,
+    /// Runs workers.
+    pub executor: Arc<dyn Executor>,
+    /// Prices.
+    pub catalog: Catalog,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub rng: Rng,
+}
+
+/// Keeps destinations fresh, rule by rule.
+///
+/// Dropping it without [`Engine::shutdown`] stops everything at whatever it was doing, like a crash, and like a crash loses
+/// nothing: the leases run out, and the next engine on the same ledger goes on.
+#[derive(Debug)]
+pub struct Engine {
+    shared: Arc<Shared>,
+    stores: Arc<Stores>,
+    running: RwLock<BTreeMap<String, Running>>,
+    /// One change of the rules at a time.
+    applying: tokio::sync::Mutex<()>,
+}
+
+/// What a change of the rules did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Applied {
+    /// Rules started.
+    pub started: Vec<String>,
+    /// Rules restarted because they changed.
+    pub restarted: Vec<String>,
+    /// Rules stopped.
+    pub stopped: Vec<String>,
+}
+
+/// What became of a notification.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Accepted {
+    /// Records in it that change content.
+    pub records: usize,
+    /// Submissions made of them, over all rules and destinations in scope.
+    pub submissions: usize,
+}
+
+impl Engine {
+    /// An engine without rules.
+    pub fn new(parts: Parts) -> Self {
+        let Parts {
+            config,
+            ledger,
+            stores,
+            executor,
+            catalog,
+            clock,
+            rng,
+        } = parts;
+        let shared = Arc::new(Shared {
+            config,
+            ledger,
+            executor,
+            catalog,
+            clock,
+            rng,
+        });
+        Engine {
+            shared,
+            stores,
+            running: RwLock::default(),
+            applying: tokio::sync::Mutex::new(()),
+        }
+    }
+
+    /// Makes these the rules: starts new ones, restarts changed ones, stops those no longer there. Unchanged rules run on
+    /// undisturbed. All rules are checked before anything changes.
+    ///
+    /// # Errors
+    /// A rule is invalid, or a store cannot be opened; nothing has changed then.
+    pub async fn apply(&self, rules: Vec<Rule>) -> Result<Applied> {
+        let _one_at_a_time = self.applying.lock().await;
+        let mut names = std::collections::BTreeSet::new();
+        for rule in &rules {
+            rule.check()?;
+            if !names.insert(rule.name.clone()) {
+                return Err(Error::new(
+                    Kind::Invalid,
+                    "apply rules",
+                    rule.name.clone(),
+                    "two rules have this name",
+                ));
+            }
+        }
+        let unchanged = |rule: &Rule| {
+            self.read()
+                .get(&rule.name)
+                .is_some_and(|running| *running.rule == *rule)
+        };
+        let mut applied = Applied::default();
+        let (mut prepared, mut stopping) = (Vec::new(), Vec::new());
+        for rule in rules.into_iter().filter(|rule| !unchanged(rule)) {
+            prepared.push(self.prepare(rule).await?);
+        }
+        {
+            let mut running = self
+                .running
+                .write()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            let gone: Vec<String> = running
+                .keys()
+                .filter(|name| !names.contains(*name))
+                .cloned()
+                .collect();
+            for name in gone {
+                stopping.extend(running.remove(&name));
+                applied.stopped.push(name);
+            }
+            for next in &prepared {
+                match running.remove(&next.rule.name) {
+                    Some(old) => {
+                        stopping.push(old);
+                        applied.restarted.push(next.rule.name.clone());
+                    }
+                    None => applied.started.push(next.rule.name.clone()),
+                }
+            }
+        }
+        for old in stopping {
+            stop(old).await;
+        }
+        for next in prepared {
+            let next = self.start(next);
+            self.running
+                .write()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .insert(next.rule.name.clone(), next);
+        }
+        Ok(applied)
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<String, Running>> {
+        self.running
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    async fn prepare(&self, rule: Rule) -> Result<Running> {
+        let (rule, scope) = (Arc::new(rule.clone()), Arc::new(Scope::new(&rule)?));
+        let paused = match self.shared.ledger.cursor(&pause_name(&rule.name)).await? {
+            Some(value) => value.as_bool().unwrap_or(rule.paused),
+            None => rule.paused,
+        };
+        let source = self.stores.get(&rule.source)?;
+        let throttle = self.stores.set_throttle(&rule, &self.shared.clock);
+        let mut lanes = Vec::new();
+        for destination in &rule.destinations {
+            let target = self.stores.get(&destination.location)?;
+            let (shared, source, throttle) = (
+                Arc::clone(&self.shared),
+                Arc::clone(&source),
+                throttle.clone(),
+            );
+            let lane = Lane::new(
+                shared,
+                Arc::clone(&rule),
+                Arc::clone(&scope),
+                destination.clone(),
+                source,
+                target,
+                throttle,
+                paused,
+            );
+            lanes.push(Arc::new(lane));
+        }
+        Ok(Running {
+            rule,
+            lanes,
+            stop: CancellationToken::new(),
+            tasks: JoinSet::new(),
+        })
+    }
+
+    fn start(&self, mut running: Running) -> Running {
+        for lane in &running.lanes {
+            running
+                .tasks
+                .spawn(run_lane(Arc::clone(lane), running.stop.clone()));
+        }
+        running
+            .tasks
+            .spawn(janitor::run(running.lanes.clone(), running.stop.clone()));
+        let watch = self.stores.watch(&running.rule.source);
+        running.tasks.spawn(run_watch(
+            running.lanes.clone(),
+            watch,
+            running.stop.clone(),
+        ));
+        running
+    }
+
+    /// The rules as they run.
+    pub fn rules(&self) -> Vec<Rule> {
+        self.read()
+            .values()
+            .map(|running| (*running.rule).clone())
+            .collect()
+    }
+
+    fn lanes(&self, rule: &str) -> Result<Vec<Arc<Lane>>> {
+        match self.read().get(rule) {
+            Some(running) => Ok(running.lanes.clone()),
+            None => Err(Error::new(
+                Kind::Missing,
+                "find rule",
+                rule,
+                "there is no rule of this name",
+            )),
+        }
+    }
+
+    /// Takes in events of one rule. Durable when it returns.
+    ///
+    /// # Errors
+    /// No such rule, or the ledger failed: the sender must send again.
+    pub async fn submit(&self, rule: &str, events: &[ObjectEvent]) -> Result<SubmitReport> {
+        let now = self.shared.clock.now();
+        let all = self
+            .lanes(rule)?
+            .iter()
+            .flat_map(|lane| submissions(lane, events, now))
+            .collect();
+        Ok(self.shared.ledger.submit(all).await?)
+    }
+
+    /// Takes in an S3-format notification for every rule it concerns (or for `rule` alone). Durable when it returns.
+    ///
+    /// # Errors
+    /// Malformed ([`Kind::Invalid`]), no such rule, or the ledger failed: the sender must keep it and send again.
+    pub async fn notify(&self, rule: Option<&str>, body: &[u8]) -> Result<Accepted> {
+        let records = notification::parse(body)?;
+        let lanes: Vec<Arc<Lane>> = match rule {
+            Some(rule) => self.lanes(rule)?,
+            None => self
+                .read()
+                .values()
+                .flat_map(|running| running.lanes.clone())
+                .collect(),
+        };
+        let now = self.shared.clock.now();
+        let mut all = Vec::new();
+        for lane in &lanes {
+            let events: Vec<ObjectEvent> = records
+                .iter()
+                .filter_map(|event: &BucketEvent| {
+                    notification::for_source(&lane.rule.source, event)
+                })
+                .collect();
+            all.extend(submissions(lane, &events, now));
+        }
+        let accepted = Accepted {
+            records: records.len(),
+            submissions: all.len(),
+        };
+        if !all.is_empty() {
+            self.shared.ledger.submit(all).await?;
+        }
+        Ok(accepted)
+    }
+
+    /// Pauses or resumes a rule; survives restarts. What is being copied is finished; events are still taken in.
+    ///
+    /// # Errors
+    /// No such rule, or the ledger failed.
+    pub async fn set_paused(&self, rule: &str, paused: bool) -> Result<()> {
+        let lanes = self.lanes(rule)?;
+        self.shared
+            .ledger
+            .set_cursor(&pause_name(rule), Some(paused.into()))
+            .await?;
+        for lane in lanes {
+            lane.paused.store(paused, Ordering::Release);
+            if !paused {
+                self.shared
+                    .ledger
+                    .hurry(rule, &lane.destination.name, self.shared.clock.now())
+                    .await?;
+                lane.resumed.notify_waiters();
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for a sweep of a rule now.
+    ///
+    /// # Errors
+    /// No such rule.
+    pub fn sweep(&self, rule: &str) -> Result<()> {
+        for lane in self.lanes(rule)? {
+            lane.sweep_now.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Stops: no new claims, claims under way are released, everything is where the next process finds it.
+    pub async fn shutdown(&self) {
+        let _one_at_a_time = self.applying.lock().await;
+        let all = std::mem::take(
+            &mut *self
+                .running
+                .write()
+                .unwrap_or_else(std::sync::PoisonError::into_inner),
+        );
+        for running in all.values() {
+            running.stop.cancel();
+        }
+        for running in all.into_values() {
+            stop(running).await;
+        }
+    }
+}
+
+fn pause_name(rule: &str) -> String {
+    format!("paused/{rule}")
+}
+
+async fn stop(mut running: Running) {
+    running.stop.cancel();
+    while running.tasks.join_next().await.is_some() {}
+}
+
+/// Brings a lane up, as often as it takes, then runs it.
+async fn run_lane(lane: Arc<Lane>, stop: CancellationToken) {
+    let mut failures = 0;
+    while let Err(error) = bring_up(&lane).await {
+        tracing::warn!(lane = lane.name(), %error, "not ready; trying again");
+        lane.meter
+            .lane(LaneState::Unreachable, Some(error.to_string()));
+        let delay = backoff::retry_delay(error.kind, failures, &lane.shared.rng)
+            .min(Duration::from_secs(30));
+        failures += 1;
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = lane.shared.clock.sleep(delay) => {}
+        }
+    }
+    lane.meter.lane(LaneState::Ready, None);
+    futures::join!(
+        claim::run(Arc::clone(&lane), stop.clone()),
+        sweep::run(Arc::clone(&lane), stop)
+    );
+}
+
+async fn bring_up(lane: &Lane) -> Result<()> {
+    lane.source.check_readable().await?;
+    probe::run(lane).await?;
+    // Whatever kept keys waiting may be over now.
+    let (rule, destination) = (&lane.rule.name, &lane.destination.name);
+    lane.shared
+        .ledger
+        .hurry(rule, destination, lane.shared.clock.now())
+        .await?;
+    if let Some(report) = sweep::last(lane).await? {
+        lane.meter.remember_sweep(report);
+    }
+    let from = lane.shared.clock.now().before(Duration::from_secs(3_600));
+    for receipt in lane
+        .shared
+        .ledger
+        .receipts_by_time(&lane.rule.name, from, REMEMBERED_RECEIPTS)
+        .await?
+    {
+        if receipt.task.destination == lane.destination.name {
+            lane.meter.remember(&receipt);
+        }
+    }
+    Ok(())
+}
+
+async fn run_watch(
+    lanes: Vec<Arc<Lane>>,
+    watch: Option<Result<BoxStream<'static, watch::Watched>>>,
+    stop: CancellationToken,
+) {
+    match watch {
+        None => {}
+        Some(Ok(watched)) => watch::run(lanes, watched, stop).await,
+        Some(Err(error)) => {
+            for lane in lanes {
+                lane.meter.trouble(Some(format!(
+                    "the source is not watched, only swept: {error}"
+                )));
+            }
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! A lane: one rule on its way to one destination. Lanes share nothing that one of them could exhaust but the machine.
+
+use crate::copy::Executor;
+use crate::decide::Sizing;
+use crate::guard::DeleteGuard;
+use crate::rule::{Destination, Rule, Scope, region_of};
+use crate::status::LaneMeter;
+use crate::throttle::Throttle;
+use skyfresh_ledger::{Ledger, TaskKey};
+use skyfresh_sky::catalog::Catalog;
+use skyfresh_sky::{Clock, ObjectKey, Region, Rng};
+use skyfresh_store::ObjectStore;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// How the engine runs; the same for all rules.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// This incarnation of this process; owns the leases.
+    pub owner: String,
+    /// For how long a key is claimed unless renewed; renewed every third of it.
+    pub lease: Duration,
+    /// Claims worked on at once in one lane.
+    pub lane_concurrency: usize,
+    /// Parts in flight in one worker.
+    pub parts_in_flight: usize,
+    /// Part sizes and workers.
+    pub sizing: Sizing,
+    /// How often the janitor runs, and how old an orphan must be.
+    pub janitor_period: Duration,
+    /// How long receipts and tombstones are kept.
+    pub retention: Duration,
+    /// Most receipts kept, whatever their age.
+    pub max_receipts: u64,
+    /// A sweep pauses while more than this many keys are pending that have not failed: live changes queue behind them.
+    pub backlog_limit: u64,
+    /// A change found by a sweep counts as a lost notification only when it is older than this.
+    pub notification_grace: Duration,
+}
+
+impl EngineConfig {
+    /// Defaults for this owner.
+    pub fn new(owner: impl Into<String>) -> Self {
+        EngineConfig {
+            owner: owner.into(),
+            lease: Duration::from_secs(30),
+            lane_concurrency: 64,
+            parts_in_flight: 2,
+            sizing: Sizing::default(),
+            janitor_period: Duration::from_secs(300),
+            retention: Duration::from_secs(7 * 86_400),
+            max_receipts: 1_000_000,
+            backlog_limit: 2_000,
+            notification_grace: Duration::from_secs(60),
+        }
+    }
+}
+
+/// What all lanes share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: EngineConfig,
+    pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) executor: Arc<dyn Executor>,
+    pub(crate) catalog: Catalog,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) rng: Rng,
+}
+
+/// One rule on its way to one destination.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) rule: Arc<Rule>,
+    pub(crate) scope: Arc<Scope>,
+    pub(crate) destination: Destination,
+    pub(crate) source: Arc<dyn ObjectStore>,
+    pub(crate) target: Arc<dyn ObjectStore>,
+    pub(crate) source_region: Region,
+    pub(crate) target_region: Region,
+    pub(crate) throttle: Option<Arc<Throttle>>,
+    pub(crate) deletes: DeleteGuard,
+    pub(crate) meter: LaneMeter,
+    /// Names what this lane's probe writes at the destination.
+    pub(crate) probe_nonce: String,
+    /// The probe is under way: what it has written is not yet an orphan.
+    pub(crate) probing: AtomicBool,
+    /// A probe has failed, and may have left what only the janitor will find.
+    pub(crate) probe_failed: AtomicBool,
+    pub(crate) paused: AtomicBool,
+    /// Rung when the lane is resumed.
+    pub(crate) resumed: Notify,
+    /// Rung to make the sweep run now.
+    pub(crate) sweep_now: Notify,
+}
+
+impl Lane {
+    #[expect(clippy::too_many_arguments, reason = "wiring, called once")]
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        rule: Arc<Rule>,
+        scope: Arc<Scope>,
+        destination: Destination,
+        source: Arc<dyn ObjectStore>,
+        target: Arc<dyn ObjectStore>,
+        throttle: Option<Arc<Throttle>>,
+        paused: bool,
+    ) -> Self {
+        let source_region = region_of(&rule.source, rule.source_region.as_ref());
+        let target_region = region_of(&destination.location, destination.region.as_ref());
+        Lane {
+            deletes: DeleteGuard::new(rule.max_deletes),
+            meter: LaneMeter::new(rule.slo, shared.clock.now()),
+            probe_nonce: shared.rng.token(),
+            probing: AtomicBool::new(false),
+            probe_failed: AtomicBool::new(false),
+            shared,
+            rule,
+            scope,
+            destination,
+            source,
+            target,
+            source_region,
+            target_region,
+            throttle,
+            paused: AtomicBool::new(paused),
+            resumed: Notify::new(),
+            sweep_now: Notify::new(),
+        }
+    }
+
+    /// The ledger's name of a key in this lane.
+    pub(crate) fn task_key(&self, key: ObjectKey) -> TaskKey {
+        TaskKey {
+            rule: self.rule.name.clone(),
+            destination: self.destination.name.clone(),
+            key,
+        }
+    }
+
+    /// `rule/destination`, for logs and cursors.
+    pub(crate) fn name(&self) -> String {
+        format!("{}/{}", self.rule.name, self.destination.name)
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused.load(std::sync::atomic::Ordering::Acquire)
+    }
+}

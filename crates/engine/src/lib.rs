@@ -1,0 +1,63 @@
+//! Carries an object event, or a bulk job, to a verified receipt.
+//!
+//! **In:** rules, events ("this key may have changed"), listings. **Out:** verified objects at every destination, a receipt
+//! for each, status. **Never:** writes to a source, believes an event about content, publishes what it has not verified,
+//! reports done without a receipt, reads the environment, prints.
+//!
+//! One file per stage, in the order an event meets them:
+//!
+//! ```text
+//!  notification ─┐                 ┌────────────────── one lane per (rule, destination) ───────────────────┐
+//!  (webhook)     │   Submission    │          Claim           Decision / Plan             Published        │
+//!  disk watch ───┼──► ledger ──────┼─► claim ───────► carry ► decide ───────► copy ──────► finish ─► ledger│─► status
+//!  (inotify)     │   (durable,     │  ≤ 64 at once    (looks at  (pure)      inline: GET→PUT  receipt      │   lag,
+//!  sweep ────────┘   then ack)     │  lease+token     both heads)            parts: workers   mark         │   watermark,
+//!  (listings)                      │                                         pull from pool   tombstone    │   SLO, spend
+//!                                  └───────────────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! | queue | bound | when full |
+//! |---|---|---|
+//! | notification body | 4 MiB, one ledger transaction | refused; the sender keeps it |
+//! | pending tasks (ledger, on disk) | one row per changed key; sweeps pause above 2,000 | the sweep waits; notifications are always taken |
+//! | claims under way | `lane_concurrency` (64) per lane | tasks wait in the ledger |
+//! | parts in flight | `parts_in_flight` (2) × workers (≤ 4) per object, `InProcess` semaphore over all | workers wait |
+//! | bytes in memory | a few socket buffers per part: GET streams into PUT | TCP pushes back on the source |
+//! | watched changes | 256 a batch; the kernel's queue overflowing means a sweep | sweep |
+
+mod backoff;
+mod carry;
+mod claim;
+mod copy;
+mod decide;
+mod engine;
+mod error;
+mod event;
+mod finish;
+mod guard;
+pub mod intake;
+mod janitor;
+mod lane;
+mod probe;
+mod rule;
+mod status;
+mod stores;
+mod throttle;
+pub mod verify;
+
+pub use backoff::{LONGEST_DELAY, retry_delay};
+pub use copy::{Executor, InProcess, WorkOrder};
+pub use decide::{Decision, Known, Plan, Sizing, Strategy, decide};
+pub use engine::{Accepted, Applied, Engine, Parts};
+pub use error::{Error, Result};
+pub use event::ObjectEvent;
+pub use finish::{Published, Usage};
+pub use intake::sweep::SweepReport;
+pub use intake::watch::Watched;
+pub use lane::EngineConfig;
+pub use rule::{Bandwidth, Destination, MetadataPolicy, Rule, STAMP, Scope, region_of};
+pub use status::{
+    Attempted, DestinationStatus, Explanation, FailingKey, Lag, LaneState, PendingState,
+    RuleStatus, Totals, WaitOutcome,
+};
+pub use stores::{OpenStore, Stores};

@@ -1,0 +1,49 @@
+//! An attempt that goes on where an earlier one of this process gave up.
+
+mod harness;
+
+use harness::World;
+use skyfresh_sky::Kind;
+use skyfresh_store::Error as StoreError;
+use skyfresh_store::memory::{Fault, OperationKind};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// One part fails until the worker gives up, while another one that the same worker holds is still on its way.
+#[tokio::test(start_paused = true)]
+async fn parts_of_a_worker_that_gave_up_are_not_waited_for() {
+    let mut world = World::new(31, 1);
+    let engine = world.engine(vec![World::rule(1)]).await;
+    world.quiet(&engine).await;
+    world.put("large", vec![5; 2_500]).await;
+    let parts_begun = Arc::new(Mutex::new(0));
+    let count = Arc::clone(&parts_begun);
+    world.sky.set_fault(Box::new(move |operation| {
+        if operation.kind != OperationKind::UploadPart {
+            return None;
+        }
+        let mut begun = count.lock().unwrap();
+        *begun += 1;
+        match *begun {
+            1 => Some(Fault::Delay(Duration::from_secs(600))),
+            2..=5 => {
+                let error = StoreError::new(Kind::RetryAfter, "fault", "store", "no answer");
+                Some(Fault::Refuse(error))
+            }
+            _ => None,
+        }
+    }));
+    let started = world.clock.now();
+    world.notify(&engine, "large").await;
+    world.quiet(&engine).await;
+    assert!(
+        *parts_begun.lock().unwrap() > 5,
+        "the attempt was taken up again"
+    );
+    let took = world.clock.now().since(started);
+    assert!(
+        took < Duration::from_secs(20),
+        "waited {took:?} for the leases of parts that nobody copied"
+    );
+    assert!(world.verify("mem://d1/").await.all_equal());
+}

@@ -1,0 +1,37 @@
+//! Shared state: what must outlive a process so that nothing is lost, done twice by two owners, or leaked.
+//!
+//! **In:** signals that a key may have changed; claims, renewals, part results, receipts, cursors, each a conditional
+//! change of few rows, with the caller's `now`.
+//! **Out:** at most one live claim per (rule, destination, key), with a fencing token that only grows; parts that come back
+//! when their worker dies; receipts by time and by key.
+//! **Never:** reads a clock, talks to an object store, decides what to do, polls. A change is durable when its call returns.
+//!
+//! The seam ([`Ledger`]) asks only for conditional single-row writes and ordered scans of one partition, so that it fits
+//! DynamoDB-like stores; backends that have more (one transaction over several rows) use it.
+//!
+//! The backends here, [`MemoryLedger`] and [`EmbeddedLedger`], have such transactions, so the operations are written once,
+//! in `logic`, over ordered rows of bytes (`tables` says which). Any other backend proves itself with the `conformance`
+//! feature's suite.
+
+mod backend;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod embedded;
+mod error;
+mod logic;
+mod memory;
+mod model;
+mod rows;
+mod seam;
+mod tables;
+mod transaction;
+
+pub use embedded::EmbeddedLedger;
+pub use error::{Error, Result};
+pub use memory::MemoryLedger;
+pub use model::{
+    Attempt, Backlog, Claim, Completion, Failure, Finished, Lease, Mark, Origin, Outcome,
+    PartClaim, PartDone, PoolState, Receipt, Signal, Submission, SubmitReport, Task, TaskKey,
+    Tombstone, UploadIntent,
+};
+pub use seam::{ClaimRequest, Ledger};

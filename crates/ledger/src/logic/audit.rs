@@ -1,0 +1,130 @@
+//! Counts what is pending by looking at every row, to check the counters and indexes that are kept.
+
+use super::tasks::{backlog, schedule, task_key};
+use crate::model::*;
+use crate::rows::decode;
+use crate::tables::{Partition, Table, corrupt};
+use crate::transaction::Read;
+use crate::{Error, Result};
+use skyfresh_sky::{Kind, Timestamp};
+
+/// The backlog by recount.
+///
+/// # Errors
+/// [`Kind::Corrupt`] where an index or a counter disagrees with the tasks.
+pub(crate) fn recount(read: &dyn Read, rule: &str, destination: &str) -> Result<Backlog> {
+    let operation = read.operation();
+    let partition = Partition::new(operation, rule, destination)?;
+    let mut counted = Backlog::default();
+    let mut oldest: Option<(Timestamp, Task)> = None;
+    let mut failed = 0;
+    let mut problem = None;
+    read.scan(
+        Table::Tasks,
+        partition.bytes(),
+        &partition.end(),
+        false,
+        &mut |row, value| {
+            let check = || -> Result<Task> {
+                let key = partition.parse_row(operation, Table::Tasks, row)?;
+                let task: Task = decode(
+                    operation,
+                    Table::Tasks,
+                    row,
+                    task_key(rule, destination, key),
+                    value,
+                )?;
+                let (table, time) = schedule(&task);
+                for (table, time) in [(table, time), (Table::Pending, task.pending_since)] {
+                    if read
+                        .get(table, &partition.timed_row(time, &task.task.key))?
+                        .is_none()
+                    {
+                        return Err(corrupt(operation, table, row, "the index lacks this task"));
+                    }
+                }
+                if task.last_failure.is_some()
+                    && read
+                        .get(Table::Failing, &partition.row(&task.task.key))?
+                        .is_none()
+                {
+                    return Err(corrupt(
+                        operation,
+                        Table::Failing,
+                        row,
+                        "the index lacks this task",
+                    ));
+                }
+                Ok(task)
+            };
+            match check() {
+                Ok(task) => {
+                    counted.objects += 1;
+                    counted.bytes = counted.bytes.saturating_add(task.signal.size.unwrap_or(0));
+                    if let Some(failure) = &task.last_failure {
+                        *counted.failing.entry(failure.kind).or_default() += 1;
+                        failed += 1;
+                    }
+                    if oldest
+                        .as_ref()
+                        .is_none_or(|(since, _)| task.pending_since < *since)
+                    {
+                        oldest = Some((task.pending_since, task));
+                    }
+                    true
+                }
+                Err(error) => {
+                    problem = Some(error);
+                    false
+                }
+            }
+        },
+    )?;
+    if let Some(error) = problem {
+        return Err(error);
+    }
+    if let Some((since, task)) = oldest {
+        counted.oldest = Some((task.task.key, since));
+        counted.oldest_changed = Some(task.changed_since);
+    }
+    let disagree = |what: &str, indexed: &dyn std::fmt::Debug| {
+        let why = format!("{what} disagrees with the tasks: {indexed:?}, counted {counted:?}");
+        Error::new(
+            Kind::Corrupt,
+            operation,
+            format!("{rule}/{destination}"),
+            why,
+        )
+    };
+    let kept = backlog(read, rule, destination)?;
+    if kept != counted {
+        return Err(disagree("the counter row", &kept));
+    }
+    let rows = |tables: &[Table]| -> Result<u64> {
+        let mut rows = 0;
+        for table in tables {
+            read.scan(
+                *table,
+                partition.bytes(),
+                &partition.end(),
+                false,
+                &mut |_, _| {
+                    rows += 1;
+                    true
+                },
+            )?;
+        }
+        Ok(rows)
+    };
+    for (tables, expected) in [
+        (&[Table::Due, Table::Leases][..], counted.objects),
+        (&[Table::Pending], counted.objects),
+        (&[Table::Failing], failed),
+    ] {
+        let indexed = rows(tables)?;
+        if indexed != expected {
+            return Err(disagree(tables[0].name(), &indexed));
+        }
+    }
+    Ok(counted)
+}

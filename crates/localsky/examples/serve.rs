@@ -1,0 +1,45 @@
+//! Runs a sky until standard input is closed. Arguments are `key=value` pairs, as below. Prints one JSON line:
+//! the admin URL and all endpoints.
+//!
+//! `regions=aws:us-east-1,aws:eu-west-1 directory=/path minimum_part_bytes=1024 listen_port=9000 shaped=true`
+
+use skyfresh_localsky::{LocalSky, RegionConfig, ShapingProfile, SkyConfig};
+use skyfresh_sky::{Rng, SystemClock};
+use std::sync::Arc;
+
+#[tokio::main]
+#[expect(clippy::print_stdout, reason = "an example's output")]
+async fn main() -> anyhow::Result<()> {
+    let mut config = SkyConfig {
+        shaping: ShapingProfile::unshaped(),
+        ..Default::default()
+    };
+    let mut directory = None;
+    for argument in std::env::args().skip(1) {
+        match argument.split_once('=') {
+            Some(("regions", names)) => {
+                config.regions = names
+                    .split(',')
+                    .map(|name| Ok(RegionConfig::in_memory(name.parse()?)))
+                    .collect::<anyhow::Result<_>>()?;
+            }
+            Some(("directory", path)) => directory = Some(std::path::PathBuf::from(path)),
+            Some(("minimum_part_bytes", bytes)) => config.minimum_part_bytes = bytes.parse()?,
+            Some(("listen_port", port)) => config.listen_port = Some(port.parse()?),
+            Some(("shaped", "true")) => config.shaping = ShapingProfile::default(),
+            _ => anyhow::bail!("unknown argument {argument:?}"),
+        }
+    }
+    if let Some(directory) = directory {
+        for region in &mut config.regions {
+            region.directory = Some(directory.join(region.region.to_string().replace(':', "-")));
+        }
+    }
+    let sky = LocalSky::start(config, Arc::new(SystemClock), Rng::from_entropy()).await?;
+    let shown = serde_json::json!({ "admin": sky.admin_url(), "endpoints": sky.endpoints() });
+    println!("{shown}");
+    tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink()))
+        .await??;
+    sky.shutdown().await;
+    Ok(())
+}

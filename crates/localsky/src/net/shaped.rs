@@ -1,0 +1,219 @@
+//! A connection with the delay and the rate of a long way: bytes wait between two pumps until they would have arrived.
+//!
+//! ```text
+//! socket ──read──▶ paced at min(connection, pair) rate ──▶ in flight until + rtt/2 + jitter ──▶ server
+//! socket ◀── in flight ◀── paced ◀──────────────────────────────────────────────────── server
+//! ```
+//!
+//! At most 256 chunks of 64 KiB are in flight per direction; then the sender waits, as it would for a full window.
+
+use crate::random::StragglerDistribution;
+use crate::shaping::{Bandwidth, LinkShape};
+use bytes::{Bytes, BytesMut};
+use skyfresh_sky::{Clock, Rng};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+
+const CHUNK_BYTES: usize = 64 * 1024;
+const CHUNKS_IN_FLIGHT: usize = 256;
+/// Timers are this coarse: a pump that overslept may catch up by as much.
+const CATCH_UP_NS: f64 = 5e6;
+/// Waits shorter than this are not worth a timer.
+const SHORTEST_WAIT_NS: f64 = 1e6;
+
+/// When a line is free to send.
+#[derive(Debug, Default)]
+struct Pacer {
+    free_at_ns: Mutex<f64>,
+}
+
+impl Pacer {
+    /// Takes the line for `bytes`; gives the time when the last of them is sent.
+    fn reserve(&self, now_ns: f64, bytes: usize, bytes_per_s: f64) -> f64 {
+        let mut free_at_ns = self
+            .free_at_ns
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let start = free_at_ns.max(now_ns - CATCH_UP_NS);
+        *free_at_ns = start + bytes as f64 / bytes_per_s * 1e9;
+        *free_at_ns
+    }
+}
+
+/// The way between two regions, shared by all its connections.
+#[derive(Debug)]
+pub(crate) struct SharedLink {
+    pub(crate) shape: LinkShape,
+    stragglers: StragglerDistribution,
+    upload: Pacer,
+    download: Pacer,
+}
+
+impl SharedLink {
+    pub(crate) fn new(shape: LinkShape, stragglers: StragglerDistribution) -> Self {
+        SharedLink {
+            shape,
+            stragglers,
+            upload: Pacer::default(),
+            download: Pacer::default(),
+        }
+    }
+
+    /// The server's end of `stream` as seen over this link. `reset` tells how to end it.
+    pub(crate) fn connect(
+        self: &Arc<Self>,
+        stream: TcpStream,
+        reset: Arc<AtomicBool>,
+        clock: Arc<dyn Clock>,
+        rng: Rng,
+    ) -> DuplexStream {
+        let (near, far) = tokio::io::duplex(CHUNK_BYTES);
+        let link = self.clone();
+        let share = self.stragglers.draw_share(&rng);
+        tokio::spawn(async move { link.carry(stream, far, share, &reset, &*clock, &rng).await });
+        near
+    }
+
+    async fn carry(
+        &self,
+        mut stream: TcpStream,
+        far: DuplexStream,
+        share: f64,
+        reset: &AtomicBool,
+        clock: &dyn Clock,
+        rng: &Rng,
+    ) {
+        let (from_server, to_server) = tokio::io::split(far);
+        {
+            let (from_client, to_client) = stream.split();
+            let direction = |bandwidth: Bandwidth, total, first_delay| Direction {
+                total_bytes_per_s: bandwidth.total_bytes_per_s,
+                connection_bytes_per_s: bandwidth.connection_bytes_per_s * share,
+                total,
+                connection: Pacer::default(),
+                delay: self.shape.rtt / 2,
+                first_delay,
+                jitter: self.shape.jitter,
+                clock,
+                rng,
+            };
+            // The kernel shook hands at once; a real handshake takes a round trip before the first request.
+            let upload = direction(self.shape.upload, &self.upload, self.shape.rtt);
+            let download = direction(self.shape.download, &self.download, Duration::ZERO);
+            let upload = async {
+                let _ = upload.pump(from_client, to_server).await;
+                // Half closed: what the server still has to say goes on.
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                _ = download.pump(from_server, to_client) => {}
+                () = upload => {}
+            }
+        }
+        if reset.load(Ordering::Acquire)
+            && let Err(error) = stream.set_zero_linger()
+        {
+            tracing::debug!(%error, "a connection could not be reset");
+        }
+    }
+}
+
+/// One direction of a connection.
+struct Direction<'a> {
+    total_bytes_per_s: f64,
+    connection_bytes_per_s: f64,
+    total: &'a Pacer,
+    connection: Pacer,
+    delay: Duration,
+    /// Once, before everything else.
+    first_delay: Duration,
+    jitter: Duration,
+    clock: &'a dyn Clock,
+    rng: &'a Rng,
+}
+
+impl Direction<'_> {
+    async fn pump(
+        &self,
+        from: impl AsyncRead + Unpin,
+        to: impl AsyncWrite + Unpin,
+    ) -> std::io::Result<()> {
+        let (queue, in_flight) = mpsc::channel(CHUNKS_IN_FLIGHT);
+        let (sent, arrived) = tokio::join!(self.send(from, queue), self.arrive(to, in_flight));
+        sent.and(arrived)
+    }
+
+    async fn send(
+        &self,
+        mut from: impl AsyncRead + Unpin,
+        queue: mpsc::Sender<(f64, Bytes)>,
+    ) -> std::io::Result<()> {
+        let mut extra = self.first_delay;
+        let mut last_due_ns = 0.0f64;
+        let mut buffer = BytesMut::new();
+        loop {
+            buffer.reserve(CHUNK_BYTES);
+            if from.read_buf(&mut buffer).await? == 0 {
+                return Ok(());
+            }
+            let chunk = buffer.split().freeze();
+            let now_ns = self.clock.monotonic_ns() as f64;
+            let sent_ns = self
+                .connection
+                .reserve(now_ns, chunk.len(), self.connection_bytes_per_s)
+                .max(
+                    self.total
+                        .reserve(now_ns, chunk.len(), self.total_bytes_per_s),
+                );
+            let travel =
+                self.delay + std::mem::take(&mut extra) + self.jitter.mul_f64(self.rng.unit());
+            // In order, whatever the jitter.
+            last_due_ns = last_due_ns.max(sent_ns.max(now_ns) + travel.as_nanos() as f64);
+            if queue.send((last_due_ns, chunk)).await.is_err() {
+                return Ok(());
+            }
+            if sent_ns - now_ns > SHORTEST_WAIT_NS {
+                self.clock
+                    .sleep(Duration::from_nanos((sent_ns - now_ns) as u64))
+                    .await;
+            }
+        }
+    }
+
+    async fn arrive(
+        &self,
+        mut to: impl AsyncWrite + Unpin,
+        mut in_flight: mpsc::Receiver<(f64, Bytes)>,
+    ) -> std::io::Result<()> {
+        while let Some((due_ns, chunk)) = in_flight.recv().await {
+            let wait_ns = due_ns - self.clock.monotonic_ns() as f64;
+            if wait_ns > 0.0 {
+                self.clock.sleep(Duration::from_nanos(wait_ns as u64)).await;
+            }
+            to.write_all(&chunk).await?;
+        }
+        to.shutdown().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_shared_in_turn() {
+        let pacer = Pacer::default();
+        // 1,000 bytes at 1,000,000 bytes/s take a millisecond each.
+        assert_eq!(pacer.reserve(1e9, 1_000, 1e6), 1e9 - CATCH_UP_NS + 1e6);
+        for _ in 0..9 {
+            pacer.reserve(1e9, 1_000, 1e6);
+        }
+        assert_eq!(pacer.reserve(1e9, 1_000, 1e6), 1e9 - CATCH_UP_NS + 11e6);
+        // A line that was idle does not save up more than the catch-up.
+        assert_eq!(pacer.reserve(2e9, 1_000, 1e6), 2e9 - CATCH_UP_NS + 1e6);
+    }
+}

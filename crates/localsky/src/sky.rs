@@ -1,0 +1,329 @@
+//! Starting, steering and stopping a sky.
+
+use crate::config::{RegionConfig, SkyConfig};
+use crate::faults::Faults;
+use crate::meter::{Meter, MeterSnapshot};
+use crate::net::{Listener, Port, SharedLink, StrictRegions, bind};
+use crate::notify::Notifications;
+use crate::s3::Frontend;
+use crate::store::{RegionStore, Surroundings};
+use crate::{Error, Result, admin};
+use s3s::auth::{S3Auth, SecretKey};
+use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s::{S3Result, s3_error};
+use serde::Serialize;
+use skyfresh_sky::catalog::Catalog;
+use skyfresh_sky::{Clock, Kind, Region, Rng, timeout};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How long requests that were begun may take after a shutdown.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
+
+/// A port and what it stands for.
+#[derive(Clone, Debug, Serialize)]
+pub struct Endpoint {
+    /// The client's region; `None` for the unshaped port.
+    pub from: Option<Region>,
+    /// The store's region.
+    pub to: Region,
+    /// `http://127.0.0.1:port`.
+    pub url: String,
+}
+
+/// A running sky. Dropping it stops it at once; [`LocalSky::shutdown`] lets begun requests finish.
+#[derive(Debug)]
+pub struct LocalSky {
+    inner: Arc<Inner>,
+}
+
+/// What the admin endpoint shares with the owner.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) stores: StrictRegions,
+    endpoints: BTreeMap<(Option<Region>, Region), String>,
+    admin_url: String,
+    pub(crate) faults: Faults,
+    pub(crate) notifications: Notifications,
+    meter: Meter,
+    clock: Arc<dyn Clock>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    abort: CancellationToken,
+}
+
+impl LocalSky {
+    /// Opens the stores, binds the ports and starts to serve.
+    ///
+    /// # Errors
+    /// No region or one twice, a bad bucket name or webhook URL, a port that is taken, a directory that cannot be read.
+    pub async fn start(config: SkyConfig, clock: Arc<dyn Clock>, rng: Rng) -> Result<LocalSky> {
+        check(&config)?;
+        let (stop, abort, tasks) = (
+            CancellationToken::new(),
+            CancellationToken::new(),
+            TaskTracker::new(),
+        );
+        let notifications =
+            Notifications::new(clock.clone(), rng.fork(), tasks.clone(), stop.clone());
+        notifications.set(config.notifications.clone())?;
+        let faults = Faults::new(config.faults.clone(), rng.fork());
+        let stores = config
+            .regions
+            .iter()
+            .map(|region| open(region, &config, &clock, &rng, &notifications).map(Arc::new))
+            .collect::<Result<Vec<_>>>()?;
+        let stores = Arc::new(stores);
+        let catalog = Catalog::embedded();
+        let mut meter = Meter::new(catalog.clone());
+        let mut next_port = config.listen_port;
+        // Fixed ports follow one another; otherwise any.
+        let mut take_port = || match &mut next_port {
+            None => Ok(0),
+            Some(next) => {
+                let port = *next;
+                *next = next.checked_add(1).ok_or_else(|| {
+                    Error::new(
+                        Kind::Invalid,
+                        "listen",
+                        "the ports after listen_port do not fit below 65536",
+                    )
+                })?;
+                Ok(port)
+            }
+        };
+        let (admin_socket, admin_address) = bind(take_port()?).await?;
+        let mut endpoints = BTreeMap::new();
+        let mut listeners = Vec::new();
+        for store in stores.iter() {
+            let to = store.region();
+            let service = service(store, &config);
+            let clients = config.regions.iter().map(|region| Some(&region.region));
+            for from in std::iter::once(None).chain(clients) {
+                let (socket, address) = bind(take_port()?).await?;
+                endpoints.insert((from.cloned(), to.clone()), format!("http://{address}"));
+                let link = from.and_then(|from| config.shaping.link(&catalog, from, to));
+                let port = Port {
+                    region: to.clone(),
+                    service: service.clone(),
+                    faults: faults.clone(),
+                    counters: meter.port(from.unwrap_or(to), to),
+                    strict_regions: config.strict_regions.then(|| stores.clone()),
+                    clock: clock.clone(),
+                    rng: rng.fork(),
+                };
+                listeners.push(Listener {
+                    socket,
+                    port: Arc::new(port),
+                    link: link
+                        .map(|shape| Arc::new(SharedLink::new(shape, config.shaping.stragglers))),
+                    clock: clock.clone(),
+                    rng: rng.fork(),
+                    tasks: tasks.clone(),
+                    stop: stop.clone(),
+                    abort: abort.clone(),
+                });
+            }
+        }
+        for listener in listeners {
+            tasks.spawn(listener.run());
+        }
+        let inner = Arc::new(Inner {
+            stores,
+            endpoints,
+            admin_url: format!("http://{admin_address}"),
+            faults,
+            notifications,
+            meter,
+            clock,
+            tasks: tasks.clone(),
+            stop,
+            abort,
+        });
+        tasks.spawn(admin::serve(
+            admin_socket,
+            Arc::downgrade(&inner),
+            inner.stop.clone(),
+        ));
+        Ok(LocalSky { inner })
+    }
+
+    /// Where clients in `from` reach the store of `to`, as over the distance between them; without `from`, unshaped.
+    /// `None` where this sky does not have the regions.
+    pub fn find_endpoint(&self, from: Option<&Region>, to: &Region) -> Option<String> {
+        self.inner
+            .endpoints
+            .get(&(from.cloned(), to.clone()))
+            .cloned()
+    }
+
+    /// As [`LocalSky::find_endpoint`], for regions known to be in this sky.
+    ///
+    /// # Panics
+    /// The sky does not have the regions.
+    pub fn endpoint(&self, from: Option<&Region>, to: &Region) -> String {
+        match self.find_endpoint(from, to) {
+            Some(url) => url,
+            None => panic!("this sky has no port from {from:?} to {to}"),
+        }
+    }
+
+    /// All ports but the admin one.
+    pub fn endpoints(&self) -> Vec<Endpoint> {
+        self.inner.endpoints()
+    }
+
+    /// The admin endpoint: GET /meter, GET and POST /faults, /notifications and /buckets, GET /endpoints; JSON.
+    pub fn admin_url(&self) -> &str {
+        &self.inner.admin_url
+    }
+
+    /// What has been used since the start, and what it would cost.
+    pub fn meter(&self) -> MeterSnapshot {
+        self.inner.meter()
+    }
+
+    /// The faults in force.
+    pub fn faults(&self) -> &Faults {
+        &self.inner.faults
+    }
+
+    /// The notifications.
+    pub fn notifications(&self) -> &Notifications {
+        &self.inner.notifications
+    }
+
+    /// Makes a bucket unless it exists; `versioned` turns its versioning on either way.
+    ///
+    /// # Errors
+    /// No such region, a bad name, or a directory that cannot be written.
+    pub async fn create_bucket(&self, region: &Region, name: &str, versioned: bool) -> Result<()> {
+        self.inner.create_bucket(region, name, versioned)
+    }
+
+    /// Stops: no new requests, those begun get two seconds.
+    pub async fn shutdown(self) {
+        let inner = &self.inner;
+        inner.stop.cancel();
+        inner.tasks.close();
+        if timeout(&*inner.clock, SHUTDOWN_GRACE, inner.tasks.wait())
+            .await
+            .is_none()
+        {
+            inner.abort.cancel();
+            inner.tasks.wait().await;
+        }
+    }
+}
+
+impl Drop for LocalSky {
+    fn drop(&mut self) {
+        self.inner.stop.cancel();
+        self.inner.abort.cancel();
+    }
+}
+
+impl Inner {
+    pub(crate) fn endpoints(&self) -> Vec<Endpoint> {
+        let endpoint = |((from, to), url): (&(Option<Region>, Region), &String)| Endpoint {
+            from: from.clone(),
+            to: to.clone(),
+            url: url.clone(),
+        };
+        self.endpoints.iter().map(endpoint).collect()
+    }
+
+    pub(crate) fn meter(&self) -> MeterSnapshot {
+        self.meter.snapshot()
+    }
+
+    pub(crate) fn create_bucket(&self, region: &Region, name: &str, versioned: bool) -> Result<()> {
+        let store = self
+            .stores
+            .iter()
+            .find(|store| store.region() == region)
+            .ok_or_else(|| {
+                Error::new(
+                    Kind::Missing,
+                    "create bucket",
+                    format!("this sky has no region {region}"),
+                )
+            })?;
+        store.ensure_bucket(name, versioned)
+    }
+}
+
+fn check(config: &SkyConfig) -> Result<()> {
+    let invalid = |why: String| Error::new(Kind::Invalid, "start", why);
+    if config.regions.is_empty() {
+        return Err(invalid("a sky needs at least one region".into()));
+    }
+    for (index, region) in config.regions.iter().enumerate() {
+        if config.regions[..index]
+            .iter()
+            .any(|other| other.region == region.region)
+        {
+            return Err(invalid(format!("region {} is listed twice", region.region)));
+        }
+    }
+    if config.access_key.is_empty() || config.secret_key.expose().is_empty() {
+        return Err(invalid(
+            "access_key and secret_key must not be empty".into(),
+        ));
+    }
+    Ok(())
+}
+
+fn open(
+    region: &RegionConfig,
+    config: &SkyConfig,
+    clock: &Arc<dyn Clock>,
+    rng: &Rng,
+    notifications: &Notifications,
+) -> Result<RegionStore> {
+    let surroundings = Surroundings {
+        region: region.region.clone(),
+        clock: clock.clone(),
+        rng: rng.fork(),
+        notifications: notifications.clone(),
+        minimum_part_bytes: config.minimum_part_bytes,
+    };
+    let store = RegionStore::open(region.directory.clone(), Arc::new(surroundings))?;
+    for bucket in &region.buckets {
+        store.ensure_bucket(&bucket.name, bucket.versioned)?;
+    }
+    Ok(store)
+}
+
+/// The one key pair there is.
+struct OneAccount {
+    access_key: String,
+    secret_key: SecretKey,
+}
+
+#[async_trait::async_trait]
+impl S3Auth for OneAccount {
+    async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
+        if access_key == self.access_key {
+            return Ok(self.secret_key.clone());
+        }
+        Err(s3_error!(
+            InvalidAccessKeyId,
+            "The AWS Access Key Id you provided does not exist in our records."
+        ))
+    }
+}
+
+fn service(store: &Arc<RegionStore>, config: &SkyConfig) -> S3Service {
+    let mut builder = S3ServiceBuilder::new(Frontend {
+        store: store.clone(),
+    });
+    builder.set_auth(OneAccount {
+        access_key: config.access_key.clone(),
+        secret_key: SecretKey::from(config.secret_key.expose()),
+    });
+    builder.build()
+}

@@ -1,0 +1,31 @@
+//! The nouns and the facts of the sky.
+//!
+//! **In:** nothing but values (and the catalogue text compiled into the binary).
+//! **Out:** the types every other crate speaks in: regions, object keys, versions and locations, times, delays, money,
+//! bytes, SLOs, the catalogue of prices and links, and the [`Clock`] and [`Rng`] seams.
+//! **Never:** talks to a network or a disk, reads the environment, prints.
+
+pub mod catalog;
+mod clock;
+mod delay;
+mod error;
+mod location;
+mod money;
+mod object;
+mod quantity;
+mod region;
+mod rng;
+mod slo;
+mod time;
+
+pub use clock::{Clock, ManualClock, SystemClock, timeout};
+pub use delay::{format_delay, parse_delay};
+pub use error::{Invalid, Kind};
+pub use location::{Location, Scheme};
+pub use money::Usd;
+pub use object::{Attributes, ObjectKey, ObjectVersion, USER_METADATA_LIMIT_BYTES};
+pub use quantity::{format_bytes, parse_bytes};
+pub use region::{Provider, Region};
+pub use rng::Rng;
+pub use slo::Slo;
+pub use time::Timestamp;

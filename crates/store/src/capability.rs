@@ -1,0 +1,99 @@
+//! What an endpoint can do. Probed, not assumed: some servers silently ignore conditions.
+
+use serde::{Deserialize, Serialize};
+
+/// How far a conditional request can be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConditionSupport {
+    /// A false condition was refused when probed.
+    Enforced,
+    /// A false condition was accepted when probed: writing under it protects nothing.
+    Ignored,
+    /// The store answered that it does not implement it.
+    Unsupported,
+}
+
+impl ConditionSupport {
+    /// Whether writing under a condition protects.
+    pub fn enforced(self) -> bool {
+        self == ConditionSupport::Enforced
+    }
+}
+
+/// How the store lets us prove that it holds the bytes we sent, strongest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verification {
+    /// It checks a CRC64NVME sent with the body (trailer) and refuses a mismatch.
+    Crc64Nvme,
+    /// It checks a CRC32C sent with the body (trailer) and refuses a mismatch.
+    Crc32c,
+    /// Its ETag of a single PUT or part is the MD5 of the bytes, which we compare.
+    EtagMd5,
+    /// It computes the checksum on its own side as it writes (disk, memory) and returns it.
+    Returned,
+}
+
+/// Sizes and counts of multipart uploads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UploadLimits {
+    /// Smallest part but for the last, bytes.
+    pub min_part_bytes: u64,
+    /// Largest part, bytes.
+    pub max_part_bytes: u64,
+    /// Most parts.
+    pub max_parts: u32,
+    /// Largest single PUT, bytes.
+    pub max_put_bytes: u64,
+}
+
+impl UploadLimits {
+    /// S3's (user guide, "Amazon S3 multipart upload limits"): 10,000 parts of 5 MiB to 5 GiB.
+    pub const S3: UploadLimits = UploadLimits {
+        min_part_bytes: 5 << 20,
+        max_part_bytes: 5 << 30,
+        max_parts: 10_000,
+        max_put_bytes: 5 << 30,
+    };
+    /// No limit but the part count, for disk and memory.
+    pub const LOCAL: UploadLimits = UploadLimits {
+        min_part_bytes: 1,
+        max_part_bytes: u64::MAX,
+        max_parts: 10_000,
+        max_put_bytes: u64::MAX,
+    };
+}
+
+/// The capability record of one endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capabilities {
+    /// PUT only if absent.
+    pub put_if_absent: ConditionSupport,
+    /// PUT only over a given version.
+    pub put_if_version: ConditionSupport,
+    /// Completing an upload only if absent.
+    pub complete_if_absent: ConditionSupport,
+    /// Completing an upload only over a given version.
+    pub complete_if_version: ConditionSupport,
+    /// DELETE only of a given version.
+    pub delete_if_version: ConditionSupport,
+    /// GET only of a given version. Whatever this says, adapters compare the version of every response.
+    pub get_if_version: ConditionSupport,
+    /// Server-side copy of an object.
+    pub copy: bool,
+    /// Server-side copy of a range into a part (concat).
+    pub copy_part: bool,
+    /// Multipart uploads by explicit id.
+    pub multipart: bool,
+    /// Listing of unfinished uploads.
+    pub list_uploads: bool,
+    /// Object tags.
+    pub tags: bool,
+    /// Version ids.
+    pub versioned: bool,
+    /// How bytes are proved.
+    pub verification: Verification,
+    /// Part sizes and counts.
+    pub upload_limits: UploadLimits,
+}

@@ -1,0 +1,215 @@
+//! Listing in byte order of keys by walking directories: the names of one directory at a time are in memory, and a page
+//! begins where the last one ended without visiting what lies before.
+
+use super::names::{self, Meaning};
+use super::publish::head_of;
+use super::root::{Found, Root, open_dir, stat};
+use super::trouble::{Outcome, Tried};
+use crate::{ListPage, ListedObject};
+use rustix::fs::{Dir, FileType};
+use rustix::io::Errno;
+use skyfresh_sky::ObjectKey;
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+
+/// The names in a directory with what each is, unsorted, without `.` and `..`.
+pub(super) fn entries(dir: &OwnedFd) -> rustix::io::Result<Vec<(OsString, FileType)>> {
+    let mut found = Vec::new();
+    for entry in Dir::read_from(dir)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if name == b"." || name == b".." {
+            continue;
+        }
+        let mut kind = entry.file_type();
+        if kind == FileType::Unknown {
+            // Not every file system says so in the listing.
+            match rustix::fs::statat(
+                dir,
+                entry.file_name(),
+                rustix::fs::AtFlags::SYMLINK_NOFOLLOW,
+            ) {
+                Ok(stat) => kind = FileType::from_raw_mode(stat.st_mode),
+                Err(Errno::NOENT) => continue,
+                Err(errno) => return Err(errno),
+            }
+        }
+        found.push((OsString::from_vec(name.to_vec()), kind));
+    }
+    Ok(found)
+}
+
+enum What {
+    /// An object's file, and whether it has the name of one beside a directory.
+    File {
+        beside: bool,
+    },
+    Directory,
+    /// Something that cannot be an object here.
+    Unusable,
+}
+
+struct Entry {
+    /// Whole key, or what all keys below begin with, `/` included.
+    key: String,
+    name: String,
+    what: What,
+}
+
+/// One page being gathered.
+pub(super) struct Walk<'a> {
+    root: &'a Root,
+    after: Option<&'a str>,
+    limit: usize,
+    page: ListPage,
+    last: Option<String>,
+}
+
+/// A page of at most `limit` keys after `after`.
+pub(super) fn page(root: &Root, after: Option<&str>, limit: usize) -> Outcome<ListPage> {
+    let mut walk = Walk {
+        root,
+        after,
+        limit,
+        page: ListPage::default(),
+        last: None,
+    };
+    let dir = root.dir.try_clone().tried(|| "open the directory".into())?;
+    walk.directory(dir, "")?;
+    Ok(walk.page)
+}
+
+impl Walk<'_> {
+    /// Visits a directory whose keys begin with `prefix`. False ends the walk: the page is full.
+    fn directory(&mut self, dir: OwnedFd, prefix: &str) -> Outcome<bool> {
+        for entry in self.sorted(&dir, prefix)? {
+            let go_on = match entry.what {
+                What::Directory => match open_dir(dir.as_fd(), &entry.name) {
+                    Ok(below) => self.directory(below, &entry.key)?,
+                    // Removed or replaced since: then its keys are gone too.
+                    Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => true,
+                    Err(errno) => return Err(errno).tried(|| format!("open {:?}", entry.key)),
+                },
+                What::File { beside } => self.file(&dir, entry, beside)?,
+                What::Unusable => {
+                    self.has_room() && {
+                        self.last = Some(entry.key.clone());
+                        self.page.unusable.push(entry.key);
+                        true
+                    }
+                }
+            };
+            if !go_on {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether the page takes another line; where not, it says where to go on.
+    fn has_room(&mut self) -> bool {
+        if self.page.objects.len() + self.page.unusable.len() < self.limit {
+            return true;
+        }
+        self.page.next = self.last.take();
+        false
+    }
+
+    fn file(&mut self, dir: &OwnedFd, entry: Entry, beside: bool) -> Outcome<bool> {
+        let looked =
+            stat(dir.as_fd(), &entry.name).tried(|| format!("look at {:?}", entry.name))?;
+        // Gone, or no file any more, since the directory was read.
+        let Some((FileType::RegularFile, fingerprint)) = looked else {
+            return Ok(true);
+        };
+        if !self.has_room() {
+            return Ok(false);
+        }
+        self.last = Some(entry.key.clone());
+        let Ok(key) = ObjectKey::new(entry.key.clone()) else {
+            self.page.unusable.push(entry.key);
+            return Ok(true);
+        };
+        let name = names::Name {
+            text: entry.name,
+            hash: None,
+        };
+        let dir = dir.try_clone().tried(|| "open a directory".into())?;
+        let found = Found {
+            dir,
+            name,
+            fingerprint,
+            beside,
+        };
+        let (head, _) = head_of(self.root, key.as_str(), &found)?;
+        self.page.objects.push(ListedObject {
+            key,
+            size: head.size,
+            etag: head.version.etag,
+            modified: head.modified,
+        });
+        Ok(true)
+    }
+
+    /// What of a directory comes after `after`, in the order of keys: `a` before `a-b` before all of `a/`.
+    fn sorted(&self, dir: &OwnedFd, prefix: &str) -> Outcome<Vec<Entry>> {
+        let mut found = Vec::new();
+        let mut plain_files = HashSet::new();
+        for (name, kind) in entries(dir).tried(|| format!("list {prefix:?}"))? {
+            let (name, readable) = match name.into_string() {
+                Ok(name) => (name, true),
+                Err(name) => (name.to_string_lossy().into_owned(), false),
+            };
+            let (segment, beside) = match names::meaning(&name) {
+                Meaning::Private => continue,
+                _ if !readable => (None, false),
+                Meaning::Plain(segment) => (Some(segment), false),
+                Meaning::Beside(segment) => (Some(segment), true),
+                Meaning::Hashed { hash, beside } => (self.root.registered(&hash)?, beside),
+                Meaning::Foreign => (None, false),
+            };
+            // A name that we would not give to what it stands for is not ours.
+            let segment = segment.filter(|segment| {
+                let given = if beside {
+                    names::beside(segment)
+                } else {
+                    names::plain(segment)
+                };
+                given.text == name
+            });
+            let (key, what) = match (segment, kind) {
+                (Some(segment), FileType::RegularFile) => {
+                    if !beside {
+                        plain_files.insert(segment.clone());
+                    }
+                    (format!("{prefix}{segment}"), What::File { beside })
+                }
+                (Some(segment), FileType::Directory) if !beside => {
+                    (format!("{prefix}{segment}/"), What::Directory)
+                }
+                _ => (format!("{prefix}{name}"), What::Unusable),
+            };
+            if self.is_wanted(&key, &what) {
+                found.push(Entry { key, name, what });
+            }
+        }
+        // Of two files for one key, which a user can make, the plainly named one counts.
+        found.retain(|entry| {
+            !matches!(entry.what, What::File { beside: true })
+                || !plain_files.contains(&entry.key[prefix.len()..])
+        });
+        found.sort_unstable_by(|a, b| a.key.as_bytes().cmp(b.key.as_bytes()));
+        Ok(found)
+    }
+
+    fn is_wanted(&self, key: &str, what: &What) -> bool {
+        let Some(after) = self.after else { return true };
+        match what {
+            // Keys below it may come after, though what they all begin with does not.
+            What::Directory => key > after || after.starts_with(key),
+            _ => key > after,
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! HTTP/1.1 for the stores that speak it: one tuned client, bodies that count themselves, and a limit on concurrency.
+//!
+//! **In:** signed requests, bodies of known length.
+//! **Out:** response heads and bodies as streams that end early only with an error.
+//! **Never:** follows a redirect, turns TLS verification off, retries, buffers a body, waits without a limit.
+
+mod body;
+mod client;
+mod framing;
+mod limiter;
+mod response;
+
+pub(crate) use body::{BodyEnd, RequestBody, Sums, UploadBody, Wanted, Watch};
+pub(crate) use client::HttpClient;
+pub(crate) use framing::{ChunkedFraming, TrailerChecksum};
+pub(crate) use limiter::{ConcurrencyLimiter, Permit};
+pub(crate) use response::{collect, counted, describe};

@@ -1,0 +1,28 @@
+//! Object stores behind one seam.
+//!
+//! **In:** a [`Location`](skyfresh_sky::Location), credentials, and the dozen operations of [`ObjectStore`].
+//! **Out:** streams, versions, receipts; a [`Capabilities`] record that says, after probing, what this endpoint really does.
+//! **Never:** decides what to copy, retries what a caller must decide again, logs a secret, follows a redirect to another
+//! host with credentials, buffers a whole object.
+
+mod body;
+mod capability;
+pub mod checksum;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+#[cfg(unix)]
+pub mod disk;
+mod error;
+mod http;
+mod local;
+pub mod memory;
+mod object_store;
+pub mod s3;
+
+pub use body::{ByteStream, single_chunk};
+pub use capability::{Capabilities, ConditionSupport, UploadLimits, Verification};
+pub use error::{Error, Result};
+pub use object_store::{
+    CompletedPart, CopySource, GetOptions, GetResult, ListPage, ListedObject, ListedUpload,
+    ObjectHead, ObjectStore, PartReceipt, Precondition, PutOptions, PutReceipt, UploadPage,
+};

@@ -1,0 +1,265 @@
+//! The XML documents of the protocol: the few fields we use, everything else ignored.
+//!
+//! Bodies are limited before they come here, and no entities but XML's own are expanded, so a hostile document costs at most
+//! its own size.
+
+use serde::{Deserialize, Serialize};
+
+/// Longest document that is read. A page of 1,000 keys of 1,024 bytes, all of them percent-encoded, is 3.5 MB.
+pub(super) const DOCUMENT_LIMIT_BYTES: usize = 16 << 20;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub(super) struct ErrorBody {
+    pub(super) code: Option<String>,
+    pub(super) message: Option<String>,
+    pub(super) region: Option<String>,
+}
+
+/// An error document; empty where it is none.
+pub(super) fn error_body(body: &[u8]) -> ErrorBody {
+    parse(body).unwrap_or_default()
+}
+
+/// Whether a document that came with a status of success is an error all the same, as long operations may answer.
+pub(super) fn is_error(body: &[u8]) -> bool {
+    let mut rest = body.trim_ascii_start();
+    if rest.starts_with(b"<?") {
+        let end = rest.windows(2).position(|pair| pair == b"?>");
+        rest = end
+            .map_or(&[][..], |end| &rest[end + 2..])
+            .trim_ascii_start();
+    }
+    rest.strip_prefix(b"<Error").is_some_and(|rest| {
+        rest.first()
+            .is_some_and(|next| matches!(next, b'>' | b' ' | b'/' | b'\t' | b'\r' | b'\n'))
+    })
+}
+
+/// Parses a document.
+///
+/// # Errors
+/// It is not UTF-8, not well-formed, or lacks a field.
+pub(super) fn parse<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, String> {
+    let text = std::str::from_utf8(body).map_err(|error| error.to_string())?;
+    quick_xml::de::from_str(text.trim_start()).map_err(|error| error.to_string())
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ListBucketResult {
+    pub(super) is_truncated: bool,
+    #[serde(default)]
+    pub(super) encoding_type: Option<String>,
+    #[serde(default)]
+    pub(super) contents: Vec<ListedContent>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ListedContent {
+    pub(super) key: String,
+    pub(super) size: u64,
+    #[serde(rename = "ETag", default)]
+    pub(super) etag: String,
+    pub(super) last_modified: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ListMultipartUploadsResult {
+    pub(super) is_truncated: bool,
+    #[serde(default)]
+    pub(super) encoding_type: Option<String>,
+    #[serde(default)]
+    pub(super) next_key_marker: Option<String>,
+    #[serde(default)]
+    pub(super) next_upload_id_marker: Option<String>,
+    #[serde(default, rename = "Upload")]
+    pub(super) uploads: Vec<ListedMultipartUpload>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ListedMultipartUpload {
+    pub(super) key: String,
+    pub(super) upload_id: String,
+    pub(super) initiated: String,
+}
+
+/// Every version and delete marker below a prefix, for cleaning up after a probe.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ListVersionsResult {
+    #[serde(default, rename = "Version")]
+    pub(super) versions: Vec<ListedVersion>,
+    #[serde(default, rename = "DeleteMarker")]
+    pub(super) delete_markers: Vec<ListedVersion>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ListedVersion {
+    pub(super) key: String,
+    pub(super) version_id: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct InitiateMultipartUploadResult {
+    pub(super) upload_id: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct CompleteMultipartUploadResult {
+    #[serde(rename = "ETag")]
+    pub(super) etag: String,
+    #[serde(rename = "ChecksumCRC64NVME", default)]
+    pub(super) checksum_crc64nvme: Option<String>,
+}
+
+/// The answer to a copy of an object or of a part.
+#[derive(Debug, Deserialize)]
+pub(super) struct CopyResult {
+    #[serde(rename = "ETag")]
+    pub(super) etag: String,
+    #[serde(rename = "ChecksumCRC64NVME", default)]
+    pub(super) checksum_crc64nvme: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct CompleteMultipartUpload {
+    #[serde(rename = "Part")]
+    pub(super) parts: Vec<CompletePart>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct CompletePart {
+    #[serde(rename = "ChecksumCRC64NVME", skip_serializing_if = "Option::is_none")]
+    pub(super) checksum_crc64nvme: Option<String>,
+    #[serde(rename = "ETag")]
+    pub(super) etag: String,
+    #[serde(rename = "PartNumber")]
+    pub(super) part_number: u32,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Tagging {
+    #[serde(rename = "TagSet", default)]
+    pub(super) tag_set: TagSet,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct TagSet {
+    #[serde(rename = "Tag", default)]
+    pub(super) tags: Vec<Tag>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Tag {
+    pub(super) key: String,
+    #[serde(default)]
+    pub(super) value: String,
+}
+
+/// Writes a document of ours under the name of its type.
+///
+/// # Errors
+/// Text that XML cannot carry.
+pub(super) fn write<T: Serialize>(document: &T) -> Result<String, String> {
+    quick_xml::se::to_string(document).map_err(|error| error.to_string())
+}
+
+/// Undoes `encoding-type=url`: percent-encoding, with `+` for a space.
+///
+/// # Errors
+/// It is not encoded at all (some servers only say so), or the key is not UTF-8.
+pub(super) fn decode_key(encoded: &str) -> Result<String, String> {
+    if !encoded.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(format!(
+            "the store says that {encoded:?} is percent-encoded, but it is not"
+        ));
+    }
+    let spaced = encoded.replace('+', " ");
+    percent_encoding::percent_decode_str(&spaced)
+        .decode_utf8()
+        .map(std::borrow::Cow::into_owned)
+        .map_err(|_| format!("the key {encoded:?} is not UTF-8"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listing_is_read_and_a_truncated_one_is_not() {
+        let whole = br#"<?xml version="1.0" encoding="UTF-8"?>
+            <ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>b</Name><Prefix/>
+            <EncodingType>url</EncodingType><KeyCount>2</KeyCount><IsTruncated>false</IsTruncated>
+            <Contents><Key>a%2Fb</Key><LastModified>2026-11-21T10:00:00.000Z</LastModified><ETag>&quot;e&quot;</ETag>
+            <Size>3</Size><StorageClass>STANDARD</StorageClass></Contents>
+            <Contents><Key>c+d</Key><LastModified>2026-11-21T10:00:00.000Z</LastModified><ETag>"f"</ETag><Size>4</Size>
+            </Contents></ListBucketResult>"#;
+        let page: ListBucketResult = parse(whole).unwrap();
+        assert_eq!(page.contents.len(), 2);
+        assert_eq!(page.contents[0].etag, "\"e\"");
+        assert_eq!(decode_key(&page.contents[1].key).unwrap(), "c d");
+        assert!(
+            decode_key("c d").is_err() && decode_key("é").is_err() && decode_key("%ff").is_err()
+        );
+        for cut in 0..whole.len() - 1 {
+            assert!(
+                parse::<ListBucketResult>(&whole[..cut]).is_err(),
+                "cut at {cut}"
+            );
+        }
+        assert!(parse::<ListBucketResult>(b"<ListBucketResult></ListBucketResult>").is_err());
+        assert!(parse::<ListBucketResult>(b"\xff").is_err());
+    }
+
+    #[test]
+    fn entities_are_not_expanded() {
+        let bomb = br#"<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;">]><Error><Code>&b;</Code></Error>"#;
+        assert_eq!(error_body(bomb).code, None);
+    }
+
+    #[test]
+    fn errors_under_success_are_seen() {
+        for text in [
+            "<Error><Code>X</Code></Error>",
+            " \n<?xml version=\"1.0\"?>\n <Error>",
+            "<Error xmlns=\"x\">",
+        ] {
+            assert!(is_error(text.as_bytes()), "{text}");
+        }
+        for text in ["", "<Errors>", "<CopyObjectResult><Error>", "<?xml <Error>"] {
+            assert!(!is_error(text.as_bytes()), "{text}");
+        }
+    }
+
+    #[test]
+    fn documents_of_ours_have_the_field_order_and_escapes_of_the_reference() {
+        let parts = vec![CompletePart {
+            checksum_crc64nvme: None,
+            etag: "\"a&b\"".into(),
+            part_number: 1,
+        }];
+        assert_eq!(
+            write(&CompleteMultipartUpload { parts }).unwrap(),
+            "<CompleteMultipartUpload><Part><ETag>\"a&amp;b\"</ETag><PartNumber>1</PartNumber></Part></CompleteMultipartUpload>"
+        );
+        let none = Tagging {
+            tag_set: TagSet::default(),
+        };
+        let text = write(&none).unwrap();
+        assert!(
+            parse::<Tagging>(text.as_bytes())
+                .unwrap()
+                .tag_set
+                .tags
+                .is_empty(),
+            "{text}"
+        );
+    }
+}
