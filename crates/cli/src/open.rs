@@ -140,6 +140,14 @@ impl OpenStore for Opener {
     fn open(&self, location: &Location) -> Result<Arc<dyn ObjectStore>> {
         Ok(match location.scheme {
             Scheme::S3 => Arc::new(self.s3(location)?),
+            Scheme::Gcs | Scheme::Azure => {
+                return Err(Error::new(
+                    Kind::Unsupported,
+                    "open",
+                    location.to_string(),
+                    "this kind of store cannot be opened yet",
+                ));
+            }
             Scheme::File => self.disk(location)?,
             Scheme::Memory => {
                 self.memory.create_bucket(&location.bucket);

@@ -39,6 +39,8 @@ fn head(etag: &str, size: u64) -> ObjectHead {
         size,
         modified: Timestamp::ZERO,
         crc64: None,
+        crc32c: None,
+        md5: None,
         attributes: Attributes::default(),
         tag_count: 0,
     }

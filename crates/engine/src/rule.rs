@@ -225,24 +225,30 @@ impl Rule {
     }
 }
 
-/// The region of a location: as configured, else from its `region` option (a bare name on S3 without a custom endpoint is
-/// AWS's), else this machine.
+/// The region of a location: as configured, else from its `region` option (a bare name without a custom endpoint is that of
+/// the scheme's own cloud), else this machine.
 pub fn region_of(location: &Location, configured: Option<&Region>) -> Region {
     if let Some(region) = configured {
         return region.clone();
     }
-    match (location.scheme, location.option("region")) {
-        (Scheme::S3, Some(name)) => name
+    let cloud = match location.scheme {
+        Scheme::S3 => "aws",
+        Scheme::Gcs => "gcp",
+        Scheme::Azure => "azure",
+        Scheme::File | Scheme::Memory => return Region::local(),
+    };
+    match location.option("region") {
+        Some(name) => name
             .parse()
             .ok()
             .or_else(|| {
-                format!("aws:{name}")
+                format!("{cloud}:{name}")
                     .parse()
                     .ok()
                     .filter(|_| location.option("endpoint").is_none())
             })
             .unwrap_or_else(Region::local),
-        _ => Region::local(),
+        None => Region::local(),
     }
 }
 

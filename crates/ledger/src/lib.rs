@@ -23,6 +23,7 @@ mod memory;
 mod model;
 mod rows;
 mod seam;
+pub mod shared;
 mod tables;
 mod transaction;
 

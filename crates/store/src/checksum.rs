@@ -1,4 +1,4 @@
-//! Checksums of streams: CRC64NVME for ourselves, others only where a store demands them.
+//! Checksums of streams: CRC64NVME for ourselves, others only where a store demands them or states nothing better.
 
 use crate::{ByteStream, Result};
 use bytes::Bytes;
@@ -33,6 +33,64 @@ impl Crc64 {
 impl std::fmt::Display for Crc64 {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:016x}", self.0)
+    }
+}
+
+/// CRC-32C (Castagnoli) of some bytes, as GCS keeps for every object. Combinable, like [`Crc64`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct Crc32c(pub u32);
+
+impl Crc32c {
+    /// Of no bytes.
+    pub const EMPTY: Crc32c = Crc32c(0);
+
+    /// Of these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self::narrow(crc_fast::checksum(
+            crc_fast::CrcAlgorithm::Crc32Iscsi,
+            bytes,
+        ))
+    }
+
+    /// The checksum of `self`'s bytes followed by `len` bytes whose checksum is `next`.
+    pub fn then(self, next: Crc32c, len: u64) -> Self {
+        Self::narrow(crc_fast::checksum_combine(
+            crc_fast::CrcAlgorithm::Crc32Iscsi,
+            u64::from(self.0),
+            u64::from(next.0),
+            len,
+        ))
+    }
+
+    /// `crc_fast` gives every checksum in 64 bits.
+    fn narrow(wide: u64) -> Self {
+        Crc32c(wide as u32)
+    }
+}
+
+impl std::fmt::Display for Crc32c {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:08x}", self.0)
+    }
+}
+
+/// MD5 of some bytes: not proof against malice, but what some stores state about whole objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct Md5(pub [u8; 16]);
+
+impl Md5 {
+    /// Of these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        use md5::Digest;
+        Md5(md5::Md5::digest(bytes).into())
+    }
+}
+
+impl std::fmt::Display for Md5 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&hex::encode(self.0))
     }
 }
 
@@ -85,6 +143,12 @@ mod tests {
     fn known_answer() {
         // The check value of CRC-64/NVME ("123456789"), CRC catalogue.
         assert_eq!(Crc64::of(b"123456789"), Crc64(0xae8b_1486_0a79_9888));
+        // The same catalogue's check value of CRC-32/ISCSI, and RFC 1321, A.5.
+        assert_eq!(Crc32c::of(b"123456789"), Crc32c(0xe306_9283));
+        assert_eq!(
+            Md5::of(b"abc").to_string(),
+            "900150983cd24fb0d6963f7d28e17f72"
+        );
     }
 
     #[test]
@@ -95,6 +159,10 @@ mod tests {
             assert_eq!(
                 Crc64::of(a).then(Crc64::of(b), b.len() as u64),
                 Crc64::of(&whole)
+            );
+            assert_eq!(
+                Crc32c::of(a).then(Crc32c::of(b), b.len() as u64),
+                Crc32c::of(&whole)
             );
         }
     }

@@ -1,6 +1,6 @@
 //! The seam: what every object store must offer, in the terms of the strictest one.
 
-use crate::checksum::Crc64;
+use crate::checksum::{Crc32c, Crc64, Md5};
 use crate::{ByteStream, Capabilities, Error, Result};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,13 @@ pub struct ObjectHead {
     pub modified: Timestamp,
     /// CRC64NVME of the whole object, where the store keeps one.
     pub crc64: Option<Crc64>,
+    /// CRC32C of the whole object, where the store keeps one (GCS always).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crc32c: Option<Crc32c>,
+    /// MD5 of the whole object, where the store states it as such (GCS and Azure, not for every object). An S3 entity tag is
+    /// not repeated here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub md5: Option<Md5>,
     /// Everything carried beside the bytes.
     pub attributes: Attributes,
     /// How many tags it has (their values are read by [`ObjectStore::tags`]).

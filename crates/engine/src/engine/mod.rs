@@ -153,21 +153,24 @@ impl Engine {
                 .cloned()
                 .collect();
             for name in gone {
-                stopping.extend(running.remove(&name));
+                if let Some(old) = running.remove(&name) {
+                    stopping.push((old.stop, old.tasks));
+                }
                 applied.stopped.push(name);
             }
             for next in &prepared {
-                match running.remove(&next.rule.name) {
+                match running.get_mut(&next.rule.name) {
                     Some(old) => {
-                        stopping.push(old);
+                        // It stays in the table, takes events in and answers, until the next one takes its place.
+                        stopping.push((old.stop.clone(), std::mem::take(&mut old.tasks)));
                         applied.restarted.push(next.rule.name.clone());
                     }
                     None => applied.started.push(next.rule.name.clone()),
                 }
             }
         }
-        for old in stopping {
-            stop(old).await;
+        for (token, tasks) in stopping {
+            stop(token, tasks).await;
         }
         for next in prepared {
             let next = self.start(next);
@@ -355,7 +358,7 @@ impl Engine {
             running.stop.cancel();
         }
         for running in all.into_values() {
-            stop(running).await;
+            stop(running.stop, running.tasks).await;
         }
     }
 }
@@ -364,9 +367,9 @@ fn pause_name(rule: &str) -> String {
     format!("paused/{rule}")
 }
 
-async fn stop(mut running: Running) {
-    running.stop.cancel();
-    while running.tasks.join_next().await.is_some() {}
+async fn stop(token: CancellationToken, mut tasks: JoinSet<()>) {
+    token.cancel();
+    while tasks.join_next().await.is_some() {}
 }
 
 /// Brings a lane up, as often as it takes, then runs it.

@@ -151,6 +151,8 @@ pub(super) fn head(key: &str, file: &Fingerprint, sidecar: Option<Sidecar>) -> O
         size: file.size,
         modified: file.modified(),
         crc64,
+        crc32c: None,
+        md5: None,
         attributes,
         tag_count,
     }

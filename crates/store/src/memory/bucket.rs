@@ -399,6 +399,8 @@ impl Bucket {
             size: content.size,
             modified: moment.now,
             crc64: Some(content.crc64),
+            crc32c: None,
+            md5: None,
             attributes: content.attributes,
             tag_count: content.tags.len() as u32,
         };

@@ -99,6 +99,8 @@ pub(super) fn read_head(headers: &HeaderMap, size: u64) -> Result<ObjectHead, St
             .and_then(|date| http_date(&date))
             .unwrap_or_default(),
         crc64: get("x-amz-checksum-crc64nvme").and_then(|value| decode_crc64(&value)),
+        crc32c: None,
+        md5: None,
         attributes,
         tag_count: get("x-amz-tagging-count")
             .and_then(|count| count.parse().ok())
