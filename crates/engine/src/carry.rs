@@ -62,6 +62,7 @@ fn plain(
         crc64: None,
         size,
         strategy: "none".into(),
+        unkept: Vec::new(),
     }
 }
 
@@ -146,6 +147,7 @@ async fn once(
                 crc64: published.crc64,
                 size: plan.size,
                 strategy: plan.strategy.to_string(),
+                unkept: plan.unkept,
             })
         }
     }

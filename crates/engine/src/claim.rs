@@ -77,16 +77,16 @@ pub(crate) async fn run(lane: Arc<Lane>, stop: CancellationToken) {
 }
 
 async fn time_to_next(lane: &Lane) -> Duration {
-    match lane
-        .shared
-        .ledger
+    let ledger = &lane.shared.ledger;
+    let longest = ledger.poll_every().unwrap_or(LONGEST_WAIT);
+    match ledger
         .next_due(&lane.rule.name, &lane.destination.name)
         .await
     {
         Ok(Some(due)) => due
             .since(lane.shared.clock.now())
-            .clamp(Duration::from_millis(1), LONGEST_WAIT),
-        Ok(None) => LONGEST_WAIT,
+            .clamp(Duration::from_millis(1), longest),
+        Ok(None) => longest,
         Err(_) => LEDGER_PAUSE,
     }
 }
@@ -106,6 +106,9 @@ async fn work(lane: Arc<Lane>, claim: Claim, stop: CancellationToken) {
             let now = lane.shared.clock.now();
             let completion = crate::finish::completion(&lane, &claim, ended, &usage, started, now);
             let receipt = completion.receipt.clone();
+            if lane.shared.ledger.poll_every().is_some() {
+                lane.own.note(&receipt);
+            }
             finish(&lane, &claim, completion, now)
                 .await
                 .map(|_| receipt)
@@ -144,7 +147,7 @@ async fn finish(
 }
 
 /// Renews the lease every third of it. Returns only when it is lost.
-async fn keep_lease(lane: &Lane, claim: &Claim) -> Error {
+pub(crate) async fn keep_lease(lane: &Lane, claim: &Claim) -> Error {
     let lease = lane.shared.config.lease;
     let mut expires = lane.shared.clock.now().after(lease);
     loop {

@@ -9,8 +9,10 @@ use crate::rule::{Destination, Rule, STAMP, destination_attributes};
 use serde::{Deserialize, Serialize};
 use skyfresh_ledger::Mark;
 use skyfresh_sky::{Attributes, ObjectVersion, format_bytes};
-use skyfresh_store::checksum::Crc64;
-use skyfresh_store::{Capabilities, ConditionSupport, ObjectHead, Precondition, UploadLimits};
+use skyfresh_store::checksum::{Crc32c, Crc64, Md5};
+use skyfresh_store::{
+    Capabilities, ConditionSupport, Fitted, ObjectHead, Precondition, UploadLimits,
+};
 
 /// How bytes will travel, within which workers choose their parts at run time. Immutable; stored with the attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,8 +23,17 @@ pub struct Plan {
     pub size: u64,
     /// Its CRC64NVME, where the source states one: the copy must have it too.
     pub crc64: Option<Crc64>,
+    /// Its CRC32C, where the source states that instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crc32c: Option<Crc32c>,
+    /// Its MD5, where the source states one: a copy that reads the whole object at once must have it too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub md5: Option<Md5>,
     /// What the published object carries.
     pub attributes: Attributes,
+    /// What it cannot carry there, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unkept: Vec<String>,
     /// What must hold of the object it replaces.
     pub precondition: Precondition,
     /// The way.
@@ -124,12 +135,24 @@ pub fn decide(known: Known<'_>, sizing: Sizing) -> Decision {
             _ => Decision::Absent,
         };
     };
-    let attributes = destination_attributes(
+    let Fitted { attributes, unkept } = destination_attributes(
         known.rule,
         known.destination,
         &source.attributes,
         &stamp(&source.version),
+        &known.capabilities.metadata,
     );
+    let unkept = Vec::from_iter(unkept.into_iter().chain(unkept_tags(
+        known.rule,
+        source,
+        known.capabilities,
+    )));
+    if known.rule.strict_metadata && !unkept.is_empty() {
+        return Decision::Impossible(format!(
+            "the destination cannot keep {} (strict_metadata is set)",
+            unkept.join(", ")
+        ));
+    }
     if let Some(target) = known.target
         && equal(source, target, &attributes, known.mark)
     {
@@ -145,7 +168,10 @@ pub fn decide(known: Known<'_>, sizing: Sizing) -> Decision {
         source: source.version.clone(),
         size: source.size,
         crc64: source.crc64,
+        crc32c: source.crc32c,
+        md5: source.md5,
         attributes,
+        unkept,
         precondition,
         strategy,
     }))
@@ -174,6 +200,14 @@ fn equal(
     if let (Some(a), Some(b)) = (source.crc64, target.crc64) {
         return a == b;
     }
+    if let (Some(a), Some(b)) = (source.crc32c, target.crc32c) {
+        return a == b;
+    }
+    if let (Some(a), Some(b)) = (content_md5(source), content_md5(target))
+        && a == b
+    {
+        return true;
+    }
     if target
         .attributes
         .user
@@ -189,9 +223,27 @@ fn equal(
     mark == Some(marked) || same_content_etag(&source.version.etag, &target.version.etag)
 }
 
+/// The MD5 of the content, as far as the head tells: stated, or as the entity tag of a single upload to S3. Two that differ
+/// prove nothing (an encrypted S3 object's tag is no MD5); two that are equal are no accident.
+fn content_md5(head: &ObjectHead) -> Option<String> {
+    match head.md5 {
+        Some(md5) => Some(md5.to_string()),
+        None => is_md5(&head.version.etag).then(|| head.version.etag.to_ascii_lowercase()),
+    }
+}
+
+fn is_md5(etag: &str) -> bool {
+    etag.len() == 32 && etag.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Tags that the rule asks for and the destination cannot hold.
+fn unkept_tags(rule: &Rule, source: &ObjectHead, capabilities: &Capabilities) -> Option<String> {
+    (rule.tags && source.tag_count > 0 && !capabilities.tags).then(|| "tags".to_owned())
+}
+
 /// Equal entity tags prove equal content only where both are MD5s of single uploads.
 pub(crate) fn same_content_etag(a: &str, b: &str) -> bool {
-    a == b && a.len() == 32 && a.bytes().all(|byte| byte.is_ascii_hexdigit())
+    a == b && is_md5(a)
 }
 
 /// Whether what the destination carries is what we would write. The storage class is not compared (stores move objects

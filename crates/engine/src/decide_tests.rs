@@ -22,6 +22,7 @@ fn capabilities() -> Capabilities {
         versioned: false,
         verification: Verification::Crc64Nvme,
         upload_limits: UploadLimits::S3,
+        metadata: skyfresh_store::MetadataLimits::S3,
     }
 }
 
@@ -247,4 +248,75 @@ proptest::proptest! {
             proptest::prop_assert!((1..=8).contains(&workers));
         }
     }
+}
+
+#[test]
+fn what_the_destination_cannot_keep_is_told_or_refused() {
+    let mut source = head("s", 1);
+    source.attributes.expires = Some("Thu, 01 Dec 2033 16:00:00 GMT".into());
+    source.attributes.cache_control = Some("no-cache".into());
+    source.tag_count = 1;
+    let mut rule = rule();
+    rule.tags = true;
+    let azure = Capabilities {
+        metadata: skyfresh_store::MetadataLimits::AZURE,
+        tags: false,
+        ..capabilities()
+    };
+    let decided = |rule: &Rule, target: Option<&ObjectHead>, capabilities: &Capabilities| {
+        let known = Known {
+            rule,
+            destination: &rule.destinations[0],
+            source: Some(&source),
+            target,
+            mark: None,
+            capabilities,
+        };
+        decide(known, Sizing::default())
+    };
+    let copied = plan(decided(&rule, None, &azure));
+    assert_eq!(copied.unkept, ["Expires", "tags"]);
+    assert_eq!(copied.attributes.expires, None);
+    assert_eq!(copied.attributes.cache_control, Some("no-cache".into()));
+    // What was copied without them is not copied again for their sake.
+    let target = ObjectHead {
+        version: ObjectVersion::from_etag("t"),
+        attributes: copied.attributes,
+        ..source.clone()
+    };
+    assert_eq!(
+        decided(&rule, Some(&target), &azure),
+        Decision::AlreadyEqual
+    );
+    rule.strict_metadata = true;
+    let Decision::Impossible(why) = decided(&rule, None, &azure) else {
+        panic!("strict rules lose nothing");
+    };
+    assert!(why.contains("Expires, tags"), "{why}");
+    assert_eq!(
+        plan(decided(&rule, None, &capabilities())).unkept,
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn equal_checksums_of_other_kinds_prove_equality_too() {
+    use skyfresh_store::checksum::{Crc32c, Md5};
+    let rule = rule();
+    let md5 = Md5::of(b"x");
+    let s3 = head(&md5.to_string(), 1);
+    let azure = ObjectHead {
+        md5: Some(md5),
+        ..head("0x8D", 1)
+    };
+    let google = |crc32c: u32| ObjectHead {
+        crc32c: Some(Crc32c(crc32c)),
+        ..head("7.1", 1)
+    };
+    let equal = |source: &ObjectHead, target: &ObjectHead| {
+        decided(&rule, Some(source), Some(target), None) == Decision::AlreadyEqual
+    };
+    assert!(equal(&s3, &azure) && equal(&azure, &s3));
+    assert!(equal(&google(1), &google(1)) && !equal(&google(1), &google(2)));
+    assert!(!equal(&google(1), &azure), "nothing in common");
 }

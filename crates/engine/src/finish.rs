@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use skyfresh_ledger::{Claim, Completion, Ledger, Mark, Outcome, PartDone, Receipt, Tombstone};
 use skyfresh_sky::catalog::{Catalog, request_prices};
 use skyfresh_sky::{Kind, ObjectVersion, Region, Timestamp, Usd};
-use skyfresh_store::checksum::Crc64;
+use skyfresh_store::checksum::{Crc32c, Crc64};
 use skyfresh_store::{CompletedPart, ObjectStore, PutReceipt};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -118,6 +118,7 @@ pub(crate) fn check_parts(
         )));
     }
     let (mut whole, mut size) = (Some(Crc64::EMPTY), 0u64);
+    let mut whole_crc32c = Some(Crc32c::EMPTY);
     for part in &done {
         let expected = part_bytes.min(plan.size - size);
         if part.size != expected {
@@ -130,6 +131,9 @@ pub(crate) fn check_parts(
         whole = whole
             .zip(part.crc64)
             .map(|(whole, crc64)| whole.then(Crc64(crc64), part.size));
+        whole_crc32c = whole_crc32c
+            .zip(part.crc32c)
+            .map(|(whole, crc32c)| whole.then(Crc32c(crc32c), part.size));
     }
     if size != plan.size {
         return Err(corrupt(format!(
@@ -142,6 +146,13 @@ pub(crate) fn check_parts(
     {
         return Err(corrupt(format!(
             "the parts make CRC64NVME {whole}, the source states {expected}"
+        )));
+    }
+    if let (Some(whole), Some(expected)) = (whole_crc32c, plan.crc32c)
+        && whole != expected
+    {
+        return Err(corrupt(format!(
+            "the parts make CRC32C {whole}, the source states {expected}"
         )));
     }
     let parts = done
@@ -252,6 +263,7 @@ pub(crate) struct Ended {
     pub(crate) crc64: Option<Crc64>,
     pub(crate) size: u64,
     pub(crate) strategy: String,
+    pub(crate) unkept: Vec<String>,
 }
 
 /// The completion of a claim: receipt, mark, tombstone.
@@ -301,6 +313,7 @@ pub(crate) fn completion(
         ),
         strategy: ended.strategy,
         failures: task.failures,
+        unkept: ended.unkept,
     };
     Completion {
         receipt,
@@ -345,7 +358,10 @@ mod tests {
             source: ObjectVersion::from_etag("v1"),
             size,
             crc64,
+            crc32c: None,
+            md5: None,
             attributes: Attributes::default(),
+            unkept: Vec::new(),
             precondition: Precondition::Absent,
             strategy: Strategy::Multipart {
                 part_bytes: 4,
@@ -364,6 +380,7 @@ mod tests {
                 etag: format!("e{number}"),
                 size: text.len() as u64,
                 crc64: Some(Crc64::of(text.as_bytes()).0),
+                crc32c: Some(Crc32c::of(text.as_bytes()).0),
             })
             .collect()
     }
@@ -387,6 +404,12 @@ mod tests {
             let error = check(&plan(10, Some(expected)), wrong).expect_err(why);
             assert_eq!(error.kind, Kind::Corrupt, "{why}");
         }
+        let by_crc32c = Plan {
+            crc32c: Some(Crc32c::of(b"aaaabbbbcc")),
+            ..plan(10, None)
+        };
+        assert!(check(&by_crc32c, parts(&["aaaa", "bbbb", "cc"])).is_ok());
+        assert!(check(&by_crc32c, parts(&["aaaa", "bbbX", "cc"])).is_err());
         let mut repeated = parts(&["aaaa", "bbbb", "cc"]);
         repeated[1].number = 1;
         assert!(check(&plan(10, None), repeated).is_err());

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 const WINDOW: Duration = Duration::from_secs(3_600);
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// Counts deletes of the last hour at one destination, by minute, and refuses those past the cap.
 #[derive(Debug)]
@@ -19,6 +20,22 @@ impl DeleteGuard {
         DeleteGuard {
             cap,
             minutes: Mutex::new(VecDeque::new()),
+        }
+    }
+
+    /// Counts a delete that was made at `at` by another process, or by an earlier one.
+    pub(crate) fn remember(&self, at: Timestamp) {
+        let mut minutes = self
+            .minutes
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let place = minutes.partition_point(|(minute, _)| *minute <= at);
+        match place
+            .checked_sub(1)
+            .and_then(|before| minutes.get_mut(before))
+        {
+            Some((minute, count)) if at.since(*minute) < MINUTE => *count += 1,
+            _ => minutes.insert(place, (at, 1)),
         }
     }
 
@@ -38,7 +55,7 @@ impl DeleteGuard {
             return false;
         }
         match minutes.back_mut() {
-            Some((minute, count)) if now.since(*minute) < Duration::from_secs(60) => *count += 1,
+            Some((minute, count)) if now.since(*minute) < MINUTE => *count += 1,
             _ => minutes.push_back((now, 1)),
         }
         true
@@ -57,5 +74,10 @@ mod tests {
         assert!(!guard.allow(at(59)));
         assert!(guard.allow(at(60)) && guard.allow(at(61)));
         assert!(!guard.allow(at(61)));
+        let restarted = DeleteGuard::new(3);
+        for minute in [50, 20, 30] {
+            restarted.remember(at(minute));
+        }
+        assert!(!restarted.allow(at(79)) && restarted.allow(at(80)) && !restarted.allow(at(89)));
     }
 }

@@ -3,6 +3,7 @@
 use crate::copy::Executor;
 use crate::decide::Sizing;
 use crate::guard::DeleteGuard;
+use crate::peers::Own;
 use crate::rule::{Destination, Rule, Scope, region_of};
 use crate::status::LaneMeter;
 use crate::throttle::Throttle;
@@ -83,6 +84,8 @@ pub(crate) struct Lane {
     pub(crate) throttle: Option<Arc<Throttle>>,
     pub(crate) deletes: DeleteGuard,
     pub(crate) meter: LaneMeter,
+    /// Receipts of this process that others see too, where the ledger is shared.
+    pub(crate) own: Own,
     /// Names what this lane's probe writes at the destination.
     pub(crate) probe_nonce: String,
     /// The probe is under way: what it has written is not yet an orphan.
@@ -113,6 +116,7 @@ impl Lane {
         Lane {
             deletes: DeleteGuard::new(rule.max_deletes),
             meter: LaneMeter::new(rule.slo, shared.clock.now()),
+            own: Own::default(),
             probe_nonce: shared.rng.token(),
             probing: AtomicBool::new(false),
             probe_failed: AtomicBool::new(false),

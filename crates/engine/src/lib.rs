@@ -38,11 +38,13 @@ mod guard;
 pub mod intake;
 mod janitor;
 mod lane;
+mod peers;
 mod probe;
 mod rule;
 mod status;
 mod stores;
 mod throttle;
+mod turn;
 pub mod verify;
 
 pub use backoff::{LONGEST_DELAY, retry_delay};

@@ -7,6 +7,7 @@ use skyfresh_sky::{
     Attributes, Kind, Location, ObjectKey, Region, Scheme, Slo, format_delay, parse_bytes,
     parse_delay,
 };
+use skyfresh_store::{Fitted, MetadataLimits};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -49,6 +50,10 @@ pub struct Rule {
     /// it, a lost ledger costs comparisons by checksum, or copying again.
     #[serde(default = "default_true")]
     pub stamp: bool,
+    /// Whether an object is refused, and reported, when the destination cannot keep something of its metadata. Otherwise it is
+    /// copied, and its receipt says what was lost.
+    #[serde(default)]
+    pub strict_metadata: bool,
     /// Whether object tags are copied too.
     #[serde(default)]
     pub tags: bool,
@@ -176,6 +181,7 @@ impl Rule {
             allow_empty_source: false,
             metadata: MetadataPolicy::default(),
             stamp: true,
+            strict_metadata: false,
             tags: false,
             bandwidth: None,
             sweep_every: default_sweep_every(),
@@ -347,14 +353,16 @@ pub(crate) const PROBE_PREFIX: &str = ".skyfresh-probe-";
 /// The user-metadata name of the stamp.
 pub const STAMP: &str = "skyfresh-source";
 
-/// What the destination's object must carry, for a source object with these attributes: policy, storage class, stamp.
-/// A stamp that would pass the limit of user metadata is left out: the user's metadata comes first.
+/// What the destination's object must carry, for a source object with these attributes: policy, storage class, stamp, as
+/// far as the destination can keep it. A stamp that would pass the limit of user metadata is left out: the user's metadata
+/// comes first.
 pub(crate) fn destination_attributes(
     rule: &Rule,
     destination: &Destination,
     source: &Attributes,
     stamp: &str,
-) -> Attributes {
+    limits: &MetadataLimits,
+) -> Fitted {
     let mut attributes = match rule.metadata {
         MetadataPolicy::Keep => source.clone(),
         MetadataPolicy::None => Attributes {
@@ -363,19 +371,20 @@ pub(crate) fn destination_attributes(
         },
     };
     attributes.user.remove(STAMP);
+    let Fitted {
+        mut attributes,
+        unkept,
+    } = limits.fit(attributes);
     let class = source.storage_class.as_deref().unwrap_or("STANDARD");
     attributes.storage_class = destination
         .storage_class
         .get(class)
         .or_else(|| destination.storage_class.get("*"))
         .cloned();
-    if rule.stamp
-        && attributes.user_bytes() + STAMP.len() + stamp.len()
-            <= skyfresh_sky::USER_METADATA_LIMIT_BYTES
-    {
+    if rule.stamp && attributes.user_bytes() + STAMP.len() + stamp.len() <= limits.user_bytes {
         attributes.user.insert(STAMP.into(), stamp.into());
     }
-    attributes
+    Fitted { attributes, unkept }
 }
 
 #[cfg(test)]
@@ -431,10 +440,24 @@ mod tests {
     fn the_users_metadata_comes_before_the_stamp() {
         let rule = rule();
         let mut source = Attributes::default();
-        let stamped = destination_attributes(&rule, &rule.destinations[0], &source, "etag");
+        let stamped = destination_attributes(
+            &rule,
+            &rule.destinations[0],
+            &source,
+            "etag",
+            &MetadataLimits::S3,
+        )
+        .attributes;
         assert_eq!(stamped.user.get(STAMP).map(String::as_str), Some("etag"));
         source.user.insert("k".into(), "v".repeat(2040));
-        let full = destination_attributes(&rule, &rule.destinations[0], &source, "etag");
+        let full = destination_attributes(
+            &rule,
+            &rule.destinations[0],
+            &source,
+            "etag",
+            &MetadataLimits::S3,
+        )
+        .attributes;
         assert_eq!(full.user, source.user);
     }
 }

@@ -361,7 +361,9 @@ async fn awkward_keys_and_metadata_at_the_limit_arrive() {
         world.put(name, name.as_bytes().to_vec()).await;
     }
     let mut attributes = Attributes::default();
-    attributes.user.insert("k".into(), "v".repeat(2047));
+    attributes
+        .user
+        .insert("k".into(), "v".repeat((8 << 10) - 1));
     harness::put(
         world.store(harness::SOURCE).as_ref(),
         "full",

@@ -50,6 +50,7 @@ fn completion(claim: &Claim) -> Completion {
             spend: Usd::from_units(5_400_000),
             strategy: "inline".into(),
             failures: 0,
+            unkept: Vec::new(),
         },
         mark: Some(Mark {
             source: claim.token,

@@ -195,6 +195,9 @@ pub struct Receipt {
     pub strategy: String,
     /// Failed attempts before this one.
     pub failures: u32,
+    /// What of the source's metadata the destination cannot keep, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unkept: Vec<String>,
 }
 
 impl Receipt {
@@ -263,6 +266,9 @@ pub struct PartDone {
     pub size: u64,
     /// CRC64NVME of the bytes, where known.
     pub crc64: Option<u64>,
+    /// CRC32C of the bytes, where the source states one of the whole object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crc32c: Option<u32>,
 }
 
 /// The state of a part pool.

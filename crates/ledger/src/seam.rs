@@ -53,6 +53,12 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// Changes whenever a task may have become claimable through this process, so that nobody polls.
     fn arrivals(&self) -> tokio::sync::watch::Receiver<u64>;
 
+    /// How often to look for what other processes did, where several share this ledger: they ring no bell here. `None` where
+    /// this process is the only one.
+    fn poll_every(&self) -> Option<Duration> {
+        None
+    }
+
     /// Extends a claim's lease to `expires`.
     async fn renew(&self, task: &TaskKey, token: u64, expires: Timestamp) -> Result<()>;
 

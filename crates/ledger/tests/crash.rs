@@ -82,6 +82,7 @@ fn completion(claim: &Claim) -> Completion {
             spend: Usd::ZERO,
             strategy: claim.token.to_string(),
             failures: 0,
+            unkept: Vec::new(),
         },
         mark: Some(Mark {
             source: claim.token,
@@ -191,6 +192,7 @@ async fn work(ledger: Arc<EmbeddedLedger>, owner: String, worker: String, rng: R
                 etag: worker.clone(),
                 size: 1,
                 crc64: None,
+                crc32c: None,
             };
             let number = part.number;
             ledger.finish_part("pool", part).await.unwrap();

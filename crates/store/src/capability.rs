@@ -1,5 +1,6 @@
 //! What an endpoint can do. Probed, not assumed: some servers silently ignore conditions.
 
+use crate::MetadataLimits;
 use serde::{Deserialize, Serialize};
 
 /// How far a conditional request can be trusted.
@@ -56,6 +57,20 @@ impl UploadLimits {
         max_parts: 10_000,
         max_put_bytes: 5 << 30,
     };
+    /// Google Cloud Storage: XML multipart uploads take S3's parts, and objects end at 5 TiB
+    /// (<https://cloud.google.com/storage/quotas>).
+    pub const GCS: UploadLimits = UploadLimits {
+        max_put_bytes: 5 << 40,
+        ..UploadLimits::S3
+    };
+    /// Azure block blobs: 50,000 blocks of up to 4,000 MiB, 5,000 MiB in one request
+    /// (<https://learn.microsoft.com/azure/storage/blobs/scalability-targets>).
+    pub const AZURE: UploadLimits = UploadLimits {
+        min_part_bytes: 1,
+        max_part_bytes: 4_000 << 20,
+        max_parts: 50_000,
+        max_put_bytes: 5_000 << 20,
+    };
     /// No limit but the part count, for disk and memory.
     pub const LOCAL: UploadLimits = UploadLimits {
         min_part_bytes: 1,
@@ -96,4 +111,6 @@ pub struct Capabilities {
     pub verification: Verification,
     /// Part sizes and counts.
     pub upload_limits: UploadLimits,
+    /// What it keeps beside the bytes.
+    pub metadata: MetadataLimits,
 }

@@ -3,7 +3,8 @@
 use crate::{ByteStream, Result};
 use bytes::Bytes;
 use futures::StreamExt;
-use std::sync::{Arc, Mutex};
+use md5::Digest as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// CRC-64/NVME of some bytes. Combinable: the checksum of a whole follows from those of its parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -83,7 +84,6 @@ pub struct Md5(pub [u8; 16]);
 impl Md5 {
     /// Of these bytes.
     pub fn of(bytes: &[u8]) -> Self {
-        use md5::Digest;
         Md5(md5::Md5::digest(bytes).into())
     }
 }
@@ -94,40 +94,117 @@ impl std::fmt::Display for Md5 {
     }
 }
 
-/// Reads the checksum of a stream that [`tee`] passes on, once the stream has ended.
-#[derive(Clone, Debug)]
-pub struct Tally(Arc<Mutex<(crc_fast::Digest, u64)>>);
+/// Which checksums to compute beside the CRC64NVME that is always computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// CRC-32C.
+    pub crc32c: bool,
+    /// MD5.
+    pub md5: bool,
+}
+
+/// Checksums of a payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sums {
+    /// CRC-64/NVME.
+    pub crc64: Crc64,
+    /// CRC-32C, where wanted.
+    pub crc32c: Option<u32>,
+    /// MD5, where wanted.
+    pub md5: Option<[u8; 16]>,
+}
+
+impl Sums {
+    /// Of a payload in memory.
+    pub fn of(payload: &[u8], wanted: Wanted) -> Self {
+        let mut running = Running::new(wanted);
+        running.update(payload);
+        running.finish()
+    }
+}
+
+/// Sums under way.
+pub(crate) struct Running {
+    crc64: crc_fast::Digest,
+    crc32c: Option<crc_fast::Digest>,
+    md5: Option<md5::Md5>,
+}
+
+impl Running {
+    pub(crate) fn new(wanted: Wanted) -> Self {
+        Running {
+            crc64: crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc64Nvme),
+            crc32c: wanted
+                .crc32c
+                .then(|| crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi)),
+            md5: wanted.md5.then(md5::Md5::new),
+        }
+    }
+
+    pub(crate) fn update(&mut self, payload: &[u8]) {
+        self.crc64.update(payload);
+        if let Some(crc32c) = &mut self.crc32c {
+            crc32c.update(payload);
+        }
+        if let Some(md5) = &mut self.md5 {
+            md5.update(payload);
+        }
+    }
+
+    pub(crate) fn finish(&self) -> Sums {
+        Sums {
+            crc64: Crc64(self.crc64.finalize()),
+            crc32c: self.crc32c.as_ref().map(|crc| crc.finalize() as u32),
+            md5: self.md5.clone().map(|md5| md5.finalize().into()),
+        }
+    }
+}
+
+/// Reads the checksums of a stream that [`tee`] passes on, once the stream has ended.
+#[derive(Clone)]
+pub struct Tally(Arc<Mutex<(Running, u64)>>);
+
+impl std::fmt::Debug for Tally {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Tally").field(&self.read()).finish()
+    }
+}
 
 impl Tally {
-    fn new() -> Self {
-        Tally(Arc::new(Mutex::new((
-            crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc64Nvme),
-            0,
-        ))))
+    fn new(wanted: Wanted) -> Self {
+        Tally(Arc::new(Mutex::new((Running::new(wanted), 0))))
+    }
+
+    fn state(&self) -> MutexGuard<'_, (Running, u64)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn update(&self, chunk: &Bytes) {
-        let mut state = self
-            .0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut state = self.state();
         state.0.update(chunk);
         state.1 += chunk.len() as u64;
     }
 
     /// Checksum and length of what has passed so far.
     pub fn read(&self) -> (Crc64, u64) {
-        let state = self
-            .0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        (Crc64(state.0.finalize()), state.1)
+        let state = self.state();
+        (state.0.finish().crc64, state.1)
+    }
+
+    /// All checksums of what has passed so far.
+    pub fn sums(&self) -> Sums {
+        self.state().0.finish()
     }
 }
 
 /// Passes `body` on unchanged while its CRC64NVME and length are tallied.
 pub fn tee(body: ByteStream) -> (ByteStream, Tally) {
-    let tally = Tally::new();
+    tee_wanting(body, Wanted::default())
+}
+
+/// The same with more checksums.
+pub fn tee_wanting(body: ByteStream, wanted: Wanted) -> (ByteStream, Tally) {
+    let tally = Tally::new(wanted);
     let inner = tally.clone();
     let stream = body
         .map(move |chunk: Result<Bytes>| chunk.inspect(|chunk| inner.update(chunk)))

@@ -16,12 +16,14 @@ mod error;
 mod http;
 mod local;
 pub mod memory;
+mod metadata;
 mod object_store;
 pub mod s3;
 
 pub use body::{ByteStream, single_chunk};
 pub use capability::{Capabilities, ConditionSupport, UploadLimits, Verification};
 pub use error::{Error, Result};
+pub use metadata::{Fitted, MetadataLimits, UserNames};
 pub use object_store::{
     CompletedPart, CopySource, GetOptions, GetResult, ListPage, ListedObject, ListedUpload,
     ObjectHead, ObjectStore, PartReceipt, Precondition, PutOptions, PutReceipt, UploadPage,

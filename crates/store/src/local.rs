@@ -1,7 +1,8 @@
 //! The rules that memory and disk stores keep by themselves, where S3 has a server to keep them. Pure.
 
+use crate::MetadataLimits;
 use crate::{Error, Precondition, UploadLimits};
-use skyfresh_sky::{Attributes, Kind, ObjectVersion, USER_METADATA_LIMIT_BYTES};
+use skyfresh_sky::{Attributes, Kind, ObjectVersion};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -122,14 +123,15 @@ pub(crate) fn check_range(range: Option<&Range<u64>>, size: u64) -> Result<Range
     }
 }
 
-/// Refuses user metadata beyond S3's limit, so that what fits here fits everywhere.
+/// Refuses more user metadata than the store with the highest limit takes, so that everything can travel through here.
 pub(crate) fn check_attributes(attributes: &Attributes) -> Result<(), Refusal> {
     let bytes = attributes.user_bytes();
-    if bytes > USER_METADATA_LIMIT_BYTES {
+    let limit = MetadataLimits::LOCAL.user_bytes;
+    if bytes > limit {
         return Err(Refusal::new(
             Kind::Invalid,
             "MetadataTooLarge",
-            format!("user metadata takes {bytes} bytes; the limit is {USER_METADATA_LIMIT_BYTES}"),
+            format!("user metadata takes {bytes} bytes; the limit is {limit}"),
         ));
     }
     Ok(())

@@ -148,8 +148,12 @@ fn line(receipt: &Receipt) -> String {
         0 => String::new(),
         failures => format!(", after {failures} failed attempts"),
     };
+    let unkept = match receipt.unkept.as_slice() {
+        [] => String::new(),
+        unkept => format!(", without {}", unkept.join(", ")),
+    };
     format!(
-        "{} {outcome}{version}, {}, {}, lag {}, {} requests, {}{failures}",
+        "{} {outcome}{version}, {}, {}, lag {}, {} requests, {}{failures}{unkept}",
         receipt.published,
         format_bytes(receipt.size),
         receipt.strategy,

@@ -1,6 +1,6 @@
 //! One GET into one PUT.
 
-use super::guarded;
+use super::{Stated, guarded};
 use crate::decide::Plan;
 use crate::finish::{Published, Usage};
 use crate::lane::Lane;
@@ -31,7 +31,12 @@ pub(crate) async fn copy_inline(
                 .await?
         }
     };
-    let (body, tally) = guarded(read.body, lane.throttle.as_ref(), plan.crc64, key.as_str());
+    let (body, tally) = guarded(
+        read.body,
+        lane.throttle.as_ref(),
+        Stated::by(plan),
+        key.as_str(),
+    );
     let options = PutOptions {
         size: plan.size,
         attributes: plan.attributes.clone(),

@@ -1,7 +1,7 @@
 //! A worker: pulls parts from the pool until there are none, and publishes if it completed the last one.
 
 use super::executor::{WorkOrder, WorkerContext};
-use super::guarded;
+use super::limited;
 use crate::decide::Strategy;
 use crate::finish::{self, Published, Usage};
 use crate::{Error, Result};
@@ -9,7 +9,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use skyfresh_ledger::{PartClaim, PartDone};
 use skyfresh_sky::Kind;
-use skyfresh_store::checksum::Tally;
+use skyfresh_store::checksum::{Tally, Wanted};
 use skyfresh_store::{Error as StoreError, GetOptions};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -187,7 +187,11 @@ async fn transfer(
     };
     usage.source_read();
     let read = context.source.get(key, options).await?;
-    let (body, tally) = guarded(read.body, context.throttle.as_ref(), None, key.as_str());
+    let wanted = Wanted {
+        crc32c: order.plan.crc32c.is_some(),
+        md5: false,
+    };
+    let (body, tally) = limited(read.body, context.throttle.as_ref(), wanted);
     let _billed = Billed(tally.clone(), usage);
     usage.target_write();
     let receipt = context
@@ -212,5 +216,6 @@ async fn transfer(
         etag: receipt.etag,
         size: moved,
         crc64: Some(sent.0),
+        crc32c: tally.sums().crc32c,
     })
 }

@@ -144,7 +144,8 @@ impl Engine {
             if self.shared.clock.now() >= deadline {
                 return Ok(WaitOutcome::TimedOut);
             }
-            self.shared.clock.sleep(WAIT_LOOK).await;
+            let look = self.shared.ledger.poll_every().unwrap_or(WAIT_LOOK);
+            self.shared.clock.sleep(look).await;
         }
     }
 }

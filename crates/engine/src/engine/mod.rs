@@ -9,7 +9,7 @@ use crate::lane::{EngineConfig, Lane, Shared};
 use crate::rule::{Rule, Scope};
 use crate::status::LaneState;
 use crate::stores::Stores;
-use crate::{Error, ObjectEvent, Result, backoff, claim, janitor, probe};
+use crate::{Error, ObjectEvent, Result, backoff, claim, janitor, peers, probe};
 use futures::stream::BoxStream;
 use skyfresh_ledger::{Ledger, SubmitReport};
 use skyfresh_sky::catalog::Catalog;
@@ -233,6 +233,9 @@ impl Engine {
         running
             .tasks
             .spawn(janitor::run(running.lanes.clone(), running.stop.clone()));
+        running
+            .tasks
+            .spawn(peers::run(running.lanes.clone(), running.stop.clone()));
         let watch = self.stores.watch(&running.rule.source);
         running.tasks.spawn(run_watch(
             running.lanes.clone(),
@@ -363,7 +366,8 @@ impl Engine {
     }
 }
 
-fn pause_name(rule: &str) -> String {
+/// The ledger's name of a rule's pause switch.
+pub(crate) fn pause_name(rule: &str) -> String {
     format!("paused/{rule}")
 }
 
@@ -406,6 +410,10 @@ async fn bring_up(lane: &Lane) -> Result<()> {
     if let Some(report) = sweep::last(lane).await? {
         lane.meter.remember_sweep(report);
     }
+    if lane.shared.ledger.poll_every().is_some() {
+        // `peers` reads the receipts, those of this process's predecessor too.
+        return Ok(());
+    }
     let from = lane.shared.clock.now().before(Duration::from_secs(3_600));
     for receipt in lane
         .shared
@@ -414,7 +422,7 @@ async fn bring_up(lane: &Lane) -> Result<()> {
         .await?
     {
         if receipt.task.destination == lane.destination.name {
-            lane.meter.remember(&receipt);
+            peers::remember(lane, &receipt);
         }
     }
     Ok(())

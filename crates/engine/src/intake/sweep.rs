@@ -7,7 +7,7 @@ use super::sweep_merge::{Merge, Pair};
 use crate::backoff::retry_delay;
 use crate::decide::{mark_hash, same_content_etag};
 use crate::lane::Lane;
-use crate::{Error, Result};
+use crate::{Error, Result, turn};
 use serde::{Deserialize, Serialize};
 use skyfresh_ledger::{Mark, Origin, Signal, Submission};
 use skyfresh_sky::{Kind, Timestamp};
@@ -58,33 +58,86 @@ fn cursor_name(lane: &Lane) -> String {
 
 /// Sweeps at the start, then every [`Rule::sweep_every`](crate::Rule), and whenever asked.
 pub(crate) async fn run(lane: Arc<Lane>, stop: CancellationToken) {
+    match lane.shared.ledger.poll_every() {
+        None => run_alone(&lane, &stop).await,
+        Some(poll) => run_in_turn(&lane, poll, &stop).await,
+    }
+}
+
+async fn run_alone(lane: &Lane, stop: &CancellationToken) {
     let mut failures = 0;
     loop {
         if !lane.is_paused() {
-            lane.meter.sweep_begins(lane.shared.clock.now());
-            match sweep(&lane).await {
-                Ok(report) => {
-                    failures = 0;
-                    lane.meter.swept(report);
-                }
-                Err(error) => {
-                    failures += 1;
-                    tracing::warn!(lane = lane.name(), %error, "sweep failed; nothing was concluded from it");
-                    lane.meter.sweep_failed(error.to_string());
-                }
-            }
+            attempt(lane, &mut failures, sweep(lane)).await;
         }
-        let pause = if failures > 0 {
-            retry_delay(Kind::RetryAfter, failures, &lane.shared.rng)
-        } else {
-            lane.rule.sweep_every
-        };
         tokio::select! {
             () = stop.cancelled() => return,
             () = lane.sweep_now.notified() => {}
             () = lane.resumed.notified() => {}
-            () = lane.shared.clock.sleep(pause) => {}
+            () = lane.shared.clock.sleep(pause(lane, failures)) => {}
         }
+    }
+}
+
+/// One of several processes sweeps; when it dies another takes over once its lease has run out.
+async fn run_in_turn(lane: &Lane, poll: Duration, stop: &CancellationToken) {
+    let mut failures = 0;
+    loop {
+        let mut wait = poll;
+        if !lane.is_paused() {
+            match turn::take(lane).await {
+                Ok(Some(turn)) => {
+                    let swept = attempt(lane, &mut failures, turn.keep(sweep(lane)));
+                    tokio::select! {
+                        () = stop.cancelled() => return turn.end(lane.shared.clock.now()).await,
+                        () = swept => {}
+                    }
+                    let due = lane.shared.clock.now().after(pause(lane, failures));
+                    turn.end(due).await;
+                }
+                Ok(None) => wait = turn::next_look(lane, poll).await,
+                Err(error) => {
+                    tracing::warn!(lane = lane.name(), %error, "cannot tell whose turn it is to sweep")
+                }
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = lane.sweep_now.notified() => {
+                if let Err(error) = turn::hurry(lane).await {
+                    tracing::warn!(lane = lane.name(), %error, "cannot ask for a sweep");
+                }
+            }
+            () = lane.resumed.notified() => {}
+            () = lane.shared.clock.sleep(wait) => {}
+        }
+    }
+}
+
+/// One sweep, with what came of it recorded.
+async fn attempt(
+    lane: &Lane,
+    failures: &mut u32,
+    sweep: impl Future<Output = Result<SweepReport>>,
+) {
+    lane.meter.sweep_begins(lane.shared.clock.now());
+    match sweep.await {
+        Ok(report) => {
+            *failures = 0;
+            lane.meter.swept(report);
+        }
+        Err(error) => {
+            *failures += 1;
+            tracing::warn!(lane = lane.name(), %error, "sweep failed; nothing was concluded from it");
+            lane.meter.sweep_failed(error.to_string());
+        }
+    }
+}
+
+fn pause(lane: &Lane, failures: u32) -> Duration {
+    match failures {
+        0 => lane.rule.sweep_every,
+        _ => retry_delay(Kind::RetryAfter, failures, &lane.shared.rng),
     }
 }
 
@@ -263,6 +316,7 @@ fn signal(
 /// queues behind a whole backfill. Failing keys wait by themselves and are not counted.
 async fn hold_back(lane: &Lane) -> Result<()> {
     let limit = lane.shared.config.backlog_limit;
+    let look = lane.shared.ledger.poll_every().unwrap_or(BACKLOG_LOOK);
     loop {
         let backlog = lane
             .shared
@@ -273,7 +327,7 @@ async fn hold_back(lane: &Lane) -> Result<()> {
         if backlog.objects.saturating_sub(failing) <= limit {
             return Ok(());
         }
-        lane.shared.clock.sleep(BACKLOG_LOOK).await;
+        lane.shared.clock.sleep(look).await;
     }
 }
 

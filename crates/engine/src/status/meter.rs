@@ -184,6 +184,19 @@ impl LaneMeter {
         (state.sweep.clone(), state.sweep_error.clone())
     }
 
+    /// Takes up a newer sweep of another process on the same ledger.
+    pub(crate) fn saw_sweep(&self, report: SweepReport) {
+        let mut state = self.state();
+        if state
+            .sweep
+            .as_ref()
+            .is_none_or(|known| known.started < report.started)
+        {
+            state.sweep = Some(report);
+            state.sweep_error = None;
+        }
+    }
+
     /// Restores the last sweep of an earlier process.
     pub(crate) fn remember_sweep(&self, report: SweepReport) {
         let mut state = self.state();
@@ -293,6 +306,7 @@ mod tests {
             spend: Usd::from_usd(0.25),
             strategy: "inline".into(),
             failures: 0,
+            unkept: Vec::new(),
         }
     }
 

@@ -97,6 +97,7 @@ pub async fn many_workers_complete_a_pool_once(ledger: Subject) {
                                 etag: name.clone(),
                                 size: 1,
                                 crc64: None,
+                                crc32c: None,
                             };
                             let state = ledger.finish_part("x", part).await.unwrap();
                             completed.fetch_add(u64::from(state.completed_now), Ordering::SeqCst);

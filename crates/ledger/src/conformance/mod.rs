@@ -171,6 +171,7 @@ fn completion(task: &Task, published: u64) -> Completion {
             spend: Usd::from_units(5),
             strategy: "inline".into(),
             failures: task.failures,
+            unkept: Vec::new(),
         },
         mark: Some(Mark {
             source: published,

@@ -10,6 +10,7 @@ fn done(number: u32) -> PartDone {
         etag: format!("etag-{number}"),
         size: 5,
         crc64: Some(u64::from(number)),
+        crc32c: None,
     }
 }
 

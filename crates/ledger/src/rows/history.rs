@@ -28,6 +28,8 @@ pub(crate) struct ReceiptFormat<'a> {
     spend_units: i64,
     strategy: &'a str,
     failures: u32,
+    #[serde(borrow)]
+    unkept: Vec<&'a str>,
 }
 
 impl Row for Receipt {
@@ -54,6 +56,7 @@ impl Row for Receipt {
             spend_units: self.spend.units(),
             strategy: &self.strategy,
             failures: self.failures,
+            unkept: self.unkept.iter().map(String::as_str).collect(),
         }
     }
 
@@ -75,6 +78,7 @@ impl Row for Receipt {
             spend: Usd::from_units(format.spend_units),
             strategy: format.strategy.to_owned(),
             failures: format.failures,
+            unkept: format.unkept.into_iter().map(str::to_owned).collect(),
         })
     }
 }

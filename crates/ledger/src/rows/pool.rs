@@ -105,6 +105,7 @@ pub(crate) struct PartFormat<'a> {
     etag: &'a str,
     size: u64,
     crc64: Option<u64>,
+    crc32c: Option<u32>,
 }
 
 impl Row for PartDone {
@@ -117,6 +118,7 @@ impl Row for PartDone {
             etag: &self.etag,
             size: self.size,
             crc64: self.crc64,
+            crc32c: self.crc32c,
         }
     }
 
@@ -126,6 +128,7 @@ impl Row for PartDone {
             etag: format.etag.to_owned(),
             size: format.size,
             crc64: format.crc64,
+            crc32c: format.crc32c,
         })
     }
 }

@@ -143,6 +143,7 @@ pub(crate) fn completion(held: &Held, mark: Option<u64>, tombstone: bool, now: u
             spend: Usd::ZERO,
             strategy: "inline".into(),
             failures: 0,
+            unkept: Vec::new(),
         },
         mark: mark.map(|source| Mark {
             source,

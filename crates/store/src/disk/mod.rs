@@ -77,6 +77,7 @@ pub const DISK_CAPABILITIES: Capabilities = Capabilities {
     versioned: false,
     verification: Verification::Returned,
     upload_limits: UploadLimits::LOCAL,
+    metadata: crate::MetadataLimits::LOCAL,
 };
 
 /// How a directory is used.

@@ -1,83 +1,15 @@
 //! Request bodies: nothing, bytes in memory, or a stream that is counted and checksummed as it leaves.
 
 use super::framing::{ChunkedFraming, TrailerChecksum};
-use crate::checksum::Crc64;
+use crate::checksum::{Running, Sums, Wanted};
 use crate::{ByteStream, Error};
 use bytes::Bytes;
-use crc_fast::{CrcAlgorithm, Digest as Crc};
 use http_body::{Body, Frame, SizeHint};
-use md5::{Digest, Md5};
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
-
-/// Which checksums to compute beside the CRC64NVME that is always computed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Wanted {
-    pub(crate) crc32c: bool,
-    pub(crate) md5: bool,
-}
-
-/// Checksums of a payload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Sums {
-    pub(crate) crc64: Crc64,
-    pub(crate) crc32c: Option<u32>,
-    pub(crate) md5: Option<[u8; 16]>,
-}
-
-impl Sums {
-    /// Of a payload in memory.
-    pub(crate) fn of(payload: &[u8], wanted: Wanted) -> Self {
-        let mut running = Running::new(wanted);
-        running.update(payload);
-        running.finish()
-    }
-
-    /// The checksum that a trailer carries; zero where it was not wanted.
-    pub(crate) fn value(&self, checksum: TrailerChecksum) -> u64 {
-        match checksum {
-            TrailerChecksum::Crc64Nvme => self.crc64.0,
-            TrailerChecksum::Crc32c => u64::from(self.crc32c.unwrap_or_default()),
-        }
-    }
-}
-
-struct Running {
-    crc64: Crc,
-    crc32c: Option<Crc>,
-    md5: Option<Md5>,
-}
-
-impl Running {
-    fn new(wanted: Wanted) -> Self {
-        Running {
-            crc64: Crc::new(CrcAlgorithm::Crc64Nvme),
-            crc32c: wanted.crc32c.then(|| Crc::new(CrcAlgorithm::Crc32Iscsi)),
-            md5: wanted.md5.then(Md5::new),
-        }
-    }
-
-    fn update(&mut self, payload: &[u8]) {
-        self.crc64.update(payload);
-        if let Some(crc32c) = &mut self.crc32c {
-            crc32c.update(payload);
-        }
-        if let Some(md5) = &mut self.md5 {
-            md5.update(payload);
-        }
-    }
-
-    fn finish(&self) -> Sums {
-        Sums {
-            crc64: Crc64(self.crc64.finalize()),
-            crc32c: self.crc32c.as_ref().map(|crc| crc.finalize() as u32),
-            md5: self.md5.clone().map(|md5| md5.finalize().into()),
-        }
-    }
-}
 
 /// Why a body broke off.
 #[derive(Debug)]
@@ -199,7 +131,7 @@ impl UploadBody {
         }
         let sums = self.sums.finish();
         if let Some((checksum, framing)) = &self.framing {
-            self.ready.push_back(framing.finish(sums.value(*checksum)));
+            self.ready.push_back(framing.finish(checksum.of(&sums)));
         }
         self.ended = true;
         self.watch.end(Ok(sums));
@@ -334,7 +266,7 @@ mod tests {
         let (sent, sums, length) = send(chunks(&["1234", "", "56789"]), 9, None).await;
         assert_eq!((sent.unwrap(), length), (Bytes::from("123456789"), 9));
         let sums = sums.unwrap();
-        assert_eq!(sums.crc64, Crc64::of(b"123456789"));
+        assert_eq!(sums.crc64, crate::checksum::Crc64::of(b"123456789"));
         assert_eq!(sums.crc32c, None);
         // RFC 1321 does not list "123456789"; this is `printf 123456789 | md5sum`.
         assert_eq!(hex(&sums.md5.unwrap()), "25f9e794323b453885f5181f1b624d0b");

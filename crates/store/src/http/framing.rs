@@ -25,6 +25,14 @@ pub(crate) enum TrailerChecksum {
 }
 
 impl TrailerChecksum {
+    /// Its value among a payload's sums; zero where it was not wanted.
+    pub(crate) fn of(self, sums: &crate::checksum::Sums) -> u64 {
+        match self {
+            TrailerChecksum::Crc64Nvme => sums.crc64.0,
+            TrailerChecksum::Crc32c => u64::from(sums.crc32c.unwrap_or_default()),
+        }
+    }
+
     /// The header or trailer that carries it (S3 API reference, `PutObject`).
     pub(crate) fn header(self) -> &'static str {
         match self {

@@ -10,7 +10,8 @@ mod framing;
 mod limiter;
 mod response;
 
-pub(crate) use body::{BodyEnd, RequestBody, Sums, UploadBody, Wanted, Watch};
+pub(crate) use crate::checksum::{Sums, Wanted};
+pub(crate) use body::{BodyEnd, RequestBody, UploadBody, Watch};
 pub(crate) use client::HttpClient;
 pub(crate) use framing::{ChunkedFraming, TrailerChecksum};
 pub(crate) use limiter::{ConcurrencyLimiter, Permit};

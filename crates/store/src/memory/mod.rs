@@ -40,6 +40,7 @@ pub const MEMORY_CAPABILITIES: Capabilities = Capabilities {
     versioned: false,
     verification: Verification::Returned,
     upload_limits: UploadLimits::LOCAL,
+    metadata: crate::MetadataLimits::LOCAL,
 };
 
 /// What happened to an object.

@@ -110,6 +110,7 @@ const AMAZON: Capabilities = Capabilities {
     versioned: false,
     verification: Verification::Crc64Nvme,
     upload_limits: UploadLimits::S3,
+    metadata: crate::MetadataLimits::S3,
 };
 
 impl S3Store {

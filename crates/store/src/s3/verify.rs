@@ -63,7 +63,7 @@ impl Proof {
             (Some(checksum), _) => set(
                 headers,
                 checksum.header(),
-                &checksum.encode(sums.value(checksum)),
+                &checksum.encode(checksum.of(sums)),
             ),
             (None, Some(md5)) => set(headers, "content-md5", &BASE64.encode(md5)),
             (None, None) => Ok(()),
@@ -102,7 +102,7 @@ impl Proof {
         if let Some(checksum) = self.checksum
             && let Some(theirs) = text(answer, checksum.header())
         {
-            let ours = checksum.encode(sums.value(checksum));
+            let ours = checksum.encode(checksum.of(sums));
             if theirs == ours {
                 return Ok(());
             }

@@ -41,7 +41,8 @@ Examples:
   skyfresh replicate s3://data/ 's3://data/?endpoint=https://storage.example.com&profile=other' --once
   skyfresh replicate s3://a/ s3://b/ --listen 127.0.0.1:7071 --exclude '*.tmp' --bandwidth 50MB")]
 pub(crate) struct Args {
-    /// Where objects come from: s3://bucket/prefix, file:///directory or ./directory
+    /// Where objects come from: s3://bucket/prefix, gs://bucket/prefix, az://account/container/prefix, file:///directory or
+    /// ./directory
     #[arg(value_name = "SRC", value_parser = parse_location)]
     source: Location,
     /// Where they must also be
@@ -67,6 +68,9 @@ pub(crate) struct Args {
     /// Copy object tags too
     #[arg(long)]
     tags: bool,
+    /// Refuse, and report, an object whose metadata a destination cannot keep whole (docs/metadata.md)
+    #[arg(long)]
+    strict_metadata: bool,
     /// Most bytes read from the source in a second, e.g. 50MB
     #[arg(long, value_name = "SIZE", value_parser = bandwidth)]
     bandwidth: Option<Bandwidth>,
@@ -102,8 +106,9 @@ impl Args {
         rule.max_deletes = self.max_deletes;
         rule.allow_empty_source = self.allow_empty_source;
         rule.tags = self.tags;
+        rule.strict_metadata = self.strict_metadata;
         rule.bandwidth = self.bandwidth;
-        let blind = self.source.scheme == Scheme::S3 && self.listen.is_none() && !self.once;
+        let blind = self.source.scheme != Scheme::File && self.listen.is_none() && !self.once;
         match self.sweep_every {
             Some(every) => rule.sweep_every = every,
             None if blind => {
@@ -189,7 +194,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     ));
     let stop_server = CancellationToken::new();
     let server = serve(&args, &engine, context, stop_server.clone()).await?;
-    if args.listen.is_none() && !args.once && args.source.scheme == Scheme::S3 {
+    if args.listen.is_none() && !args.once && args.source.scheme != Scheme::File {
         context.output.note(format_args!(
             "nothing tells of changes at the source: listings are compared every {}; --listen takes notifications",
             format_delay(rule.sweep_every)

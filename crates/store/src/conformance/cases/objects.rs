@@ -4,7 +4,7 @@ use crate::checksum::Crc64;
 use crate::conformance::subject::{Subject, chunked, content, failing, key, refused};
 use crate::conformance::{CaseResult, Failure, Verdict, ensure};
 use crate::{GetOptions, Precondition, PutOptions};
-use skyfresh_sky::{Attributes, Kind, Scheme, USER_METADATA_LIMIT_BYTES};
+use skyfresh_sky::{Attributes, Kind, Scheme};
 use std::collections::BTreeMap;
 
 /// Sizes around those at which implementations change their ways.
@@ -141,13 +141,14 @@ pub(super) async fn user_metadata_up_to_the_limit(subject: &Subject<'_>) -> Case
         precondition: Precondition::None,
     };
     let body = || chunked(&content(1, 1));
-    let most = with(USER_METADATA_LIMIT_BYTES);
+    let limit = subject.store.capabilities().metadata.user_bytes;
+    let most = with(limit);
     subject
         .store
         .put(&key("most")?, options(most.clone()), body())
         .await?;
     check_attributes(&subject.head("most").await?.attributes, &most)?;
-    let over = options(with(USER_METADATA_LIMIT_BYTES + 1));
+    let over = options(with(limit + 1));
     let result = subject.store.put(&key("over")?, over, body()).await;
     refused("metadata over the limit", result, &[Kind::Invalid])?;
     subject.expect_absent("over").await?;

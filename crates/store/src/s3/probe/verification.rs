@@ -41,7 +41,7 @@ impl Probe<'_> {
     /// Whether the object is taken with a checksum in a header that is off by `fault`.
     async fn accepts_header(&self, checksum: TrailerChecksum, fault: u64) -> Result<bool> {
         let mut headers = HeaderMap::new();
-        let value = checksum.encode(self.sums().value(checksum) ^ fault);
+        let value = checksum.encode(checksum.of(&self.sums()) ^ fault);
         self.internal(set(&mut headers, checksum.header(), &value))?;
         accepted(self.send(headers, Bytes::from_static(PAYLOAD)).await)
     }
@@ -59,7 +59,7 @@ impl Probe<'_> {
         let mut framing = ChunkedFraming::new(checksum, PAYLOAD.len() as u64);
         let mut body = VecDeque::new();
         framing.push(Bytes::from_static(PAYLOAD), &mut body);
-        body.push_back(framing.finish(self.sums().value(checksum) ^ fault));
+        body.push_back(framing.finish(checksum.of(&self.sums()) ^ fault));
         let body: Vec<u8> = body.into_iter().flatten().collect();
         match self.send(headers, body.into()).await {
             Ok(answer) => Ok(attributes::version(&answer).is_some_and(|version| {
