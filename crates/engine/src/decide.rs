@@ -197,16 +197,8 @@ fn equal(
     if source.size != target.size || !same_attributes(wanted, &target.attributes) {
         return false;
     }
-    if let (Some(a), Some(b)) = (source.crc64, target.crc64) {
-        return a == b;
-    }
-    if let (Some(a), Some(b)) = (source.crc32c, target.crc32c) {
-        return a == b;
-    }
-    if let (Some(a), Some(b)) = (content_md5(source), content_md5(target))
-        && a == b
-    {
-        return true;
+    if let Some(common) = common_checksum(source, target) {
+        return common.agrees();
     }
     if target
         .attributes
@@ -221,6 +213,38 @@ fn equal(
         destination: mark_hash(&target.version.etag),
     };
     mark == Some(marked) || same_content_etag(&source.version.etag, &target.version.etag)
+}
+
+/// A checksum that two heads state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CommonChecksum {
+    /// What people call it.
+    pub(crate) name: &'static str,
+    /// As stated by the one.
+    pub(crate) a: String,
+    /// As stated by the other.
+    pub(crate) b: String,
+}
+
+impl CommonChecksum {
+    /// Whether it shows the contents to be equal; else it shows them to differ.
+    pub(crate) fn agrees(&self) -> bool {
+        self.a == self.b
+    }
+}
+
+/// The strongest checksum that both heads state.
+pub(crate) fn common_checksum(a: &ObjectHead, b: &ObjectHead) -> Option<CommonChecksum> {
+    let common =
+        |name, a: Option<String>, b: Option<String>| Some(CommonChecksum { name, a: a?, b: b? });
+    let text = |value: Option<Crc64>| value.map(|value| value.to_string());
+    let text32 = |value: Option<Crc32c>| value.map(|value| value.to_string());
+    common("CRC64NVME", text(a.crc64), text(b.crc64))
+        .or_else(|| common("CRC32C", text32(a.crc32c), text32(b.crc32c)))
+        .or_else(|| {
+            let both_stated = a.md5.is_some() && b.md5.is_some();
+            common("MD5", content_md5(a), content_md5(b)).filter(|md5| both_stated || md5.agrees())
+        })
 }
 
 /// The MD5 of the content, as far as the head tells: stated, or as the entity tag of a single upload to S3. Two that differ

@@ -4,7 +4,7 @@
 //! equal one.
 
 use crate::Result;
-use crate::decide::same_content_etag;
+use crate::decide::{CommonChecksum, common_checksum, same_content_etag};
 use crate::intake::sweep_merge::{Merge, Pair};
 use crate::rule::Scope;
 use futures::{StreamExt, stream};
@@ -190,10 +190,12 @@ async fn compare(
             return (told(Verdict::Equal, "MD5".into()), 0);
         }
         match stated_checksums(source, target, &key).await {
-            Ok(Some((a, b))) if a == b => return (told(Verdict::Equal, "CRC64NVME".into()), 0),
-            Ok(Some((a, b))) => {
+            Ok(Some(common)) if common.agrees() => {
+                return (told(Verdict::Equal, common.name.into()), 0);
+            }
+            Ok(Some(CommonChecksum { name, a, b })) => {
                 return (
-                    told(Verdict::Different, format!("CRC64NVME {a} against {b}")),
+                    told(Verdict::Different, format!("{name} {a} against {b}")),
                     0,
                 );
             }
@@ -218,9 +220,9 @@ async fn stated_checksums(
     source: &dyn ObjectStore,
     target: &dyn ObjectStore,
     key: &ObjectKey,
-) -> Result<Option<(Crc64, Crc64)>> {
+) -> Result<Option<CommonChecksum>> {
     let (a, b) = futures::join!(source.head(key), target.head(key));
-    Ok(a?.crc64.zip(b?.crc64))
+    Ok(common_checksum(&a?, &b?))
 }
 
 async fn read(

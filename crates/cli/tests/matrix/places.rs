@@ -1,0 +1,217 @@
+//! The kinds of store, each on a server of its own protocol, and how they are opened.
+
+use crate::meddle::Meddled;
+use skyfresh_engine::OpenStore;
+use skyfresh_localsky::{BucketConfig, LocalSky, RegionConfig, ShapingProfile, SkyConfig};
+use skyfresh_sky::{Clock, Location, Region, Rng, Scheme, SystemClock};
+use skyfresh_store::disk::{DiskOptions, DiskStore};
+use skyfresh_store::s3::{Credentials, S3Config, S3Store};
+use skyfresh_store::{ObjectStore, Result};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// The clouds' regions, as the local sky plays them.
+const S3_REGION: &str = "aws:us-east-1";
+/// The bucket, or container, in each.
+const BUCKET: &str = "matrix";
+
+/// A kind of store.
+#[derive(Debug)]
+pub(crate) struct Place {
+    /// The rule's name, and the destination's.
+    pub(crate) name: &'static str,
+    /// Its objects as a source.
+    pub(crate) source: Location,
+    /// `scheme://bucket/`, or a directory with a `/` at its end.
+    root: String,
+    /// `?name=value…`, or nothing.
+    options: String,
+}
+
+impl Place {
+    fn new(name: &'static str, root: String, options: String) -> Place {
+        Place {
+            name,
+            source: format!("{root}in/{options}").parse().expect("a location"),
+            root,
+            options,
+        }
+    }
+}
+
+/// What has happened to the objects of one source.
+#[derive(Clone, Debug, Default)]
+struct Meddling {
+    overwritten: Arc<AtomicBool>,
+    deleted: Arc<AtomicBool>,
+}
+
+/// All places, and the servers behind them.
+pub(crate) struct Places {
+    pub(crate) all: Vec<Place>,
+    sky: LocalSky,
+    opener: Arc<Opener>,
+    _directory: tempfile::TempDir,
+}
+
+impl Places {
+    /// Starts the servers.
+    pub(crate) async fn start(rng: Rng) -> Places {
+        let region = |name: &str| name.parse::<Region>().expect("a region");
+        let with_bucket = |name: &str| RegionConfig {
+            buckets: vec![BucketConfig {
+                name: BUCKET.into(),
+                versioned: false,
+            }],
+            ..RegionConfig::in_memory(region(name))
+        };
+        let config = SkyConfig {
+            regions: vec![with_bucket(S3_REGION)],
+            shaping: ShapingProfile::unshaped(),
+            ..SkyConfig::default()
+        };
+        let credentials = Credentials::Static {
+            access_key_id: config.access_key.clone(),
+            secret_access_key: config.secret_key.expose().to_owned(),
+            session_token: None,
+        };
+        let sky = LocalSky::start(config, Arc::new(SystemClock), rng.fork())
+            .await
+            .expect("the sky starts");
+        let directory = tempfile::tempdir().expect("a directory");
+        let endpoint = |name: &str| sky.endpoint(None, &region(name));
+        let all = vec![
+            Place::new(
+                "s3",
+                format!("s3://{BUCKET}/"),
+                format!("?endpoint={}&region=us-east-1", endpoint(S3_REGION)),
+            ),
+            Place::new(
+                "disk",
+                format!("file://{}/", directory.path().display()),
+                String::new(),
+            ),
+        ];
+        for place in all.iter().filter(|place| place.name == "disk") {
+            make_directories(place, &all);
+        }
+        let meddlings = all
+            .iter()
+            .map(|place| (place.source.clone(), Meddling::default()))
+            .collect();
+        let opener = Arc::new(Opener {
+            credentials,
+            rng: Mutex::new(rng),
+            meddlings,
+        });
+        Places {
+            all,
+            sky,
+            opener,
+            _directory: directory,
+        }
+    }
+
+    /// Where `to` keeps what comes from `from`.
+    pub(crate) fn destination(&self, from: &Place, to: &Place) -> Location {
+        destination(from, to)
+    }
+
+    /// A store without meddling.
+    pub(crate) fn direct(&self, location: &Location) -> Arc<dyn ObjectStore> {
+        self.opener
+            .direct(location)
+            .unwrap_or_else(|error| panic!("{location}: {error}"))
+    }
+
+    /// Opens stores; the sources are [`Meddled`] with.
+    pub(crate) fn meddling_opener(&self) -> Arc<dyn OpenStore> {
+        Arc::clone(&self.opener) as Arc<dyn OpenStore>
+    }
+
+    /// Waits until every source has been meddled with.
+    pub(crate) async fn meddled_with(&self, patience: Duration) {
+        let deadline = SystemClock.now().after(patience);
+        let done = |flag: &AtomicBool| flag.load(Ordering::Acquire);
+        while !self
+            .opener
+            .meddlings
+            .values()
+            .all(|meddling| done(&meddling.overwritten) && done(&meddling.deleted))
+        {
+            assert!(
+                SystemClock.now() < deadline,
+                "not every source was read within {patience:?}: {:?}",
+                self.opener.meddlings
+            );
+            SystemClock.sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Stops the servers.
+    pub(crate) async fn shutdown(self) {
+        self.sky.shutdown().await;
+    }
+}
+
+fn destination(from: &Place, to: &Place) -> Location {
+    format!("{}from-{}/{}", to.root, from.name, to.options)
+        .parse()
+        .expect("a location")
+}
+
+fn make_directories(place: &Place, all: &[Place]) {
+    let folders = all.iter().map(|from| destination(from, place));
+    for location in folders.chain([place.source.clone()]) {
+        std::fs::create_dir_all(&location.bucket).expect("a directory");
+    }
+}
+
+/// Opens stores with the credentials of their servers.
+#[derive(Debug)]
+struct Opener {
+    credentials: Credentials,
+    rng: Mutex<Rng>,
+    meddlings: BTreeMap<Location, Meddling>,
+}
+
+impl Opener {
+    fn direct(&self, location: &Location) -> Result<Arc<dyn ObjectStore>> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let rng = self
+            .rng
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .fork();
+        Ok(match location.scheme {
+            Scheme::S3 => {
+                let config = S3Config {
+                    credentials: self.credentials.clone(),
+                    ..S3Config::default()
+                };
+                Arc::new(S3Store::new(location.clone(), config, clock, rng)?)
+            }
+            Scheme::File => DiskStore::open(location.clone(), clock, DiskOptions::default())?,
+            Scheme::Gcs | Scheme::Azure | Scheme::Memory => {
+                unreachable!("no place of this kind: {location}")
+            }
+        })
+    }
+}
+
+impl OpenStore for Opener {
+    fn open(&self, location: &Location) -> Result<Arc<dyn ObjectStore>> {
+        let inner = self.direct(location)?;
+        let Some(meddling) = self.meddlings.get(location) else {
+            return Ok(inner);
+        };
+        Ok(Arc::new(Meddled {
+            inner,
+            other: self.direct(location)?,
+            overwritten: Arc::clone(&meddling.overwritten),
+            deleted: Arc::clone(&meddling.deleted),
+        }))
+    }
+}
