@@ -18,6 +18,7 @@ mod local;
 pub mod memory;
 mod object_store;
 pub mod s3;
+pub mod service;
 
 pub use body::{ByteStream, single_chunk};
 pub use capability::{Capabilities, ConditionSupport, UploadLimits, Verification};
