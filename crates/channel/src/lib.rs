@@ -4,7 +4,20 @@
 //! **Out:** [`Delivery`] after [`Delivery`], each to be acknowledged once it is safe in the ledger; channels created and removed
 //! (wiring).
 //! **Never:** says what an event means (that is `engine::intake`), acknowledges by itself, removes what it did not create.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `seam` | [`Channel`]: receive, acknowledge, give back |
+//! | [`sqs`], `pubsub`, `azure_queue` | the three clouds' queues, as thin REST calls over the stores' own client |
+//! | [`memory`] | a queue in memory that behaves like them, for tests and trials |
+//! | `plumbing` | addresses, small calls, refusals as errors |
+//! | `conformance` | what every channel must do, as tests |
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
+pub mod memory;
+mod plumbing;
 mod seam;
+pub mod sqs;
 
-pub use seam::{Channel, Delivery};
+pub use seam::{Channel, Delivery, MESSAGE_LIMIT_BYTES};

@@ -4,7 +4,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use skyfresh_sky::Timestamp;
 use skyfresh_store::Result;
+use std::collections::BTreeMap;
 use std::time::Duration;
+
+/// Largest message that is looked at, bytes. An S3 or Event Grid event has about 1 KiB; the queues themselves take no more than
+/// this (Amazon SQS developer guide, "Quotas") or less.
+pub const MESSAGE_LIMIT_BYTES: usize = 256 << 10;
 
 /// One message, handed out until it is acknowledged: at least once, in any order, perhaps late.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +20,8 @@ pub struct Delivery {
     pub handle: String,
     /// The message, decoded from the channel's envelope but not interpreted.
     pub body: Bytes,
+    /// What the channel carries beside the body, by name (Pub/Sub attributes).
+    pub attributes: BTreeMap<String, String>,
     /// How often it was delivered, this time included, where the channel counts (else 1).
     pub attempts: u32,
     /// When it was put into the channel, where the channel says so.
@@ -27,8 +34,8 @@ pub trait Channel: Send + Sync + std::fmt::Debug {
     /// Its address, for people and as the key of its counters; holds no secret.
     fn name(&self) -> &str;
 
-    /// At most `limit` messages, waiting up to `wait` for the first. Each stays hidden from others for the channel's own
-    /// visibility time.
+    /// At most `limit` messages (fewer where the channel gives fewer at once), waiting up to `wait` for the first. Each stays
+    /// hidden from others for the channel's own visibility time.
     async fn receive(&self, limit: usize, wait: Duration) -> Result<Vec<Delivery>>;
 
     /// Removes messages for good. Gives the handles that could not be removed: they will be delivered again.

@@ -19,6 +19,7 @@ pub mod memory;
 mod metadata;
 mod object_store;
 pub mod s3;
+pub mod service;
 
 pub use body::{ByteStream, single_chunk};
 pub use capability::{Capabilities, ConditionSupport, UploadLimits, Verification};

@@ -13,6 +13,7 @@
 //! | `error`, `xml`, `attributes` | refusals, documents and headers as our types |
 //! | `read`, `list`, `write`, `multipart`, `tags` | the operations |
 //! | `identity` | who signs, for `doctor` |
+//! | `service` | signed small requests to AWS services beside S3 |
 //! | `verify` | proof that the store holds the bytes sent |
 //! | `probe` | what the endpoint really does |
 
@@ -27,6 +28,7 @@ mod multipart;
 mod probe;
 mod read;
 mod request;
+mod service;
 mod signing;
 mod store;
 mod tags;
@@ -36,6 +38,7 @@ mod xml;
 
 pub use config::{Addressing, Credentials, S3Config};
 pub use identity::Identity;
+pub use service::AwsService;
 
 use crate::http::{ConcurrencyLimiter, HttpClient};
 use crate::{Capabilities, ConditionSupport, Error, Result, UploadLimits, Verification};
