@@ -6,13 +6,17 @@
 
 mod body;
 mod client;
+mod extent;
 mod framing;
+mod headers;
 mod limiter;
 mod response;
 
 pub(crate) use crate::checksum::{Sums, Wanted};
 pub(crate) use body::{BodyEnd, RequestBody, UploadBody, Watch};
 pub(crate) use client::HttpClient;
+pub(crate) use extent::{Extent, content_length};
 pub(crate) use framing::{ChunkedFraming, TrailerChecksum};
+pub(crate) use headers::{decode_word, encode_word, http_date, lossy, quote, set, text, unquote};
 pub(crate) use limiter::{ConcurrencyLimiter, Permit};
 pub(crate) use response::{collect, counted, describe};

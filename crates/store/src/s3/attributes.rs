@@ -1,30 +1,15 @@
 //! Headers as attributes, versions and checksums, and back.
 
-use super::error::http_date;
 use crate::ObjectHead;
 use crate::checksum::Crc64;
+use crate::http::{decode_word, encode_word, http_date, lossy};
+pub(super) use crate::http::{quote, set, text, unquote};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use skyfresh_sky::{Attributes, ObjectVersion, USER_METADATA_LIMIT_BYTES};
 
 const META: &str = "x-amz-meta-";
-
-/// Sets a header.
-///
-/// # Errors
-/// The value cannot stand in a header.
-pub(super) fn set(headers: &mut HeaderMap, name: &'static str, value: &str) -> Result<(), String> {
-    // Signatures are defined over visible ASCII; other bytes would be read differently by different servers.
-    if !value.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
-        return Err(format!(
-            "{name} may hold visible ASCII characters only, not {value:?}"
-        ));
-    }
-    let value = HeaderValue::from_str(value).map_err(|_| format!("{name} cannot be {value:?}"))?;
-    headers.insert(HeaderName::from_static(name), value);
-    Ok(())
-}
 
 /// Writes attributes as request headers.
 ///
@@ -121,29 +106,6 @@ pub(super) fn version_id(headers: &HeaderMap) -> Option<String> {
     text(headers, "x-amz-version-id").filter(|id| id != "null")
 }
 
-/// A header's value as text.
-pub(super) fn text(headers: &HeaderMap, name: &str) -> Option<String> {
-    headers.get(name).map(lossy)
-}
-
-fn lossy(value: &HeaderValue) -> String {
-    String::from_utf8_lossy(value.as_bytes()).into_owned()
-}
-
-/// An entity tag without quotes.
-pub(super) fn unquote(etag: &str) -> String {
-    let etag = etag.trim();
-    etag.strip_prefix("W/")
-        .unwrap_or(etag)
-        .trim_matches('"')
-        .to_owned()
-}
-
-/// An entity tag as conditions name it.
-pub(super) fn quote(etag: &str) -> String {
-    format!("\"{etag}\"")
-}
-
 /// A CRC64NVME as S3 writes it: base64 of 8 bytes, big-endian.
 pub(super) fn encode_crc64(crc64: Crc64) -> String {
     BASE64.encode(crc64.0.to_be_bytes())
@@ -163,38 +125,6 @@ fn without_aws_chunked(value: &str) -> Option<String> {
         .filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("aws-chunked"))
         .collect();
     (!kept.is_empty()).then(|| kept.join(", "))
-}
-
-/// Text that a header cannot hold as S3 itself returns it: an encoded word (RFC 2047). So is text that would be read as one,
-/// so that every value comes back as it was.
-fn encode_word(value: &str) -> String {
-    let visible = value.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-    if visible && value.trim_matches(' ') == value && decode_word(value) == value {
-        value.to_owned()
-    } else {
-        format!("=?UTF-8?B?{}?=", BASE64.encode(value))
-    }
-}
-
-fn decode_word(value: &str) -> String {
-    let decoded = || {
-        let inner = value.strip_prefix("=?")?.strip_suffix("?=")?;
-        let mut fields = inner.splitn(3, '?');
-        let (charset, encoding, text) = (fields.next()?, fields.next()?, fields.next()?);
-        if !charset.eq_ignore_ascii_case("utf-8") {
-            return None;
-        }
-        let bytes = match encoding {
-            "B" | "b" => BASE64.decode(text).ok()?,
-            "Q" | "q" => percent_encoding::percent_decode_str(
-                &text.replace('%', "%25").replace('=', "%").replace('_', " "),
-            )
-            .collect(),
-            _ => return None,
-        };
-        String::from_utf8(bytes).ok()
-    };
-    decoded().unwrap_or_else(|| value.to_owned())
 }
 
 #[cfg(test)]

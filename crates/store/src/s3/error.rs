@@ -5,6 +5,7 @@
 
 use super::xml;
 use crate::Error;
+use crate::http::http_date;
 use http::{HeaderMap, StatusCode};
 use skyfresh_sky::{Kind, Timestamp};
 use std::time::Duration;
@@ -177,13 +178,6 @@ impl Refusal {
         };
         Some(fixed.to_owned())
     }
-}
-
-/// Parses an HTTP date (`Sun, 06 Nov 1994 08:49:37 GMT`).
-pub(super) fn http_date(text: &str) -> Option<Timestamp> {
-    let time = httpdate::parse_http_date(text).ok()?;
-    let since_epoch = time.duration_since(std::time::UNIX_EPOCH).ok()?;
-    Some(Timestamp::ZERO.after(since_epoch))
 }
 
 #[cfg(test)]

@@ -4,10 +4,10 @@ use super::S3Store;
 use super::attributes::{self, set};
 use super::endpoint::encode_query;
 use super::request::Call;
-use crate::http::counted;
+use crate::http::{Extent, content_length, counted};
 use crate::{Error, GetOptions, GetResult, ObjectHead, Result};
 use futures::StreamExt;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method};
 use skyfresh_sky::{Kind, ObjectVersion};
 use std::ops::Range;
 
@@ -146,114 +146,5 @@ impl S3Store {
                     ..error
                 }
             })
-    }
-}
-
-/// How many bytes an answer brings, of how many.
-struct Extent {
-    object_size: u64,
-    body_size: u64,
-}
-
-impl Extent {
-    fn read(
-        status: StatusCode,
-        headers: &HeaderMap,
-        asked: Option<&Range<u64>>,
-    ) -> Result<Self, String> {
-        let length = content_length(headers);
-        match (status, asked) {
-            (StatusCode::PARTIAL_CONTENT, Some(asked)) => {
-                let text = attributes::text(headers, "content-range").ok_or("no Content-Range")?;
-                let (range, object_size) = content_range(&text)
-                    .ok_or_else(|| format!("cannot read Content-Range {text:?}"))?;
-                if range != *asked {
-                    return Err(format!(
-                        "asked for bytes {asked:?} of the object, got {text:?}"
-                    ));
-                }
-                Ok(Extent {
-                    object_size,
-                    body_size: asked.end - asked.start,
-                })
-            }
-            (StatusCode::OK, asked) => {
-                let size = length.ok_or("the answer has no Content-Length")?;
-                match asked {
-                    Some(asked) if *asked != (0..size) => Err(format!(
-                        "asked for bytes {asked:?}, got the whole object of {size}"
-                    )),
-                    _ => Ok(Extent {
-                        object_size: size,
-                        body_size: size,
-                    }),
-                }
-            }
-            (status, _) => Err(format!("unexpected status {status}")),
-        }
-    }
-}
-
-fn content_length(headers: &HeaderMap) -> Option<u64> {
-    attributes::text(headers, "content-length")?.parse().ok()
-}
-
-/// `bytes 0-9/100` as an exclusive range and the whole size (RFC 9110, section 14.4).
-fn content_range(text: &str) -> Option<(Range<u64>, u64)> {
-    let (range, size) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
-    let (first, last) = range.split_once('-')?;
-    let last: u64 = last.parse().ok()?;
-    Some((
-        first.parse().ok()?..last.checked_add(1)?,
-        size.parse().ok()?,
-    ))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn extent(
-        status: u16,
-        headers: &[(&'static str, &'static str)],
-        asked: Option<Range<u64>>,
-    ) -> Option<(u64, u64)> {
-        let headers = headers
-            .iter()
-            .map(|(name, value)| {
-                (
-                    http::HeaderName::from_static(name),
-                    http::HeaderValue::from_static(value),
-                )
-            })
-            .collect();
-        Extent::read(
-            StatusCode::from_u16(status).unwrap(),
-            &headers,
-            asked.as_ref(),
-        )
-        .ok()
-        .map(|extent| (extent.object_size, extent.body_size))
-    }
-
-    #[test]
-    fn only_the_bytes_asked_for_are_taken() {
-        let length = ("content-length", "10");
-        assert_eq!(extent(200, &[length], None), Some((10, 10)));
-        assert_eq!(extent(200, &[length], Some(0..10)), Some((10, 10)));
-        assert_eq!(extent(200, &[length], Some(0..5)), None);
-        assert_eq!(extent(200, &[], None), None);
-        let range = ("content-range", "bytes 5-9/100");
-        assert_eq!(extent(206, &[range], Some(5..10)), Some((100, 5)));
-        assert_eq!(extent(206, &[range], Some(5..11)), None);
-        assert_eq!(extent(206, &[range], None), None);
-        for bad in [
-            "bytes 5-9/*",
-            "bytes */100",
-            "5-9/100",
-            "bytes 5-18446744073709551615/1",
-        ] {
-            assert_eq!(content_range(bad), None, "{bad}");
-        }
     }
 }

@@ -5,10 +5,10 @@ use super::endpoint::{encode_path, encode_query};
 use super::request::{Answer, Call};
 use super::verify::Proof;
 use super::{S3Store, xml};
+use crate::body::whole_body;
 use crate::http::{Sums, UploadBody};
 use crate::{ByteStream, CopySource, Error, Precondition, PutOptions, PutReceipt, Result};
-use bytes::{Bytes, BytesMut};
-use futures::StreamExt;
+use bytes::Bytes;
 use http::{HeaderMap, Method};
 use skyfresh_sky::{Attributes, Kind, ObjectVersion};
 
@@ -195,39 +195,6 @@ impl S3Store {
     }
 }
 
-/// A body of exactly `size` bytes in memory. The outer error is the stream's own, the inner one a wrong length.
-async fn whole_body(mut body: ByteStream, size: u64) -> Result<Result<Bytes, String>> {
-    let mut first: Option<Bytes> = None;
-    let mut whole = BytesMut::new();
-    let mut seen = 0;
-    while let Some(chunk) = body.next().await {
-        let chunk = chunk?;
-        seen += chunk.len() as u64;
-        if seen > size {
-            return Ok(Err(format!(
-                "the body should have {size} bytes but has more"
-            )));
-        }
-        match &first {
-            None if seen == size => first = Some(chunk),
-            _ => whole.extend_from_slice(&chunk),
-        }
-    }
-    if seen < size {
-        return Ok(Err(format!(
-            "the body should have {size} bytes but has {seen} only"
-        )));
-    }
-    match first {
-        Some(only) if whole.is_empty() => Ok(Ok(only)),
-        Some(last) => {
-            whole.extend_from_slice(&last);
-            Ok(Ok(whole.freeze()))
-        }
-        None => Ok(Ok(whole.freeze())),
-    }
-}
-
 /// Conditions on the object a write replaces (S3 user guide, "Conditional requests").
 pub(super) fn write_precondition(
     precondition: &Precondition,
@@ -277,25 +244,6 @@ pub(super) fn absent_is_not_that_version(mut error: Error, precondition: &Precon
 mod tests {
     use super::*;
     use skyfresh_sky::ObjectVersion;
-
-    #[tokio::test]
-    async fn a_collected_body_is_whole_and_of_the_right_length() {
-        let chunks = |parts: &'static [&'static str]| {
-            futures::stream::iter(parts.iter().map(|part| Ok(Bytes::from(*part)))).boxed()
-        };
-        for (parts, size, expected) in [
-            (&["abc"][..], 3, Some("abc")),
-            (&["a", "", "bc"], 3, Some("abc")),
-            (&["abc", ""], 3, Some("abc")),
-            (&[], 0, Some("")),
-            (&["abc"], 2, None),
-            (&["ab", "c"], 2, None),
-            (&["ab"], 3, None),
-        ] {
-            let body = whole_body(chunks(parts), size).await.unwrap();
-            assert_eq!(body.ok(), expected.map(Bytes::from), "{parts:?} as {size}");
-        }
-    }
 
     #[test]
     fn copy_sources_are_encoded_and_pinned() {
