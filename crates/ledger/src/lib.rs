@@ -16,11 +16,19 @@
 mod backend;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+#[cfg(feature = "cosmos")]
+pub mod cosmos;
+#[cfg(feature = "dynamodb")]
+pub mod dynamodb;
 mod embedded;
 mod error;
 mod logic;
 mod memory;
 mod model;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+#[cfg(any(feature = "cosmos", feature = "dynamodb", feature = "postgres"))]
+mod remote;
 mod rows;
 mod seam;
 pub mod shared;

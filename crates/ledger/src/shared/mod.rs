@@ -5,6 +5,12 @@
 //! **Never:** relies on a clock but for leases, on a write of two documents being one, or on reading what another process
 //! has only in memory.
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod documents;
+#[cfg(feature = "conformance")]
+mod memory;
 
 pub use documents::{Condition, Document, DocumentId, Documents, Stamp, Written};
+#[cfg(feature = "conformance")]
+pub use memory::{Faults, MemoryDocuments, Usage};
