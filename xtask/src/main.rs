@@ -14,6 +14,7 @@
 mod bench;
 mod cargo;
 mod ci;
+mod eval;
 mod process;
 mod runner;
 mod servers;
@@ -37,6 +38,7 @@ enum Command {
     Test(test::Test),
     Ci(ci::Ci),
     Bench(bench::Bench),
+    Eval(eval::Eval),
 }
 
 fn main() -> ExitCode {
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         Command::Test(command) => command.run(),
         Command::Ci(command) => command.run(),
         Command::Bench(command) => command.run(),
+        Command::Eval(command) => command.run(),
     });
     if process::interrupted() {
         return ExitCode::from(process::INTERRUPTED_EXIT_CODE);

@@ -6,6 +6,7 @@ use crate::skips::{self, SkipLog};
 use crate::{process, runner, workspace};
 use anyhow::Result;
 use std::io::IsTerminal;
+use std::path::Path;
 use std::process::Command;
 
 /// Run every test, with test servers installed under target/ and started for the run.
@@ -41,6 +42,11 @@ impl Outcome {
 
 /// Runs everything and prints what was skipped, but not the runner's summary.
 pub(crate) fn run_all(arguments: &[String]) -> Result<Outcome> {
+    run_with(arguments, &[])
+}
+
+/// The same with more variables in the tests' environment.
+pub(crate) fn run_with(arguments: &[String], variables: &[(&str, &Path)]) -> Result<Outcome> {
     let skips = SkipLog::create()?;
     let servers = TestServers::start()?;
     for missing in &servers.missing {
@@ -64,6 +70,7 @@ pub(crate) fn run_all(arguments: &[String]) -> Result<Outcome> {
         }
         command
             .envs(servers.variables.iter().cloned())
+            .envs(variables.iter().copied())
             .env(skips::VARIABLE, skips.path());
         command
     };

@@ -137,12 +137,30 @@ pub async fn run_all(backend: &dyn Backend, skip: &[(&str, &str)]) -> Report {
         .buffered(CASES_AT_ONCE)
         .collect()
         .await;
-    Report {
+    let report = Report {
         backend: backend.name(),
         capabilities: Some(capabilities),
         rows: rows.into_iter().chain(unknown).collect(),
+    };
+    publish(&report);
+    report
+}
+
+/// Keeps a report for `cargo xtask eval stores`, where that asks for it.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "test support: the table of stores is asked for through the environment"
+)]
+fn publish(report: &Report) {
+    if let Ok(directory) = std::env::var(REPORTS)
+        && let Err(error) = report.save(directory.as_ref())
+    {
+        tracing::error!(directory, %error, "cannot keep the report");
     }
 }
+
+/// Names the directory that reports are kept in.
+const REPORTS: &str = "SKYFRESH_TEST_REPORTS";
 
 async fn probe(backend: &dyn Backend) -> Result<Capabilities> {
     backend

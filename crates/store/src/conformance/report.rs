@@ -1,10 +1,13 @@
 //! What the suite found.
 
 use crate::Capabilities;
+use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::path::Path;
 
 /// How one case ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// The store did what it must.
     Passed,
@@ -17,7 +20,7 @@ pub enum Outcome {
 }
 
 /// One line of a report.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {
     /// The case's name.
     pub case: String,
@@ -26,7 +29,7 @@ pub struct Row {
 }
 
 /// What the suite found about one backend. Displayed as a table.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
     /// The backend's name.
     pub backend: String,
@@ -43,6 +46,21 @@ impl Report {
             .rows
             .iter()
             .any(|row| matches!(row.outcome, Outcome::Failed(_)))
+    }
+
+    /// Writes it as JSON into `directory`, under the backend's name.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn save(&self, directory: &Path) -> std::io::Result<()> {
+        let name: String = self
+            .backend
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+            .collect();
+        std::fs::create_dir_all(directory)?;
+        let json = serde_json::to_vec_pretty(self).map_err(std::io::Error::other)?;
+        std::fs::write(directory.join(format!("{name}.json")), json)
     }
 
     /// Whether every case ran and passed.

@@ -1,0 +1,29 @@
+//! `cargo xtask eval`: what the product can do, found out by its own suites and written to `docs/`.
+//!
+//! **In:** the suites and the servers they need. **Out:** tables in `docs/`. **Never:** a line that no run has made.
+
+mod stores;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+/// Find out what the product can do, and write it to docs/.
+#[derive(clap::Args)]
+pub(crate) struct Eval {
+    #[command(subcommand)]
+    subject: Subject,
+}
+
+#[derive(Subcommand)]
+enum Subject {
+    Stores(stores::Stores),
+}
+
+impl Eval {
+    /// Runs it; true where everything was as it must be.
+    pub(crate) fn run(self) -> Result<bool> {
+        match self.subject {
+            Subject::Stores(subject) => subject.run(),
+        }
+    }
+}
