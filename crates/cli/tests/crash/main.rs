@@ -137,11 +137,12 @@ async fn kill_serve_run(scene: Arc<Scene>) -> String {
     sky.faults().clear();
     let figures = settle::settle(
         &scene,
-        serve,
+        vec![serve],
         storm,
         readers,
         &views(&endpoints),
         last_kill_ns,
+        None,
     )
     .await;
     let meter = sky.meter();
@@ -257,11 +258,12 @@ async fn kill_store_run(scene: Arc<Scene>) -> String {
     store.ready().await;
     let figures = settle::settle(
         &scene,
-        serve,
+        vec![serve],
         storm,
         readers,
         &views(&endpoints),
         last_kill_ns,
+        None,
     )
     .await;
     store.stop().await;

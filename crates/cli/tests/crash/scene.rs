@@ -25,6 +25,9 @@ pub(crate) const SECRET_KEY: &str = "skyfresh-local-secret";
 /// How often the janitor runs, and how old an orphan must be.
 pub(crate) const JANITOR_PERIOD: Duration = Duration::from_secs(2);
 
+/// How long a key stays claimed by a process that died.
+pub(crate) const LEASE: Duration = Duration::from_secs(5);
+
 /// Below the range from which Linux takes the ports of outgoing connections (32768 and up, ip(7)): nobody takes one of ours
 /// while its process is being restarted.
 const PORTS: std::ops::Range<u64> = 20_000..32_000;
@@ -96,12 +99,24 @@ impl Scene {
 
     /// Writes skyfresh.toml; `endpoints` are those of [`PLACES`] as `serve` uses them.
     pub(crate) fn configure(&self, endpoints: &[String]) {
+        let ledger = "path = \"skyfresh.ledger\"";
+        self.write_configuration("skyfresh.toml", &self.serve_url, ledger, endpoints);
+    }
+
+    /// Writes the configuration of a daemon that listens at `serve_url`; `ledger` is what stands in its section.
+    pub(crate) fn write_configuration(
+        &self,
+        file: &str,
+        serve_url: &str,
+        ledger: &str,
+        endpoints: &[String],
+    ) {
         use std::fmt::Write;
-        let period = JANITOR_PERIOD.as_secs();
+        let (period, lease) = (JANITOR_PERIOD.as_secs(), LEASE.as_secs());
         let mut text = format!(
-            "[server]\nlisten = \"{}\"\nwebhook_secret = \"{}\"\n\n[ledger]\npath = \"skyfresh.ledger\"\n\n\
-             [engine]\npart_size = \"5MiB\"\nlease = \"5s\"\njanitor_period = \"{period}s\"\n",
-            self.serve_url.trim_start_matches("http://"),
+            "[server]\nlisten = \"{}\"\nwebhook_secret = \"{}\"\n\n[ledger]\n{ledger}\n\n\
+             [engine]\npart_size = \"5MiB\"\nlease = \"{lease}s\"\njanitor_period = \"{period}s\"\n",
+            serve_url.trim_start_matches("http://"),
             self.webhook_secret
         );
         for ((region, bucket), url) in PLACES.iter().zip(endpoints) {
@@ -128,13 +143,17 @@ impl Scene {
             )
             .expect("a string");
         }
-        std::fs::write(self.binary.directory.join("skyfresh.toml"), text).expect("a file");
+        std::fs::write(self.binary.directory.join(file), text).expect("a file");
     }
 
     /// Begins the daemon.
     pub(crate) fn serve(&self) -> Process {
-        self.binary
-            .begin("serve", &["serve", "-c", "skyfresh.toml"])
+        self.serve_with("serve", "skyfresh.toml")
+    }
+
+    /// Begins a daemon with a configuration of its own; its log is `NAME.log`.
+    pub(crate) fn serve_with(&self, name: &'static str, file: &str) -> Process {
+        self.binary.begin(name, &["serve", "-c", file])
     }
 
     /// How long a process lives from its ready line until it is killed; one in ten does not even get to that line.

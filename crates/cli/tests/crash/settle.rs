@@ -21,11 +21,12 @@ const JANITOR_PERIODS: u32 = 4;
 /// Ends the storm, waits for the proof, lets the janitor have its periods, and checks everything. Returns the figures.
 pub(crate) async fn settle(
     scene: &Scene,
-    mut serve: Process,
+    serves: Vec<Process>,
     storm: Storm,
     readers: Readers,
     views: &Views,
     last_kill_ns: u64,
+    shared: Option<Arc<dyn Ledger>>,
 ) -> String {
     storm.end().await;
     let last_write_ns = SystemClock.monotonic_ns();
@@ -43,10 +44,15 @@ pub(crate) async fn settle(
     );
     source_is_as_written(scene, views).await;
     destinations_equal_the_source(scene, views).await;
-    serve.check_running();
-    let status = serve.stop().await;
-    assert!(status.success(), "serve, asked to stop: {status}");
-    ledger_is_at_rest(scene).await;
+    for mut serve in serves {
+        serve.check_running();
+        let status = serve.stop().await;
+        assert!(status.success(), "serve, asked to stop: {status}");
+    }
+    match shared {
+        Some(ledger) => has_nothing_left_to_do(ledger.as_ref()).await,
+        None => file_is_at_rest(scene).await,
+    }
     readers.seen.check();
     let (seen, history) = (Arc::clone(&readers.seen), &scene.history);
     readers.end().await;
@@ -200,16 +206,24 @@ async fn destinations_equal_the_source(scene: &Scene, views: &Views) {
     }
 }
 
-/// The ledger opens, agrees with itself, and has nothing left to do.
-async fn ledger_is_at_rest(scene: &Scene) {
+/// The ledger's file opens, agrees with itself, and has nothing left to do.
+async fn file_is_at_rest(scene: &Scene) {
     let ledger = EmbeddedLedger::open(scene.ledger(), "crash-test")
         .await
         .expect("the ledger opens");
     for (_, destination) in &PLACES[1..] {
-        let backlog = ledger
+        ledger
             .recount(RULE, destination)
             .await
             .expect("counters and indexes agree");
+    }
+    has_nothing_left_to_do(&ledger).await;
+    ledger.close().await;
+}
+
+async fn has_nothing_left_to_do(ledger: &dyn Ledger) {
+    for (_, destination) in &PLACES[1..] {
+        let backlog = ledger.backlog(RULE, destination).await.expect("reads");
         assert_eq!(
             backlog.objects, 0,
             "tasks are left for {destination}: {backlog:?}"
@@ -225,5 +239,4 @@ async fn ledger_is_at_rest(scene: &Scene) {
         .await
         .expect("reads");
     assert!(!receipts.is_empty(), "nothing has a receipt");
-    ledger.close().await;
 }
