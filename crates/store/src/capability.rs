@@ -31,6 +31,8 @@ pub enum Verification {
     Crc32c,
     /// Its ETag of a single PUT or part is the MD5 of the bytes, which we compare.
     EtagMd5,
+    /// It states a checksum of what it wrote, which we compare under a temporary name before publishing.
+    Staged,
     /// It computes the checksum on its own side as it writes (disk, memory) and returns it.
     Returned,
 }
@@ -55,6 +57,20 @@ impl UploadLimits {
         max_part_bytes: 5 << 30,
         max_parts: 10_000,
         max_put_bytes: 5 << 30,
+    };
+    /// Google's XML multipart uploads (<https://cloud.google.com/storage/quotas>): 10,000 parts of 5 MiB to 5 GiB, objects of 5 TiB.
+    pub const GCS_XML: UploadLimits = UploadLimits {
+        min_part_bytes: 5 << 20,
+        max_part_bytes: 5 << 30,
+        max_parts: 10_000,
+        max_put_bytes: 5 << 40,
+    };
+    /// Where parts are objects of their own that Google composes: no least size. The number of parts is ours, as elsewhere.
+    pub const GCS_COMPOSE: UploadLimits = UploadLimits {
+        min_part_bytes: 1,
+        max_part_bytes: 5 << 40,
+        max_parts: 10_000,
+        max_put_bytes: 5 << 40,
     };
     /// No limit but the part count, for disk and memory.
     pub const LOCAL: UploadLimits = UploadLimits {

@@ -196,7 +196,7 @@ impl S3Store {
 }
 
 /// A body of exactly `size` bytes in memory. The outer error is the stream's own, the inner one a wrong length.
-async fn whole_body(mut body: ByteStream, size: u64) -> Result<Result<Bytes, String>> {
+pub(crate) async fn whole_body(mut body: ByteStream, size: u64) -> Result<Result<Bytes, String>> {
     let mut first: Option<Bytes> = None;
     let mut whole = BytesMut::new();
     let mut seen = 0;
