@@ -32,6 +32,8 @@ pub enum Verification {
     Crc32c,
     /// Its ETag of a single PUT or part is the MD5 of the bytes, which we compare.
     EtagMd5,
+    /// It states a checksum of what it wrote, which we compare under a temporary name before publishing.
+    Staged,
     /// It computes the checksum on its own side as it writes (disk, memory) and returns it.
     Returned,
 }
@@ -57,11 +59,19 @@ impl UploadLimits {
         max_parts: 10_000,
         max_put_bytes: 5 << 30,
     };
-    /// Google Cloud Storage: XML multipart uploads take S3's parts, and objects end at 5 TiB
-    /// (<https://cloud.google.com/storage/quotas>).
-    pub const GCS: UploadLimits = UploadLimits {
+    /// Google's XML multipart uploads (<https://cloud.google.com/storage/quotas>): 10,000 parts of 5 MiB to 5 GiB, objects of 5 TiB.
+    pub const GCS_XML: UploadLimits = UploadLimits {
+        min_part_bytes: 5 << 20,
+        max_part_bytes: 5 << 30,
+        max_parts: 10_000,
         max_put_bytes: 5 << 40,
-        ..UploadLimits::S3
+    };
+    /// Where parts are objects of their own that Google composes: no least size. The number of parts is ours, as elsewhere.
+    pub const GCS_COMPOSE: UploadLimits = UploadLimits {
+        min_part_bytes: 1,
+        max_part_bytes: 5 << 40,
+        max_parts: 10_000,
+        max_put_bytes: 5 << 40,
     };
     /// Azure block blobs: 50,000 blocks of up to 4,000 MiB, 5,000 MiB in one request
     /// (<https://learn.microsoft.com/azure/storage/blobs/scalability-targets>).

@@ -13,6 +13,7 @@ pub mod conformance;
 #[cfg(unix)]
 pub mod disk;
 mod error;
+pub mod gcs;
 mod http;
 mod local;
 pub mod memory;

@@ -17,7 +17,7 @@ const COMMAND_LIMIT: Duration = Duration::from_secs(60);
 
 /// Reads the shared credential and configuration files.
 #[derive(Debug)]
-pub(super) struct Files;
+pub(crate) struct Files;
 
 impl FileRead for Files {
     async fn file_read(&self, path: &str) -> Result<Vec<u8>> {
@@ -37,13 +37,13 @@ impl FileRead for Files {
 
 /// Talks to metadata and token services over the store's own client.
 #[derive(Debug)]
-pub(super) struct Http {
+pub(crate) struct Http {
     client: HttpClient,
     clock: Arc<dyn Clock>,
 }
 
 impl Http {
-    pub(super) fn new(client: HttpClient, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(client: HttpClient, clock: Arc<dyn Clock>) -> Self {
         Http { client, clock }
     }
 }
@@ -92,12 +92,12 @@ impl HttpSend for Http {
 
 /// Runs the `credential_process` of a profile.
 #[derive(Debug)]
-pub(super) struct Commands {
+pub(crate) struct Commands {
     clock: Arc<dyn Clock>,
 }
 
 impl Commands {
-    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
         Commands { clock }
     }
 }

@@ -18,7 +18,7 @@
 //! | `probe` | what the endpoint really does |
 
 mod attributes;
-mod chain;
+pub(crate) mod chain;
 pub mod config;
 mod endpoint;
 mod error;
@@ -33,8 +33,8 @@ mod signing;
 mod store;
 mod tags;
 mod verify;
-mod write;
-mod xml;
+pub(crate) mod write;
+pub(crate) mod xml;
 
 pub use config::{Addressing, Credentials, S3Config};
 pub use identity::Identity;

@@ -6,23 +6,23 @@
 use serde::{Deserialize, Serialize};
 
 /// Longest document that is read. A page of 1,000 keys of 1,024 bytes, all of them percent-encoded, is 3.5 MB.
-pub(super) const DOCUMENT_LIMIT_BYTES: usize = 16 << 20;
+pub(crate) const DOCUMENT_LIMIT_BYTES: usize = 16 << 20;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
-pub(super) struct ErrorBody {
-    pub(super) code: Option<String>,
-    pub(super) message: Option<String>,
-    pub(super) region: Option<String>,
+pub(crate) struct ErrorBody {
+    pub(crate) code: Option<String>,
+    pub(crate) message: Option<String>,
+    pub(crate) region: Option<String>,
 }
 
 /// An error document; empty where it is none.
-pub(super) fn error_body(body: &[u8]) -> ErrorBody {
+pub(crate) fn error_body(body: &[u8]) -> ErrorBody {
     parse(body).unwrap_or_default()
 }
 
 /// Whether a document that came with a status of success is an error all the same, as long operations may answer.
-pub(super) fn is_error(body: &[u8]) -> bool {
+pub(crate) fn is_error(body: &[u8]) -> bool {
     let mut rest = body.trim_ascii_start();
     if rest.starts_with(b"<?") {
         let end = rest.windows(2).position(|pair| pair == b"?>");
@@ -40,134 +40,134 @@ pub(super) fn is_error(body: &[u8]) -> bool {
 ///
 /// # Errors
 /// It is not UTF-8, not well-formed, or lacks a field.
-pub(super) fn parse<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, String> {
+pub(crate) fn parse<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, String> {
     let text = std::str::from_utf8(body).map_err(|error| error.to_string())?;
     quick_xml::de::from_str(text.trim_start()).map_err(|error| error.to_string())
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct ListBucketResult {
-    pub(super) is_truncated: bool,
+pub(crate) struct ListBucketResult {
+    pub(crate) is_truncated: bool,
     #[serde(default)]
-    pub(super) encoding_type: Option<String>,
+    pub(crate) encoding_type: Option<String>,
     #[serde(default)]
-    pub(super) contents: Vec<ListedContent>,
+    pub(crate) contents: Vec<ListedContent>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct ListedContent {
-    pub(super) key: String,
-    pub(super) size: u64,
+pub(crate) struct ListedContent {
+    pub(crate) key: String,
+    pub(crate) size: u64,
     #[serde(rename = "ETag", default)]
-    pub(super) etag: String,
-    pub(super) last_modified: String,
+    pub(crate) etag: String,
+    pub(crate) last_modified: String,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct ListMultipartUploadsResult {
-    pub(super) is_truncated: bool,
+pub(crate) struct ListMultipartUploadsResult {
+    pub(crate) is_truncated: bool,
     #[serde(default)]
-    pub(super) encoding_type: Option<String>,
+    pub(crate) encoding_type: Option<String>,
     #[serde(default)]
-    pub(super) next_key_marker: Option<String>,
+    pub(crate) next_key_marker: Option<String>,
     #[serde(default)]
-    pub(super) next_upload_id_marker: Option<String>,
+    pub(crate) next_upload_id_marker: Option<String>,
     #[serde(default, rename = "Upload")]
-    pub(super) uploads: Vec<ListedMultipartUpload>,
+    pub(crate) uploads: Vec<ListedMultipartUpload>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct ListedMultipartUpload {
-    pub(super) key: String,
-    pub(super) upload_id: String,
-    pub(super) initiated: String,
+pub(crate) struct ListedMultipartUpload {
+    pub(crate) key: String,
+    pub(crate) upload_id: String,
+    pub(crate) initiated: String,
 }
 
 /// Every version and delete marker below a prefix, for cleaning up after a probe.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct ListVersionsResult {
+pub(crate) struct ListVersionsResult {
     #[serde(default, rename = "Version")]
-    pub(super) versions: Vec<ListedVersion>,
+    pub(crate) versions: Vec<ListedVersion>,
     #[serde(default, rename = "DeleteMarker")]
-    pub(super) delete_markers: Vec<ListedVersion>,
+    pub(crate) delete_markers: Vec<ListedVersion>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct ListedVersion {
-    pub(super) key: String,
-    pub(super) version_id: String,
+pub(crate) struct ListedVersion {
+    pub(crate) key: String,
+    pub(crate) version_id: String,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct InitiateMultipartUploadResult {
-    pub(super) upload_id: String,
+pub(crate) struct InitiateMultipartUploadResult {
+    pub(crate) upload_id: String,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct CompleteMultipartUploadResult {
+pub(crate) struct CompleteMultipartUploadResult {
     #[serde(rename = "ETag")]
-    pub(super) etag: String,
+    pub(crate) etag: String,
     #[serde(rename = "ChecksumCRC64NVME", default)]
-    pub(super) checksum_crc64nvme: Option<String>,
+    pub(crate) checksum_crc64nvme: Option<String>,
 }
 
 /// The answer to a copy of an object or of a part.
 #[derive(Debug, Deserialize)]
-pub(super) struct CopyResult {
+pub(crate) struct CopyResult {
     #[serde(rename = "ETag")]
-    pub(super) etag: String,
+    pub(crate) etag: String,
     #[serde(rename = "ChecksumCRC64NVME", default)]
-    pub(super) checksum_crc64nvme: Option<String>,
+    pub(crate) checksum_crc64nvme: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct CompleteMultipartUpload {
+pub(crate) struct CompleteMultipartUpload {
     #[serde(rename = "Part")]
-    pub(super) parts: Vec<CompletePart>,
+    pub(crate) parts: Vec<CompletePart>,
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct CompletePart {
+pub(crate) struct CompletePart {
     #[serde(rename = "ChecksumCRC64NVME", skip_serializing_if = "Option::is_none")]
-    pub(super) checksum_crc64nvme: Option<String>,
+    pub(crate) checksum_crc64nvme: Option<String>,
     #[serde(rename = "ETag")]
-    pub(super) etag: String,
+    pub(crate) etag: String,
     #[serde(rename = "PartNumber")]
-    pub(super) part_number: u32,
+    pub(crate) part_number: u32,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Tagging {
+pub(crate) struct Tagging {
     #[serde(rename = "TagSet", default)]
-    pub(super) tag_set: TagSet,
+    pub(crate) tag_set: TagSet,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(super) struct TagSet {
+pub(crate) struct TagSet {
     #[serde(rename = "Tag", default)]
-    pub(super) tags: Vec<Tag>,
+    pub(crate) tags: Vec<Tag>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Tag {
-    pub(super) key: String,
+pub(crate) struct Tag {
+    pub(crate) key: String,
     #[serde(default)]
-    pub(super) value: String,
+    pub(crate) value: String,
 }
 
 /// Writes a document of ours under the name of its type.
 ///
 /// # Errors
 /// Text that XML cannot carry.
-pub(super) fn write<T: Serialize>(document: &T) -> Result<String, String> {
+pub(crate) fn write<T: Serialize>(document: &T) -> Result<String, String> {
     quick_xml::se::to_string(document).map_err(|error| error.to_string())
 }
 
@@ -175,7 +175,7 @@ pub(super) fn write<T: Serialize>(document: &T) -> Result<String, String> {
 ///
 /// # Errors
 /// It is not encoded at all (some servers only say so), or the key is not UTF-8.
-pub(super) fn decode_key(encoded: &str) -> Result<String, String> {
+pub(crate) fn decode_key(encoded: &str) -> Result<String, String> {
     if !encoded.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(format!(
             "the store says that {encoded:?} is percent-encoded, but it is not"

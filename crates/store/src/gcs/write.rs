@@ -1,0 +1,493 @@
+//! Publishing and deleting objects.
+
+use super::GcsStore;
+use super::endpoint::add;
+use super::request::{Answer, Call, INCOMPLETE};
+use super::resource::{self, OBJECT_FIELDS, Object};
+use super::split::split;
+use crate::body::whole_body;
+use crate::checksum::{Crc32c, Crc64, Md5};
+use crate::http::{UploadBody, Wanted};
+use crate::{ByteStream, Precondition, PutOptions, PutReceipt, Result, Verification};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use http::{HeaderValue, Method};
+use serde_json::{Map, Value};
+use skyfresh_sky::Kind;
+
+/// Bodies up to this size are collected first: they go in one request with their checksum ahead, and can be sent again.
+const COLLECT_LIMIT_BYTES: u64 = 1 << 20;
+/// Every piece of an upload session but the last has a multiple of this
+/// (<https://cloud.google.com/storage/docs/performing-resumable-uploads#chunked-upload>).
+const SESSION_UNIT_BYTES: u64 = 256 << 10;
+/// How often the last piece is sent when answers get lost.
+const LAST_PIECE_TRIES: u32 = 3;
+
+/// Checksums of bytes that were sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sent {
+    pub(super) crc64: Crc64,
+    pub(super) crc32c: Crc32c,
+}
+
+/// What is written under which name.
+pub(super) struct Target<'a> {
+    pub(super) operation: &'static str,
+    pub(super) full_key: &'a str,
+    pub(super) metadata: Map<String, Value>,
+    pub(super) precondition: &'a Precondition,
+}
+
+impl GcsStore {
+    pub(super) async fn put_object(
+        &self,
+        full_key: &str,
+        options: PutOptions,
+        body: ByteStream,
+    ) -> Result<PutReceipt> {
+        let operation = "put";
+        self.check_name(operation, full_key)?;
+        let limit = self.capabilities_now().upload_limits.max_put_bytes;
+        if options.size > limit {
+            let context = format!(
+                "{} bytes are more than one object takes ({limit})",
+                options.size
+            );
+            return Err(self.failed(Kind::Invalid, operation, full_key, context));
+        }
+        let metadata = self.metadata(operation, full_key, &options.attributes)?;
+        if self.capabilities_now().verification != Verification::Crc32c {
+            return self.put_staged(full_key, metadata, options, body).await;
+        }
+        let target = Target {
+            operation,
+            full_key,
+            metadata,
+            precondition: &options.precondition,
+        };
+        let (object, sent) = self.send(target, options.size, body).await?;
+        Ok(PutReceipt {
+            version: object.version(),
+            crc64: Some(sent.crc64),
+        })
+    }
+
+    /// Where the store does not check what it is told: first under a temporary name, compared, then published.
+    async fn put_staged(
+        &self,
+        full_key: &str,
+        metadata: Map<String, Value>,
+        options: PutOptions,
+        body: ByteStream,
+    ) -> Result<PutReceipt> {
+        let operation = "put";
+        let temporary = self.staging_name(operation, full_key)?;
+        let target = Target {
+            operation,
+            full_key: &temporary,
+            metadata: staging_metadata(),
+            precondition: &Precondition::Absent,
+        };
+        let (object, sent) = self.send(target, options.size, body).await?;
+        let published = self
+            .publish(
+                operation,
+                &object,
+                full_key,
+                metadata,
+                &options.precondition,
+            )
+            .await;
+        self.remove_quietly(&temporary).await;
+        Ok(PutReceipt {
+            version: published?.version(),
+            crc64: Some(sent.crc64),
+        })
+    }
+
+    /// Writes an object. Where the store checks no checksum ahead or at the end of the body, what it says it holds is compared,
+    /// so that a temporary name may be given here in any case.
+    pub(super) async fn send(
+        &self,
+        target: Target<'_>,
+        size: u64,
+        body: ByteStream,
+    ) -> Result<(Object, Sent)> {
+        let (operation, full_key) = (target.operation, target.full_key);
+        let precondition = target.precondition.clone();
+        let outcome = if size <= COLLECT_LIMIT_BYTES {
+            let bytes = whole_body(body, size)
+                .await?
+                .map_err(|why| self.failed(Kind::Invalid, operation, full_key, why))?;
+            let sent = Sent {
+                crc64: Crc64::of(&bytes),
+                crc32c: Crc32c::of(&bytes),
+            };
+            self.send_whole(target, bytes, sent.crc32c)
+                .await
+                .map(|object| (object, sent))
+        } else {
+            self.send_stream(target, size, body).await
+        };
+        let (object, sent) = match outcome {
+            // No object is no object of that version.
+            Err(mut error)
+                if error.kind == Kind::Missing
+                    && !error.is_missing_bucket()
+                    && matches!(precondition, Precondition::Version(_)) =>
+            {
+                error.kind = Kind::Precondition;
+                return Err(error);
+            }
+            outcome => outcome?,
+        };
+        self.compare(operation, full_key, &object, size, sent.crc32c)?;
+        Ok((object, sent))
+    }
+
+    /// Fails unless the store says that it holds these bytes.
+    pub(super) fn compare(
+        &self,
+        operation: &'static str,
+        full_key: &str,
+        object: &Object,
+        size: u64,
+        crc32c: Crc32c,
+    ) -> Result<()> {
+        let Some(stated) = object.crc32c() else {
+            let why = "the store states no CRC32C, so nothing shows that it holds what was sent";
+            return Err(self.failed(Kind::Unsupported, operation, full_key, why));
+        };
+        if stated == crc32c && object.size == size {
+            return Ok(());
+        }
+        let why = format!(
+            "the store holds {} bytes with CRC32C {stated}, but {size} bytes with {crc32c} were sent",
+            object.size
+        );
+        Err(self.failed(Kind::Corrupt, operation, full_key, why))
+    }
+
+    /// `multipart/related`: metadata and bytes in one request
+    /// (<https://cloud.google.com/storage/docs/uploading-objects#uploading-an-object>).
+    pub(super) async fn send_whole(
+        &self,
+        target: Target<'_>,
+        bytes: Bytes,
+        crc32c: Crc32c,
+    ) -> Result<Object> {
+        let Target {
+            operation,
+            full_key,
+            mut metadata,
+            precondition,
+        } = target;
+        let query = self.write_query(operation, full_key, "multipart", precondition)?;
+        metadata.insert("name".into(), full_key.into());
+        metadata.insert("crc32c".into(), resource::encode_crc32c(crc32c).into());
+        metadata.insert("md5Hash".into(), BASE64.encode(Md5::of(&bytes).0).into());
+        let content_type = metadata["contentType"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        let boundary = self.boundary();
+        let mut body = format!(
+            "--{boundary}\r\ncontent-type: application/json; charset=UTF-8\r\n\r\n{}\r\n--{boundary}\r\ncontent-type: {content_type}\r\n\r\n",
+            Value::Object(metadata)
+        )
+        .into_bytes();
+        body.extend_from_slice(&bytes);
+        body.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+        let kind = self.value(
+            operation,
+            full_key,
+            &format!("multipart/related; boundary={boundary}"),
+        )?;
+        let url = self.endpoint.upload(&query);
+        let call = Call::new(operation, Method::POST, full_key, url)
+            .header("content-type", kind)
+            .body(body);
+        let answer = self.call(call).await;
+        let answer = self.settle_missing(operation, answer).await?;
+        self.document(operation, full_key, &answer.body)
+    }
+
+    /// Begins an upload session; returns its address.
+    pub(super) async fn begin_session(&self, target: Target<'_>, size: u64) -> Result<String> {
+        let Target {
+            operation,
+            full_key,
+            mut metadata,
+            precondition,
+        } = target;
+        let query = self.write_query(operation, full_key, "resumable", precondition)?;
+        metadata.insert("name".into(), full_key.into());
+        let length = self.value(operation, full_key, &size.to_string())?;
+        let url = self.endpoint.upload(&query);
+        let call = Call::new(operation, Method::POST, full_key, url)
+            .header("x-upload-content-length", length)
+            .json(&Value::Object(metadata));
+        let begun = self.call(call).await;
+        let begun = self.settle_missing(operation, begun).await?;
+        begun
+            .header("location")
+            .and_then(|location| self.endpoint.session(location))
+            .ok_or_else(|| {
+                let why = "the answer does not say where the upload goes on";
+                self.failed(Kind::RetryAfter, operation, full_key, why)
+            })
+    }
+
+    /// An upload session in two pieces: all but the last unit while it streams, then the last with the checksum of the whole,
+    /// which Google compares before the object comes into being (<https://cloud.google.com/storage/docs/data-validation>).
+    async fn send_stream(
+        &self,
+        target: Target<'_>,
+        size: u64,
+        body: ByteStream,
+    ) -> Result<(Object, Sent)> {
+        let (operation, full_key) = (target.operation, target.full_key);
+        let session = self.begin_session(target, size).await?;
+        let first = (size - 1) / SESSION_UNIT_BYTES * SESSION_UNIT_BYTES;
+        let (head, rest) = split(body, first);
+        let wanted = Wanted {
+            crc32c: true,
+            md5: false,
+        };
+        let range = self.value(
+            operation,
+            full_key,
+            &format!("bytes 0-{}/{size}", first - 1),
+        )?;
+        let call = Call::new(operation, Method::PUT, full_key, session.clone())
+            .header("content-range", range)
+            .upload(UploadBody::new(head, first, None, wanted))
+            .session();
+        let answer = self.call(call).await?;
+        let kept = kept_bytes(&answer);
+        let internal = |why: &str| self.failed(Kind::Internal, operation, full_key, why);
+        let sums = answer
+            .sums
+            .ok_or_else(|| internal("a streamed body left no checksum"))?;
+        if kept != Some(first) {
+            let why = format!("the store kept {kept:?} of the first {first} bytes");
+            return Err(self.failed(Kind::RetryAfter, operation, full_key, why));
+        }
+        let rest = rest
+            .take()
+            .ok_or_else(|| internal("a streamed body did not end"))?;
+        let last = whole_body(rest, size - first)
+            .await?
+            .map_err(|why| self.failed(Kind::Invalid, operation, full_key, why))?;
+        let length = last.len() as u64;
+        let sent = Sent {
+            crc64: sums.crc64.then(Crc64::of(&last), length),
+            crc32c: Crc32c(sums.crc32c.unwrap_or_default()).then(Crc32c::of(&last), length),
+        };
+        let object = self
+            .finish_session(operation, full_key, &session, (first, last), sent.crc32c)
+            .await?;
+        Ok((object, sent))
+    }
+
+    /// Sends the last piece. Where the answer is lost, the session knows whether the piece came.
+    pub(super) async fn finish_session(
+        &self,
+        operation: &'static str,
+        full_key: &str,
+        session: &str,
+        (first, last): (u64, Bytes),
+        crc32c: Crc32c,
+    ) -> Result<Object> {
+        let size = first + last.len() as u64;
+        let value = |text: String| self.value(operation, full_key, &text);
+        let range = value(format!("bytes {first}-{}/{size}", size - 1))?;
+        let hash = value(format!("crc32c={}", resource::encode_crc32c(crc32c)))?;
+        let unknown = value(format!("bytes */{size}"))?;
+        let put = || Call::new(operation, Method::PUT, full_key, session.to_owned()).session();
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let call = put()
+                .header("content-range", range.clone())
+                .header("x-goog-hash", hash.clone())
+                .body(last.clone())
+                .once();
+            let lost = match self.call(call).await {
+                Ok(answer) if answer.status != INCOMPLETE => {
+                    return self.document(operation, full_key, &answer.body);
+                }
+                Ok(_) => self.failed(
+                    Kind::RetryAfter,
+                    operation,
+                    full_key,
+                    "the store has the whole body and still waits for more",
+                ),
+                Err(error) if error.kind != Kind::RetryAfter => return Err(error),
+                Err(error) => error,
+            };
+            if tries == LAST_PIECE_TRIES {
+                return Err(lost);
+            }
+            let status = self
+                .call(put().header("content-range", unknown.clone()))
+                .await?;
+            if status.status != INCOMPLETE {
+                return self.document(operation, full_key, &status.body);
+            }
+            if kept_bytes(&status) != Some(first) {
+                return Err(lost);
+            }
+        }
+    }
+
+    /// The query of an upload.
+    fn write_query(
+        &self,
+        operation: &'static str,
+        full_key: &str,
+        kind: &str,
+        precondition: &Precondition,
+    ) -> Result<String> {
+        let mut query = String::new();
+        add(&mut query, "uploadType", kind);
+        add(&mut query, "fields", OBJECT_FIELDS);
+        self.add_precondition(operation, full_key, &mut query, precondition)?;
+        Ok(query)
+    }
+
+    /// Conditions on the object a write replaces
+    /// (<https://cloud.google.com/storage/docs/request-preconditions>).
+    pub(super) fn add_precondition(
+        &self,
+        operation: &'static str,
+        full_key: &str,
+        query: &mut String,
+        precondition: &Precondition,
+    ) -> Result<()> {
+        match precondition {
+            Precondition::None => {}
+            Precondition::Absent => add(query, "ifGenerationMatch", "0"),
+            Precondition::Version(version) => {
+                let (generation, metageneration) = self.pin(operation, full_key, version)?;
+                add(query, "ifGenerationMatch", &generation.to_string());
+                add(query, "ifMetagenerationMatch", &metageneration.to_string());
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn delete_object(
+        &self,
+        full_key: &str,
+        precondition: &Precondition,
+    ) -> Result<()> {
+        let operation = "delete";
+        if *precondition == Precondition::Absent {
+            let context = "deleting on condition that there is nothing to delete makes no sense";
+            return Err(self.failed(Kind::Invalid, operation, full_key, context));
+        }
+        let mut query = String::new();
+        self.add_precondition(operation, full_key, &mut query, precondition)?;
+        let url = self.endpoint.object(full_key, &query);
+        let outcome = self
+            .call(Call::new(operation, Method::DELETE, full_key, url))
+            .await;
+        match self.settle_missing(operation, outcome).await {
+            Err(error) if error.kind == Kind::Missing && !error.is_missing_bucket() => Ok(()),
+            // The condition fails as well where there is no object: that is what was wanted.
+            Err(error) if error.kind == Kind::Precondition => {
+                match self.resource(operation, full_key, None).await {
+                    Err(missing)
+                        if missing.kind == Kind::Missing && !missing.is_missing_bucket() =>
+                    {
+                        Ok(())
+                    }
+                    _ => Err(error),
+                }
+            }
+            outcome => outcome.map(|_| ()),
+        }
+    }
+
+    /// Removes a temporary object whose purpose is over; what remains is found by its name.
+    pub(super) async fn remove_quietly(&self, name: &str) {
+        if let Err(error) = self.delete_object(name, &Precondition::None).await {
+            tracing::warn!(%error, "a temporary object could not be removed");
+        }
+    }
+
+    pub(super) fn value(
+        &self,
+        operation: &'static str,
+        full_key: &str,
+        text: &str,
+    ) -> Result<HeaderValue> {
+        HeaderValue::from_str(text).map_err(|_| {
+            let why = format!("{text:?} cannot stand in a header");
+            self.failed(Kind::Invalid, operation, full_key, why)
+        })
+    }
+
+    /// A line that separates two parts and, being unpredictable, stands in neither.
+    fn boundary(&self) -> String {
+        format!("skyfresh-{}-{}", self.rng.token(), self.rng.token())
+    }
+}
+
+/// Temporary objects are deleted after seconds, which a colder class would charge for as if they had stayed for months
+/// (<https://cloud.google.com/storage/pricing#early-delete>).
+pub(super) fn staging_metadata() -> Map<String, Value> {
+    let mut metadata = Map::new();
+    metadata.insert("contentType".into(), "application/octet-stream".into());
+    metadata.insert("storageClass".into(), "STANDARD".into());
+    metadata
+}
+
+/// How many bytes an upload session has; 0 where it says nothing.
+fn kept_bytes<B>(answer: &Answer<B>) -> Option<u64> {
+    if answer.status != INCOMPLETE {
+        return None;
+    }
+    match answer.header("range") {
+        None => Some(0),
+        Some(range) => {
+            let last: u64 = range.strip_prefix("bytes=0-")?.parse().ok()?;
+            last.checked_add(1)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::{HeaderMap, StatusCode};
+
+    #[test]
+    fn what_a_session_kept() {
+        let kept = |status, range: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            if let Some(range) = range {
+                headers.insert("range", HeaderValue::from_static(range));
+            }
+            kept_bytes(&Answer {
+                headers,
+                status,
+                body: (),
+                sums: None,
+            })
+        };
+        assert_eq!(kept(INCOMPLETE, Some("bytes=0-262143")), Some(262_144));
+        assert_eq!(kept(INCOMPLETE, None), Some(0));
+        for bad in [
+            "bytes=1-2",
+            "0-2",
+            "bytes=0-18446744073709551615",
+            "bytes=0-x",
+        ] {
+            assert_eq!(kept(INCOMPLETE, Some(bad)), None, "{bad}");
+        }
+        assert_eq!(kept(StatusCode::OK, None), None);
+    }
+}
