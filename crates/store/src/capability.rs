@@ -30,6 +30,9 @@ pub enum Verification {
     Crc64Nvme,
     /// It checks a CRC32C sent with the body (trailer) and refuses a mismatch.
     Crc32c,
+    /// It answers with the CRC64NVME of each block it received, which is compared before a commit makes the block visible
+    /// (Azure; small objects are put with their MD5, which it checks).
+    Crc64Answered,
     /// Its ETag of a single PUT or part is the MD5 of the bytes, which we compare.
     EtagMd5,
     /// It states a checksum of what it wrote, which we compare under a temporary name before publishing.
@@ -73,13 +76,13 @@ impl UploadLimits {
         max_parts: 10_000,
         max_put_bytes: 5 << 40,
     };
-    /// Azure block blobs: 50,000 blocks of up to 4,000 MiB, 5,000 MiB in one request
-    /// (<https://learn.microsoft.com/azure/storage/blobs/scalability-targets>).
+    /// Azure's ("Scalability and performance targets for Blob storage"): 50,000 blocks of at most 4,000 MiB. A single put is one
+    /// block, so that its bytes are proved before they are visible.
     pub const AZURE: UploadLimits = UploadLimits {
         min_part_bytes: 1,
-        max_part_bytes: 4_000 << 20,
+        max_part_bytes: 4000 << 20,
         max_parts: 50_000,
-        max_put_bytes: 5_000 << 20,
+        max_put_bytes: 4000 << 20,
     };
     /// No limit but the part count, for disk and memory.
     pub const LOCAL: UploadLimits = UploadLimits {

@@ -5,6 +5,7 @@
 //! **Never:** decides what to copy, retries what a caller must decide again, logs a secret, follows a redirect to another
 //! host with credentials, buffers a whole object.
 
+pub mod azure;
 mod body;
 mod capability;
 pub mod checksum;

@@ -25,7 +25,7 @@ use crate::{Capabilities, ObjectStore, Result};
 use async_trait::async_trait;
 use futures::StreamExt;
 use futures::future::BoxFuture;
-use skyfresh_sky::{Location, SystemClock};
+use skyfresh_sky::{Attributes, Location, SystemClock};
 use std::sync::Arc;
 use std::time::Duration;
 use subject::Subject;
@@ -42,6 +42,17 @@ pub trait Backend: Send + Sync {
 
     /// A place in a bucket (or directory) that does not exist.
     fn missing_place(&self) -> Location;
+
+    /// Whether the store refuses this full key, as one that it could not give back as it was written. The suite checks that it
+    /// does so with [`Kind::Invalid`](skyfresh_sky::Kind::Invalid).
+    fn refuses_key(&self, _full_key: &str) -> bool {
+        false
+    }
+
+    /// What the store keeps of these attributes: all of them, unless the protocol has no place for some.
+    fn keeps(&self, asked: Attributes) -> Attributes {
+        asked
+    }
 
     /// A new handle, sharing no state with an earlier one but through the store itself.
     async fn open(&self, location: &Location) -> Result<Arc<dyn ObjectStore>>;

@@ -29,7 +29,10 @@ impl Proof {
         let checksum = match knowledge.capabilities.verification {
             Verification::Crc64Nvme => Some(TrailerChecksum::Crc64Nvme),
             Verification::Crc32c => Some(TrailerChecksum::Crc32c),
-            Verification::EtagMd5 | Verification::Staged | Verification::Returned => None,
+            Verification::EtagMd5
+            | Verification::Staged
+            | Verification::Returned
+            | Verification::Crc64Answered => None,
         };
         let trusted = knowledge.probed && checksum.is_some();
         Proof {

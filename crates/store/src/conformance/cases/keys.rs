@@ -1,16 +1,41 @@
 //! Keys that file systems, URLs, XML or carelessness would change.
 
 use crate::Precondition;
-use crate::conformance::subject::{Subject, content, key};
+use crate::conformance::subject::{Subject, content, key, refused};
 use crate::conformance::{CaseResult, Failure, Verdict, ensure};
-use skyfresh_sky::Attributes;
+use skyfresh_sky::{Attributes, Kind};
 
 /// S3's limit on a whole key, in bytes.
 const FULL_KEY_LIMIT_BYTES: usize = 1024;
 
 /// Every key is put, read, listed in pages of 1, 2 and 1,000, uploaded to, and deleted, beside all the others.
 async fn survive(subject: &Subject<'_>, keys: &[&str]) -> CaseResult {
-    let mut sorted = keys.to_vec();
+    let refused_by_name = |name: &&str| {
+        let full_key = format!("{}{name}", subject.place.prefix);
+        subject.backend.refuses_key(&full_key)
+    };
+    let (never, keys): (Vec<&str>, Vec<&str>) = keys.iter().copied().partition(refused_by_name);
+    for name in never {
+        let what = format!("a key that cannot be kept, {name:?}");
+        refused(
+            &what,
+            subject
+                .put_if(name, &content(1, 1), Precondition::None)
+                .await,
+            &[Kind::Invalid],
+        )?;
+        refused(
+            &what,
+            subject.store.head(&key(name)?).await,
+            &[Kind::Invalid],
+        )?;
+        refused(
+            &what,
+            subject.store.delete(&key(name)?, &Precondition::None).await,
+            &[Kind::Invalid],
+        )?;
+    }
+    let mut sorted = keys.clone();
     sorted.sort_unstable();
     for (index, name) in keys.iter().enumerate() {
         let put = subject
