@@ -1,7 +1,7 @@
 //! Runs a sky until standard input is closed. Arguments are `key=value` pairs, as below. Prints one JSON line:
-//! the admin URL and all endpoints.
+//! the admin URL, all endpoints with what they speak, and the credentials.
 //!
-//! `regions=aws:us-east-1,aws:eu-west-1 directory=/path minimum_part_bytes=1024 listen_port=9000 shaped=true`
+//! `regions=aws:us-east-1,gcp:us-central1 directory=/path minimum_part_bytes=1024 listen_port=9000 shaped=true`
 
 use skyfresh_localsky::{LocalSky, RegionConfig, ShapingProfile, SkyConfig};
 use skyfresh_sky::{Rng, SystemClock};
@@ -35,8 +35,16 @@ async fn main() -> anyhow::Result<()> {
             region.directory = Some(directory.join(region.region.to_string().replace(':', "-")));
         }
     }
+    let (access_key, secret_key) = (config.access_key.clone(), config.secret_key.clone());
+    let google_token = config.google.token.clone();
     let sky = LocalSky::start(config, Arc::new(SystemClock), Rng::from_entropy()).await?;
-    let shown = serde_json::json!({ "admin": sky.admin_url(), "endpoints": sky.endpoints() });
+    let shown = serde_json::json!({
+        "admin": sky.admin_url(),
+        "endpoints": sky.endpoints(),
+        "access_key_id": access_key,
+        "secret_access_key": secret_key.expose(),
+        "google_token": google_token.expose(),
+    });
     println!("{shown}");
     tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink()))
         .await??;

@@ -1,10 +1,11 @@
 //! What a sky is made of. Values only: nothing here opens a socket or a file.
 
 use crate::faults::FaultRule;
+use crate::gcs::GoogleConfig;
 use crate::notify::NotificationSettings;
 use crate::shaping::ShapingProfile;
 use serde::{Deserialize, Serialize};
-use skyfresh_sky::Region;
+use skyfresh_sky::{Provider, Region};
 use std::path::PathBuf;
 
 /// The smallest part but the last that S3 accepts (user guide, "Amazon S3 multipart upload limits").
@@ -33,16 +34,38 @@ impl std::fmt::Debug for Secret {
     }
 }
 
+/// What a region's store speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// Amazon S3.
+    S3,
+    /// Google Cloud Storage (JSON and XML), with Pub/Sub and the token endpoint beside it.
+    Gcs,
+}
+
+impl Protocol {
+    /// The native protocol of a provider's regions; S3 where this sky has no other.
+    pub fn of(provider: Provider) -> Protocol {
+        match provider {
+            Provider::Gcp => Protocol::Gcs,
+            Provider::Aws | Provider::Azure | Provider::Local => Protocol::S3,
+        }
+    }
+}
+
 /// A whole sky.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SkyConfig {
     /// The regions, one object store each. Default: `aws:us-east-1`, `aws:eu-west-1`, `gcp:us-central1`.
     pub regions: Vec<RegionConfig>,
-    /// The access key every client signs with.
+    /// The access key every S3 client signs with.
     pub access_key: String,
     /// Its secret.
     pub secret_key: Secret,
+    /// How the regions that speak Google Cloud Storage behave, and which token they take.
+    pub google: GoogleConfig,
     /// The admin port; the other ports follow it in a fixed order, so that a sky with the same regions comes back on the
     /// same ports: for each region in order its unshaped port, then one per client region. `None`: any free ports.
     pub listen_port: Option<u16>,
@@ -75,6 +98,7 @@ impl Default for SkyConfig {
             ],
             access_key: "skyfresh".into(),
             secret_key: Secret::new("skyfresh-local-secret"),
+            google: GoogleConfig::default(),
             listen_port: None,
             shaping: ShapingProfile::default(),
             minimum_part_bytes: S3_MINIMUM_PART_BYTES,
@@ -91,6 +115,9 @@ impl Default for SkyConfig {
 pub struct RegionConfig {
     /// Which region it plays.
     pub region: Region,
+    /// What its store speaks; its provider's own protocol where absent.
+    #[serde(default)]
+    pub protocol: Option<Protocol>,
     /// Where objects are kept; in memory where absent.
     #[serde(default)]
     pub directory: Option<PathBuf>,
@@ -104,9 +131,22 @@ impl RegionConfig {
     pub fn in_memory(region: Region) -> Self {
         RegionConfig {
             region,
+            protocol: None,
             directory: None,
             buckets: Vec::new(),
         }
+    }
+
+    /// The same region, speaking `protocol` whatever its provider is.
+    pub fn speaking(mut self, protocol: Protocol) -> Self {
+        self.protocol = Some(protocol);
+        self
+    }
+
+    /// What its store speaks.
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+            .unwrap_or_else(|| Protocol::of(self.region.provider))
     }
 }
 

@@ -21,6 +21,8 @@ pub enum RequestClass {
     Read,
     /// DELETE and abort: free.
     Delete,
+    /// Not an operation of a store, or part of one that was counted: the chunks of a resumable upload, tokens, Pub/Sub.
+    Unbilled,
 }
 
 /// Counters of one port, shared with the meter.
@@ -39,6 +41,7 @@ impl PortCounters {
             RequestClass::Write => &self.writes,
             RequestClass::Read => &self.reads,
             RequestClass::Delete => &self.deletes,
+            RequestClass::Unbilled => return,
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }

@@ -1,9 +1,10 @@
 //! Starting, steering and stopping a sky.
 
-use crate::config::{RegionConfig, SkyConfig};
+use crate::config::{Protocol, RegionConfig, Secret, SkyConfig};
 use crate::faults::Faults;
+use crate::gcs::{self, Google, Ground};
 use crate::meter::{Meter, MeterSnapshot};
-use crate::net::{Listener, Port, SharedLink, StrictRegions, bind};
+use crate::net::{Listener, Port, Service, SharedLink, StrictRegions, bind};
 use crate::notify::Notifications;
 use crate::s3::Frontend;
 use crate::store::{RegionStore, Surroundings};
@@ -14,7 +15,7 @@ use s3s::{S3Result, s3_error};
 use serde::Serialize;
 use skyfresh_sky::catalog::Catalog;
 use skyfresh_sky::{Clock, Kind, Region, Rng, timeout};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +31,8 @@ pub struct Endpoint {
     pub from: Option<Region>,
     /// The store's region.
     pub to: Region,
+    /// What is spoken there.
+    pub protocol: Protocol,
     /// `http://127.0.0.1:port`.
     pub url: String,
 }
@@ -48,6 +51,7 @@ pub(crate) struct Inner {
     admin_url: String,
     pub(crate) faults: Faults,
     pub(crate) notifications: Notifications,
+    google: Arc<Google>,
     meter: Meter,
     clock: Arc<dyn Clock>,
     tasks: TaskTracker,
@@ -79,6 +83,14 @@ impl LocalSky {
         let stores = Arc::new(stores);
         let catalog = Catalog::embedded();
         let mut meter = Meter::new(catalog.clone());
+        let ground = Ground {
+            clock: clock.clone(),
+            rng: rng.fork(),
+            notifications: notifications.clone(),
+            tasks: tasks.clone(),
+            stop: stop.clone(),
+        };
+        let google = google(&config, &stores, &mut meter, ground);
         let mut next_port = config.listen_port;
         // Fixed ports follow one another; otherwise any.
         let mut take_port = || match &mut next_port {
@@ -100,7 +112,7 @@ impl LocalSky {
         let mut listeners = Vec::new();
         for store in stores.iter() {
             let to = store.region();
-            let service = service(store, &config);
+            let service = service(store, &config, &google);
             let clients = config.regions.iter().map(|region| Some(&region.region));
             for from in std::iter::once(None).chain(clients) {
                 let (socket, address) = bind(take_port()?).await?;
@@ -137,6 +149,7 @@ impl LocalSky {
             admin_url: format!("http://{admin_address}"),
             faults,
             notifications,
+            google,
             meter,
             clock,
             tasks: tasks.clone(),
@@ -204,6 +217,18 @@ impl LocalSky {
         self.inner.create_bucket(region, name, versioned)
     }
 
+    /// A service-account key file for Google's clients, whose `token_uri` is on `endpoint` (one of this sky's that speaks
+    /// Google Cloud Storage). The first call makes the key, which takes about a second.
+    ///
+    /// # Errors
+    /// The key could not be made.
+    pub async fn google_service_account_key(&self, endpoint: &str) -> Result<Secret> {
+        let made = self.inner.google.service_account_key(endpoint).await;
+        made.map(Secret::new).map_err(|failure| {
+            Error::new(Kind::Internal, "make service-account key", failure.message)
+        })
+    }
+
     /// Stops: no new requests, those begun get two seconds.
     pub async fn shutdown(self) {
         let inner = &self.inner;
@@ -228,9 +253,14 @@ impl Drop for LocalSky {
 
 impl Inner {
     pub(crate) fn endpoints(&self) -> Vec<Endpoint> {
+        let protocol = |region: &Region| {
+            let store = self.stores.iter().find(|store| store.region() == region);
+            store.map_or(Protocol::S3, |store| store.surroundings.protocol)
+        };
         let endpoint = |((from, to), url): (&(Option<Region>, Region), &String)| Endpoint {
             from: from.clone(),
             to: to.clone(),
+            protocol: protocol(to),
             url: url.clone(),
         };
         self.endpoints.iter().map(endpoint).collect()
@@ -286,6 +316,7 @@ fn open(
 ) -> Result<RegionStore> {
     let surroundings = Surroundings {
         region: region.region.clone(),
+        protocol: region.protocol(),
         clock: clock.clone(),
         rng: rng.fork(),
         notifications: notifications.clone(),
@@ -317,7 +348,14 @@ impl S3Auth for OneAccount {
     }
 }
 
-fn service(store: &Arc<RegionStore>, config: &SkyConfig) -> S3Service {
+fn service(store: &Arc<RegionStore>, config: &SkyConfig, google: &Arc<Google>) -> Service {
+    match store.surroundings.protocol {
+        Protocol::S3 => Service::S3(s3_service(store, config)),
+        Protocol::Gcs => Service::Gcs(gcs::Frontend::new(store.clone(), google.clone())),
+    }
+}
+
+fn s3_service(store: &Arc<RegionStore>, config: &SkyConfig) -> S3Service {
     let mut builder = S3ServiceBuilder::new(Frontend {
         store: store.clone(),
     });
@@ -326,4 +364,27 @@ fn service(store: &Arc<RegionStore>, config: &SkyConfig) -> S3Service {
         secret_key: SecretKey::from(config.secret_key.expose()),
     });
     builder.build()
+}
+
+/// What the regions that speak Google Cloud Storage share, with a counter for what copies send from each to each.
+fn google(
+    config: &SkyConfig,
+    stores: &StrictRegions,
+    meter: &mut Meter,
+    ground: Ground,
+) -> Arc<Google> {
+    let ours: Vec<Arc<RegionStore>> = stores
+        .iter()
+        .filter(|store| store.surroundings.protocol == Protocol::Gcs)
+        .cloned()
+        .collect();
+    let mut transfers = HashMap::new();
+    for from in ours.iter().map(|store| store.region()) {
+        for to in ours.iter().map(|store| store.region()) {
+            if from != to {
+                transfers.insert((from.clone(), to.clone()), meter.port(from, to));
+            }
+        }
+    }
+    Google::new(config.google.clone(), ground, ours, transfers)
 }

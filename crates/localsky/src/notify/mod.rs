@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use skyfresh_sky::{Clock, Region, Rng};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 use target::Target;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -266,33 +267,61 @@ impl Notifications {
             return;
         }
         let event = Arc::new(event());
-        let add = |counter: &AtomicU64| {
-            counter.fetch_add(1, Ordering::Relaxed);
-        };
         let (rng, counters, given) = (&self.shared.rng, &self.shared.counters, &settings.given);
         for running in settings
             .targets
             .iter()
             .filter(|running| running.target.wants(&event))
         {
-            add(&counters.emitted);
-            if given.drop_probability > 0.0 && rng.chance(given.drop_probability) {
-                add(&counters.dropped);
-                continue;
-            }
-            let twice =
-                given.duplicate_probability > 0.0 && rng.chance(given.duplicate_probability);
-            if twice {
-                add(&counters.duplicated);
-            }
-            for _ in 0..if twice { 2 } else { 1 } {
-                let due_ns = self.shared.clock.monotonic_ns() + (delay_ms(given, rng) * 1e6) as u64;
+            for delay in draw_deliveries(given, rng, counters) {
+                let due_ns = self.shared.clock.monotonic_ns() + delay.as_nanos() as u64;
                 if running.queue.try_send((due_ns, event.clone())).is_err() {
-                    add(&counters.overflowed);
+                    counters.overflowed.fetch_add(1, Ordering::Relaxed);
                 }
             }
         }
     }
+
+    /// When an event that goes another way than by webhook is to be delivered: never, once or twice, each after a delay.
+    pub(crate) fn draw_deliveries(&self) -> Vec<Duration> {
+        let settings = self
+            .shared
+            .settings
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        draw_deliveries(&settings.given, &self.shared.rng, &self.shared.counters)
+    }
+
+    /// Notes that such events arrived.
+    pub(crate) fn count_delivered(&self, events: u64) {
+        self.shared
+            .counters
+            .delivered
+            .fetch_add(events, Ordering::Relaxed);
+    }
+}
+
+/// Draws what happens to one event, and counts it.
+fn draw_deliveries(
+    settings: &NotificationSettings,
+    rng: &Rng,
+    counters: &Counters,
+) -> Vec<Duration> {
+    let add = |counter: &AtomicU64| {
+        counter.fetch_add(1, Ordering::Relaxed);
+    };
+    add(&counters.emitted);
+    if settings.drop_probability > 0.0 && rng.chance(settings.drop_probability) {
+        add(&counters.dropped);
+        return Vec::new();
+    }
+    let twice = settings.duplicate_probability > 0.0 && rng.chance(settings.duplicate_probability);
+    if twice {
+        add(&counters.duplicated);
+    }
+    (0..if twice { 2 } else { 1 })
+        .map(|_| Duration::from_nanos((delay_ms(settings, rng) * 1e6) as u64))
+        .collect()
 }
 
 fn delay_ms(settings: &NotificationSettings, rng: &Rng) -> f64 {

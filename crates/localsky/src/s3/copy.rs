@@ -126,7 +126,7 @@ pub(crate) async fn object(
         attributes,
         tags,
         checksum: Some(checksum),
-        parts: Vec::new(),
+        ..ObjectMeta::default()
     };
     let object = NewObject { meta, content };
     let key = input.key;

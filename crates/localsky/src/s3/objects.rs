@@ -48,7 +48,7 @@ pub(crate) async fn put(
             .digests
             .checksum(algorithm)
             .map(|digest| ObjectChecksum::full_object(algorithm, digest)),
-        parts: Vec::new(),
+        ..ObjectMeta::default()
     };
     let object = NewObject {
         meta,

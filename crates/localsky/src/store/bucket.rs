@@ -7,8 +7,11 @@ use super::disk::{
 };
 use super::multipart::Uploads;
 pub(crate) use super::outcomes::{Lookup, NewObject, Published, Removed};
-use super::{DeleteCondition, ObjectMeta, StoredObject, Version, Versioning, WriteCondition};
+use super::{
+    DeleteCondition, GoogleBucket, ObjectMeta, StoredObject, Version, Versioning, WriteCondition,
+};
 use crate::Result;
+use crate::config::Protocol;
 use crate::notify::{Event, EventName, Notifications};
 use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 use serde::{Deserialize, Serialize};
@@ -21,6 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 #[derive(Debug)]
 pub(crate) struct Surroundings {
     pub(crate) region: Region,
+    pub(crate) protocol: Protocol,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) rng: Rng,
     pub(crate) notifications: Notifications,
@@ -41,6 +45,8 @@ pub(crate) struct State {
     pub(crate) keys: BTreeMap<String, Vec<Version>>,
     pub(crate) uploads: Uploads,
     pub(crate) completed: CompletedUploads,
+    /// What only Google Cloud Storage keeps.
+    pub(crate) google: GoogleBucket,
     last_sequence: u64,
 }
 
@@ -153,6 +159,7 @@ impl Bucket {
             });
         }
         state.uploads = Uploads::load(&directory.join("uploads"), disk, referenced)?;
+        state.google = GoogleBucket::load(&directory)?;
         Ok(Bucket {
             name: name.to_owned(),
             created: Timestamp::from_unix_ms(record.created_unix_ms),
@@ -162,7 +169,7 @@ impl Bucket {
         })
     }
 
-    fn save(&self, versioning: Versioning) -> S3Result<()> {
+    pub(super) fn save(&self, versioning: Versioning) -> S3Result<()> {
         let Some(directory) = &self.directory else {
             return Ok(());
         };
@@ -236,7 +243,11 @@ impl Bucket {
         Ok(published)
     }
 
-    fn new_version(&self, state: &mut State, object: Option<Arc<StoredObject>>) -> Version {
+    pub(super) fn new_version(
+        &self,
+        state: &mut State,
+        object: Option<Arc<StoredObject>>,
+    ) -> Version {
         let now = self.surroundings.clock.now();
         // Beyond any sequence of an earlier run, too, as long as the clock does not fall behind it.
         state.last_sequence = (state.last_sequence + 1).max(now.unix_ms() * 1_000);
@@ -273,7 +284,7 @@ impl Bucket {
     }
 
     /// Writes the record of a version and keeps its data.
-    fn write_version(&self, key: &str, version: &Version) -> S3Result<()> {
+    pub(super) fn write_version(&self, key: &str, version: &Version) -> S3Result<()> {
         let Some(directory) = &self.directory else {
             return Ok(());
         };
@@ -298,7 +309,7 @@ impl Bucket {
     }
 
     /// Removes the record of a version that is no longer listed, then lets its data go.
-    fn discard(&self, key: &str, version: &Version) {
+    pub(super) fn discard(&self, key: &str, version: &Version) {
         let Some(directory) = &self.directory else {
             return;
         };
@@ -439,6 +450,10 @@ impl Bucket {
         version_id: Option<String>,
         object: Option<&ObjectMeta>,
     ) {
+        if self.surroundings.protocol != Protocol::S3 {
+            // Other protocols have events of their own.
+            return;
+        }
         self.surroundings.notifications.emit(|| Event {
             region: self.surroundings.region.clone(),
             bucket: self.name.clone(),

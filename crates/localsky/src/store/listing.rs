@@ -126,7 +126,7 @@ fn common_prefix_given(after: &str, request: &ListRequest) -> bool {
 }
 
 /// The smallest string greater than every string that starts with `prefix`.
-fn successor(prefix: &str) -> Option<String> {
+pub(crate) fn successor(prefix: &str) -> Option<String> {
     let mut chars: Vec<char> = prefix.chars().collect();
     while let Some(last) = chars.pop() {
         // Surrogates are not characters.

@@ -1,6 +1,6 @@
 //! What a bucket holds per key.
 
-use super::{Content, ObjectChecksum};
+use super::{Content, GoogleObject, ObjectChecksum};
 use serde::{Deserialize, Serialize};
 use skyfresh_sky::{Attributes, Timestamp};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub(crate) enum Versioning {
 }
 
 /// Everything of an object but its bytes.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct ObjectMeta {
     pub(crate) size: u64,
     /// Without quotes.
@@ -29,6 +29,9 @@ pub(crate) struct ObjectMeta {
     pub(crate) checksum: Option<ObjectChecksum>,
     /// The parts of a multipart object in order; empty otherwise.
     pub(crate) parts: Vec<PartSummary>,
+    /// What only Google Cloud Storage keeps; `None` elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) google: Option<GoogleObject>,
 }
 
 /// A part of a completed multipart object.

@@ -1,5 +1,6 @@
 //! Multipart uploads: parts gathered under an upload id, then published as one object.
 
+use super::bucket::State;
 use super::checksum::multipart_etag;
 use super::disk::{self, Disk, FileReference, internal, keep, references, release, write_record};
 use super::{
@@ -337,17 +338,27 @@ impl Bucket {
             EventName::CreatedCompleteMultipartUpload,
         )?;
         state.completed.remember(key, upload_id, published.clone());
+        self.forget_completed(&mut state, key, upload_id, &used)?;
+        Ok(published)
+    }
+
+    /// Removes an upload whose parts `used` now belong to an object.
+    pub(crate) fn forget_completed(
+        &self,
+        state: &mut State,
+        key: &str,
+        upload_id: &str,
+        used: &HashSet<u16>,
+    ) -> S3Result<()> {
         let upload = state.uploads.remove(key, upload_id)?;
         self.remove_upload_records(upload_id, &upload);
         // Parts that were uploaded but not named are dropped, as on S3.
-        for (_, part) in upload
-            .parts
-            .iter()
-            .filter(|(number, _)| !used.contains(number))
-        {
-            release(&part.content);
+        for (number, part) in &upload.parts {
+            if !used.contains(number) {
+                release(&part.content);
+            }
         }
-        Ok(published)
+        Ok(())
     }
 }
 
@@ -399,7 +410,7 @@ impl ExpectedObject {
 }
 
 /// The object that the claimed parts make, and the numbers used. Pure.
-fn assemble(
+pub(crate) fn assemble(
     upload: &Upload,
     claims: &[PartClaim],
     minimum_part_bytes: u64,
@@ -443,9 +454,7 @@ fn assemble(
         }
         parts.push(part);
     }
-    let (_, all_but_last) = parts
-        .split_last()
-        .map_or((None, &[][..]), |(last, rest)| (Some(last), rest));
+    let all_but_last = parts.split_last().map_or(&[][..], |(_, rest)| rest);
     if all_but_last
         .iter()
         .any(|(_, part)| part.content.len() < minimum_part_bytes)
@@ -475,6 +484,7 @@ fn assemble(
         tags: record.tags.clone(),
         checksum: ObjectChecksum::of_parts(record.algorithm, record.scope, &digests),
         parts: parts.iter().map(summary).collect(),
+        ..ObjectMeta::default()
     };
     let used = parts.iter().map(|(number, _)| **number).collect();
     Ok((NewObject { meta, content }, used))
