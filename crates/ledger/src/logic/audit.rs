@@ -1,12 +1,12 @@
 //! Counts what is pending by looking at every row, to check the counters and indexes that are kept.
 
-use super::tasks::{backlog, schedule, task_key};
+use super::tasks::{Tally, backlog, schedule, task_key};
 use crate::model::*;
 use crate::rows::decode;
 use crate::tables::{Partition, Table, corrupt};
 use crate::transaction::Read;
 use crate::{Error, Result};
-use skyfresh_sky::{Kind, Timestamp};
+use skyfresh_sky::Kind;
 
 /// The backlog by recount.
 ///
@@ -15,8 +15,7 @@ use skyfresh_sky::{Kind, Timestamp};
 pub(crate) fn recount(read: &dyn Read, rule: &str, destination: &str) -> Result<Backlog> {
     let operation = read.operation();
     let partition = Partition::new(operation, rule, destination)?;
-    let mut counted = Backlog::default();
-    let mut oldest: Option<(Timestamp, Task)> = None;
+    let mut tally = Tally::default();
     let mut failed = 0;
     let mut problem = None;
     read.scan(
@@ -59,18 +58,8 @@ pub(crate) fn recount(read: &dyn Read, rule: &str, destination: &str) -> Result<
             };
             match check() {
                 Ok(task) => {
-                    counted.objects += 1;
-                    counted.bytes = counted.bytes.saturating_add(task.signal.size.unwrap_or(0));
-                    if let Some(failure) = &task.last_failure {
-                        *counted.failing.entry(failure.kind).or_default() += 1;
-                        failed += 1;
-                    }
-                    if oldest
-                        .as_ref()
-                        .is_none_or(|(since, _)| task.pending_since < *since)
-                    {
-                        oldest = Some((task.pending_since, task));
-                    }
+                    failed += u64::from(task.last_failure.is_some());
+                    tally.add(&task);
                     true
                 }
                 Err(error) => {
@@ -83,10 +72,7 @@ pub(crate) fn recount(read: &dyn Read, rule: &str, destination: &str) -> Result<
     if let Some(error) = problem {
         return Err(error);
     }
-    if let Some((since, task)) = oldest {
-        counted.oldest = Some((task.task.key, since));
-        counted.oldest_changed = Some(task.changed_since);
-    }
+    let counted = tally.total();
     let disagree = |what: &str, indexed: &dyn std::fmt::Debug| {
         let why = format!("{what} disagrees with the tasks: {indexed:?}, counted {counted:?}");
         Error::new(

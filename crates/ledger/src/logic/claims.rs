@@ -52,24 +52,73 @@ pub(crate) fn claim(
             Err(error) => return Err(error),
         };
         token += 1;
-        let mut task = undirtied(before.clone());
-        let expires = request.now.after(request.lease);
-        let ran_out = task.lease.replace(Lease {
-            owner: request.owner.clone(),
-            token,
-            expires,
-        });
-        replace(transaction, &partition, Some(&before), Some(&task))?;
-        claims.push(Claim {
-            task,
-            token,
-            takeover: ran_out.is_some(),
-        });
+        let claim = claimed(before.clone(), request, token);
+        replace(transaction, &partition, Some(&before), Some(&claim.task))?;
+        claims.push(claim);
     }
     if !claims.is_empty() {
         write_counter(transaction, META_FENCE, token)?;
     }
     Ok(claims)
+}
+
+/// The claim on a task that is free, or whose lease has run out.
+pub(crate) fn claimed(task: Task, request: &ClaimRequest, token: u64) -> Claim {
+    let mut task = undirtied(task);
+    let ran_out = task.lease.replace(Lease {
+        owner: request.owner.clone(),
+        token,
+        expires: request.now.after(request.lease),
+    });
+    Claim {
+        task,
+        token,
+        takeover: ran_out.is_some(),
+    }
+}
+
+/// The task with its lease extended.
+pub(crate) fn renewed(mut task: Task, expires: Timestamp) -> Task {
+    if let Some(lease) = &mut task.lease {
+        lease.expires = expires;
+    }
+    task
+}
+
+/// The task once its claim has failed.
+pub(crate) fn failed(task: Task, failure: Failure, due: Timestamp) -> Task {
+    Task {
+        failures: task.failures.saturating_add(1),
+        last_failure: Some(failure),
+        ..released(task, due)
+    }
+}
+
+/// The task once its claim has been given back.
+pub(crate) fn released(task: Task, due: Timestamp) -> Task {
+    Task {
+        due,
+        lease: None,
+        ..undirtied(task)
+    }
+}
+
+/// What a finished claim leaves of its task.
+pub(crate) fn finished(task: Task, now: Timestamp) -> Option<Task> {
+    task.dirty.map(|dirty| fresh(task.task, dirty, now))
+}
+
+/// A receipt belongs to the task it finishes.
+pub(crate) fn check_receipt(
+    operation: &'static str,
+    task: &TaskKey,
+    completion: &Completion,
+) -> Result<()> {
+    if completion.receipt.task == *task {
+        return Ok(());
+    }
+    let why = format!("the receipt is for {}", completion.receipt.task);
+    Err(Error::new(Kind::Invalid, operation, task.to_string(), why))
 }
 
 /// See [`Ledger::next_due`](crate::Ledger::next_due).
@@ -100,9 +149,8 @@ pub(crate) fn renew(
     token: u64,
     expires: Timestamp,
 ) -> Result<()> {
-    change(transaction, task, token, |mut claimed| {
-        let lease = claimed.lease.take().map(|lease| Lease { expires, ..lease });
-        Task { lease, ..claimed }
+    change(transaction, task, token, |claimed| {
+        renewed(claimed, expires)
     })
 }
 
@@ -128,12 +176,8 @@ pub(crate) fn fail(
     due: Timestamp,
 ) -> Result<()> {
     transaction.wake();
-    change(transaction, task, token, |claimed| Task {
-        due,
-        failures: claimed.failures.saturating_add(1),
-        last_failure: Some(failure),
-        lease: None,
-        ..undirtied(claimed)
+    change(transaction, task, token, |claimed| {
+        failed(claimed, failure, due)
     })
 }
 
@@ -145,11 +189,7 @@ pub(crate) fn release(
     due: Timestamp,
 ) -> Result<()> {
     transaction.wake();
-    change(transaction, task, token, |claimed| Task {
-        due,
-        lease: None,
-        ..undirtied(claimed)
-    })
+    change(transaction, task, token, |claimed| released(claimed, due))
 }
 
 /// See [`Ledger::finish`](crate::Ledger::finish).
@@ -161,10 +201,7 @@ pub(crate) fn finish(
     now: Timestamp,
 ) -> Result<Finished> {
     let operation = transaction.operation();
-    if completion.receipt.task != *task {
-        let why = format!("the receipt is for {}", completion.receipt.task);
-        return Err(Error::new(Kind::Invalid, operation, task.to_string(), why));
-    }
+    check_receipt(operation, task, completion)?;
     let partition = Partition::of(operation, task)?;
     let claimed = load_claimed(&*transaction, &partition, task, token)?;
     history::add_receipt(transaction, &partition, &completion.receipt)?;
@@ -175,10 +212,7 @@ pub(crate) fn finish(
         completion.tombstone.as_ref(),
     )?;
     marks::set(transaction, &partition, &task.key, completion.mark)?;
-    let again = claimed
-        .dirty
-        .clone()
-        .map(|dirty| fresh(task.clone(), dirty, now));
+    let again = finished(claimed.clone(), now);
     replace(transaction, &partition, Some(&claimed), again.as_ref())?;
     if again.is_some() {
         transaction.wake();

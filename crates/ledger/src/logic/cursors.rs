@@ -14,15 +14,7 @@ pub(crate) fn cursor(read: &dyn Read, name: &str) -> Result<Option<serde_json::V
     let Some(value) = read.get(Table::Cursors, name.as_bytes())? else {
         return Ok(None);
     };
-    serde_json::from_slice(&value).map(Some).map_err(|error| {
-        corrupt(
-            read.operation(),
-            Table::Cursors,
-            name.as_bytes(),
-            "is not JSON",
-        )
-        .with_source(error)
-    })
+    from_text(read.operation(), name, &value).map(Some)
 }
 
 /// See [`Ledger::set_cursor`](crate::Ledger::set_cursor).
@@ -36,13 +28,32 @@ pub(crate) fn set_cursor(
     let Some(value) = value else {
         return transaction.delete(Table::Cursors, name.as_bytes().to_vec());
     };
+    let text = to_text(operation, name, value, CURSOR_LIMIT_BYTES)?;
+    transaction.put(Table::Cursors, name.as_bytes().to_vec(), text)
+}
+
+/// A value as JSON of at most `limit` bytes.
+pub(crate) fn to_text(
+    operation: &'static str,
+    name: &str,
+    value: &serde_json::Value,
+    limit: usize,
+) -> Result<Vec<u8>> {
     let text = value.to_string().into_bytes();
-    if text.len() > CURSOR_LIMIT_BYTES {
-        let why = format!(
-            "{} bytes of JSON; the limit is {CURSOR_LIMIT_BYTES}",
-            text.len()
-        );
+    if text.len() > limit {
+        let why = format!("{} bytes of JSON; the limit is {limit}", text.len());
         return Err(Error::new(Kind::Invalid, operation, name, why));
     }
-    transaction.put(Table::Cursors, name.as_bytes().to_vec(), text)
+    Ok(text)
+}
+
+/// The value of a cursor's JSON.
+pub(crate) fn from_text(
+    operation: &'static str,
+    name: &str,
+    text: &[u8],
+) -> Result<serde_json::Value> {
+    serde_json::from_slice(text).map_err(|error| {
+        corrupt(operation, Table::Cursors, name.as_bytes(), "is not JSON").with_source(error)
+    })
 }

@@ -29,16 +29,9 @@ pub(crate) struct PartsRequest {
 pub(crate) fn open(transaction: &mut dyn Transaction, attempt: &str, total: u32) -> Result<()> {
     let operation = transaction.operation();
     check_name(operation, "attempt", attempt)?;
-    let invalid = |why: String| Err(Error::new(Kind::Invalid, operation, attempt, why));
-    if total == 0 {
-        return invalid("a pool has at least one part".to_owned());
-    }
+    check_total(operation, attempt, total)?;
     match find(&*transaction, attempt)? {
-        Some(pool) if pool.total == total => Ok(()),
-        Some(pool) => invalid(format!(
-            "the pool is open with {} parts, not {total}",
-            pool.total
-        )),
+        Some(pool) => check_same_total(operation, attempt, pool.total, total),
         None => put_pool(
             transaction,
             attempt,
@@ -104,17 +97,10 @@ pub(crate) fn claim(
         put_pool(transaction, attempt, &pool)?;
     }
     if claims.is_empty() && *limit > 0 {
-        let old = now.before(*duplicate_after).unix_ms();
-        let slowest = held
-            .into_iter()
-            .filter(|(_, holders)| holders.0.len() < HOLDERS_LIMIT)
-            .filter_map(|(number, holders)| {
-                let first = holders.0.first()?;
-                let ripe = first.claimed_ms <= old && first.worker != *worker;
-                ripe.then(|| (first.claimed_ms, number, holders.clone()))
-            })
-            .min_by_key(|(claimed_ms, number, _)| (*claimed_ms, *number));
-        if let Some((_, number, mut holders)) = slowest {
+        let old = now.before(*duplicate_after);
+        let candidates = held.iter().map(|(number, holders)| (*number, holders));
+        if let Some((number, holders)) = slowest(candidates, worker, old) {
+            let mut holders = holders.clone();
             holders.0.push(hold);
             put_holders(transaction, attempt, number, &holders)?;
             claims.push(PartClaim {
@@ -126,6 +112,66 @@ pub(crate) fn claim(
     Ok(claims)
 }
 
+/// The part to duplicate for `worker`: the one claimed longest ago, at `old` or before, with fewer than two (living) holders,
+/// the first of whom is another.
+pub(crate) fn slowest<'held>(
+    held: impl Iterator<Item = (u32, &'held Holders)>,
+    worker: &str,
+    old: Timestamp,
+) -> Option<(u32, &'held Holders)> {
+    held.filter(|(_, holders)| holders.0.len() < HOLDERS_LIMIT)
+        .filter_map(|(number, holders)| {
+            let first = holders.0.first()?;
+            let ripe = first.claimed_ms <= old.unix_ms() && first.worker != worker;
+            ripe.then_some((first.claimed_ms, number, holders))
+        })
+        .min_by_key(|(claimed_ms, number, _)| (*claimed_ms, *number))
+        .map(|(_, number, holders)| (number, holders))
+}
+
+/// The pool's size, checked.
+pub(crate) fn check_total(operation: &'static str, attempt: &str, total: u32) -> Result<()> {
+    if total > 0 {
+        return Ok(());
+    }
+    let why = "a pool has at least one part";
+    Err(Error::new(Kind::Invalid, operation, attempt, why))
+}
+
+/// An open pool may be opened again only with its own size.
+pub(crate) fn check_same_total(
+    operation: &'static str,
+    attempt: &str,
+    open: u32,
+    total: u32,
+) -> Result<()> {
+    if open == total {
+        return Ok(());
+    }
+    let why = format!("the pool is open with {open} parts, not {total}");
+    Err(Error::new(Kind::Invalid, operation, attempt, why))
+}
+
+/// A part's number, checked against the pool.
+pub(crate) fn check_number(
+    operation: &'static str,
+    attempt: &str,
+    number: u32,
+    total: u32,
+) -> Result<()> {
+    if (1..=total).contains(&number) {
+        return Ok(());
+    }
+    let why = format!("there is no part {number}: the pool has 1 to {total}");
+    Err(Error::new(Kind::Invalid, operation, attempt, why))
+}
+
+/// The error for a pool that is not open.
+pub(crate) fn closed(operation: &'static str, attempt: &str) -> Error {
+    let why = "the pool is closed: the attempt is over";
+    Error::new(Kind::Missing, operation, attempt, why)
+}
+
 /// See [`Ledger::finish_part`](crate::Ledger::finish_part).
 pub(crate) fn finish(
     transaction: &mut dyn Transaction,
@@ -134,13 +180,7 @@ pub(crate) fn finish(
 ) -> Result<PoolState> {
     let operation = transaction.operation();
     let mut pool = existing(&*transaction, attempt)?;
-    if part.number == 0 || part.number > pool.total {
-        let why = format!(
-            "there is no part {}: the pool has 1 to {}",
-            part.number, pool.total
-        );
-        return Err(Error::new(Kind::Invalid, operation, attempt, why));
-    }
+    check_number(operation, attempt, part.number, pool.total)?;
     let row = part_row(attempt, part.number);
     let first_result = transaction.get(Table::Parts, &row)?.is_none();
     if first_result {
@@ -266,14 +306,7 @@ fn find(read: &dyn Read, attempt: &str) -> Result<Option<Pool>> {
 }
 
 fn existing(read: &dyn Read, attempt: &str) -> Result<Pool> {
-    find(read, attempt)?.ok_or_else(|| {
-        Error::new(
-            Kind::Missing,
-            read.operation(),
-            attempt,
-            "the pool is closed: the attempt is over",
-        )
-    })
+    find(read, attempt)?.ok_or_else(|| closed(read.operation(), attempt))
 }
 
 fn put_pool(transaction: &mut dyn Transaction, attempt: &str, pool: &Pool) -> Result<()> {

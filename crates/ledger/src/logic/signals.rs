@@ -16,31 +16,43 @@ pub(crate) fn submit(
     for Submission { task: key, signal } in submissions {
         let partition = Partition::of(transaction.operation(), key)?;
         let before = load(&*transaction, &partition, key)?;
-        let after = match &before {
-            None => {
-                report.created += 1;
-                transaction.wake();
-                fresh(key.clone(), signal.clone(), signal.notified)
-            }
-            Some(task) if task.lease.is_some() => {
-                report.dirtied += 1;
-                let dirty = match &task.dirty {
-                    Some(older) => joined(older, signal),
-                    None => signal.clone(),
-                };
-                Task {
-                    dirty: Some(dirty),
-                    ..task.clone()
-                }
-            }
-            Some(task) => {
-                report.merged += 1;
-                absorbed(task.clone(), signal)
-            }
-        };
+        let after = heard(before.clone(), key, signal, &mut report);
+        if before.is_none() {
+            transaction.wake();
+        }
         replace(transaction, &partition, before.as_ref(), Some(&after))?;
     }
     Ok(report)
+}
+
+/// The task of `key`, new or not, once it has heard a signal; counted in `report`.
+pub(crate) fn heard(
+    before: Option<Task>,
+    key: &TaskKey,
+    signal: &Signal,
+    report: &mut SubmitReport,
+) -> Task {
+    match before {
+        None => {
+            report.created += 1;
+            fresh(key.clone(), signal.clone(), signal.notified)
+        }
+        Some(task) if task.lease.is_some() => {
+            report.dirtied += 1;
+            let dirty = match &task.dirty {
+                Some(older) => joined(older, signal),
+                None => signal.clone(),
+            };
+            Task {
+                dirty: Some(dirty),
+                ..task
+            }
+        }
+        Some(task) => {
+            report.merged += 1;
+            absorbed(task, signal)
+        }
+    }
 }
 
 /// A task that nobody has worked on.

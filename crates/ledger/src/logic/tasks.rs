@@ -29,15 +29,28 @@ pub(crate) fn load_claimed(
     task: &TaskKey,
     token: u64,
 ) -> Result<Task> {
+    claimed_with(read.operation(), load(read, partition, task)?, task, token)
+}
+
+/// The task found, if this token claims it.
+///
+/// # Errors
+/// See [`load_claimed`].
+pub(crate) fn claimed_with(
+    operation: &'static str,
+    found: Option<Task>,
+    task: &TaskKey,
+    token: u64,
+) -> Result<Task> {
     let stale = |why: String| {
         Err(Error::new(
             Kind::Precondition,
-            read.operation(),
+            operation,
             task.to_string(),
             why,
         ))
     };
-    let Some(found) = load(read, partition, task)? else {
+    let Some(found) = found else {
         return stale(format!("token {token} is stale: the task is done"));
     };
     match &found.lease {
@@ -95,6 +108,45 @@ pub(crate) fn replace(
             transaction.put(Table::Tasks, partition.row(key), value)
         }
         None => transaction.delete(Table::Tasks, partition.row(key)),
+    }
+}
+
+/// What is pending, counted task by task, in any order.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    counted: Backlog,
+    /// Pending since, key, changed since: of equal times the first key.
+    oldest: Option<(Timestamp, ObjectKey, Timestamp)>,
+}
+
+impl Tally {
+    pub(crate) fn add(&mut self, task: &Task) {
+        let counted = &mut self.counted;
+        counted.objects += 1;
+        counted.bytes = counted.bytes.saturating_add(task.signal.size.unwrap_or(0));
+        if let Some(kind) = failing_kind(task) {
+            *counted.failing.entry(kind).or_default() += 1;
+        }
+        let older = self
+            .oldest
+            .as_ref()
+            .is_none_or(|(since, key, _)| (task.pending_since, &task.task.key) < (*since, key));
+        if older {
+            self.oldest = Some((
+                task.pending_since,
+                task.task.key.clone(),
+                task.changed_since,
+            ));
+        }
+    }
+
+    pub(crate) fn total(self) -> Backlog {
+        let mut counted = self.counted;
+        if let Some((since, key, changed)) = self.oldest {
+            counted.oldest = Some((key, since));
+            counted.oldest_changed = Some(changed);
+        }
+        counted
     }
 }
 

@@ -1,0 +1,233 @@
+//! What a process knows of one pool, and which parts it hands out: pure.
+
+use super::bodies::{Block, Group, Head, group_of};
+use crate::logic::parts::slowest;
+use crate::model::{PartClaim, PartDone};
+use crate::rows::{Hold, Holders};
+use crate::shared::Stamp;
+use skyfresh_sky::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// A process that finds no free parts takes half of another's, if so many are left there: the holder has fewer than that in
+/// flight, and hands out from the front.
+const SPLIT_PARTS: usize = 16;
+
+/// The holder looks at the pool's document again after handing out so many parts, so that it learns of such a split before it
+/// comes to what was taken.
+pub(crate) const PARTS_A_LOOK: usize = SPLIT_PARTS / 2;
+
+/// One pool.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) head: Head,
+    pub(crate) stamp: Stamp,
+    /// What is done by group, with the group's stamp; group 0 has the head's.
+    pub(crate) groups: BTreeMap<u32, (Option<Stamp>, Group)>,
+    pub(crate) done: BTreeSet<u32>,
+    /// Somebody completed the pool.
+    pub(crate) completed: bool,
+    /// Parts handed out here or given back, and not done.
+    holds: BTreeMap<u32, Holders>,
+    /// Parts handed out since the last look at the head.
+    pub(crate) given: usize,
+    /// Results that wait for their turn to be written.
+    pub(crate) waiting: BTreeMap<u32, PartDone>,
+}
+
+/// Who asks for parts.
+pub(crate) struct Wanted<'a> {
+    pub(crate) worker: &'a str,
+    pub(crate) limit: usize,
+    pub(crate) lease: Duration,
+    pub(crate) now: Timestamp,
+}
+
+impl State {
+    pub(crate) fn new(head: Head, stamp: Stamp) -> Self {
+        State {
+            head,
+            stamp,
+            groups: BTreeMap::new(),
+            done: BTreeSet::new(),
+            completed: false,
+            holds: BTreeMap::new(),
+            given: 0,
+            waiting: BTreeMap::new(),
+        }
+    }
+
+    /// The head as it was read or written.
+    pub(crate) fn set_head(&mut self, head: Head, group: Group, stamp: Stamp) {
+        self.head = head;
+        self.stamp = stamp;
+        self.set_group(0, group, None);
+    }
+
+    /// A group as it was read or written.
+    pub(crate) fn set_group(&mut self, number: u32, group: Group, stamp: Option<Stamp>) {
+        self.completed |= group.completed_by.is_some();
+        for part in group.parts.keys() {
+            self.done.insert(*part);
+            self.holds.remove(part);
+        }
+        self.groups.insert(number, (stamp, group));
+    }
+
+    pub(crate) fn is_all_done(&self) -> bool {
+        self.done.len() as u64 >= u64::from(self.head.total)
+    }
+
+    fn own(&self, holder: u64) -> impl Iterator<Item = &Block> {
+        self.head
+            .blocks
+            .iter()
+            .filter(move |block| block.holder == holder)
+    }
+
+    fn undone(&self, from: u32, to: u32) -> impl DoubleEndedIterator<Item = u32> {
+        (from..=to).filter(|part| !self.done.contains(part))
+    }
+
+    /// Whether every own block is good until `until`.
+    pub(crate) fn is_secure(&self, holder: u64, until: Timestamp) -> bool {
+        self.own(holder)
+            .all(|block| block.expires_ms >= until.unix_ms())
+    }
+
+    /// Parts to copy of the own blocks: those given back, or whose holders' leases have run out, then those never handed out.
+    pub(crate) fn give(&mut self, holder: u64, wanted: &Wanted<'_>) -> Vec<PartClaim> {
+        self.forget_dead(wanted.now);
+        let mut parts: Vec<u32> = self
+            .own(holder)
+            .flat_map(|block| self.holds.range(block.from..=block.to))
+            .filter(|(_, holders)| holders.0.is_empty())
+            .map(|(part, _)| *part)
+            .take(wanted.limit)
+            .collect();
+        let left = wanted.limit - parts.len();
+        let never_held = self
+            .own(holder)
+            .flat_map(|block| self.undone(block.from, block.to))
+            .filter(|part| !self.holds.contains_key(part) && !self.waiting.contains_key(part));
+        parts.extend(never_held.take(left));
+        self.given += parts.len();
+        parts
+            .into_iter()
+            .map(|number| self.hold(number, wanted, false))
+            .collect()
+    }
+
+    /// When there is nothing else: the slowest part in the hands of another worker here.
+    pub(crate) fn duplicate(
+        &mut self,
+        wanted: &Wanted<'_>,
+        duplicate_after: Duration,
+    ) -> Option<PartClaim> {
+        self.forget_dead(wanted.now);
+        let held = self.holds.iter().map(|(part, holders)| (*part, holders));
+        let old = wanted.now.before(duplicate_after);
+        let (number, _) = slowest(held, wanted.worker, old)?;
+        Some(self.hold(number, wanted, true))
+    }
+
+    fn hold(&mut self, number: u32, wanted: &Wanted<'_>, duplicate: bool) -> PartClaim {
+        self.holds.entry(number).or_default().0.push(Hold {
+            worker: wanted.worker.to_owned(),
+            claimed_ms: wanted.now.unix_ms(),
+            expires_ms: wanted.now.after(wanted.lease).unix_ms(),
+        });
+        PartClaim { number, duplicate }
+    }
+
+    fn forget_dead(&mut self, now: Timestamp) {
+        for holders in self.holds.values_mut() {
+            holders.0.retain(|hold| hold.expires_ms > now.unix_ms());
+        }
+    }
+
+    pub(crate) fn release(&mut self, worker: &str, number: u32) {
+        if let Some(holders) = self.holds.get_mut(&number) {
+            holders.0.retain(|hold| hold.worker != worker);
+        }
+    }
+
+    /// The head with the own blocks renewed.
+    pub(crate) fn renewed(&self, holder: u64, expires: Timestamp) -> Head {
+        let mut head = self.head.clone();
+        for block in &mut head.blocks {
+            if block.holder == holder {
+                block.expires_ms = expires.unix_ms();
+            }
+        }
+        head
+    }
+
+    /// The head once this process has got parts: free ones, or else another's whose lease has run out, or else half of
+    /// another's. `None`: there are none to be had.
+    pub(crate) fn acquired(&self, holder: u64, now: Timestamp, expires: Timestamp) -> Option<Head> {
+        let mut head = self.renewed(holder, expires);
+        let own = |from, to| Block {
+            holder,
+            from,
+            to,
+            expires_ms: expires.unix_ms(),
+        };
+        // Free parts: before, between and behind the blocks.
+        let mut from = 1;
+        let ends = head.blocks.iter().map(|block| (block.from, block.to));
+        let ends: Vec<_> = ends.chain([(head.total + 1, head.total + 1)]).collect();
+        for (index, (next, last)) in ends.into_iter().enumerate() {
+            if from < next && self.undone(from, next - 1).next().is_some() {
+                head.blocks.insert(index, own(from, next - 1));
+                return Some(head);
+            }
+            from = last + 1;
+        }
+        let left = |block: &Block| self.undone(block.from, block.to).count();
+        let others = || {
+            let blocks = head.blocks.iter().enumerate();
+            blocks.filter(|(_, block)| block.holder != holder)
+        };
+        let expired = others()
+            .find(|(_, block)| block.expires_ms <= now.unix_ms() && left(block) > 0)
+            .map(|(index, _)| index);
+        if let Some(index) = expired {
+            let block = &head.blocks[index];
+            head.blocks[index] = own(block.from, block.to);
+            return Some(head);
+        }
+        let (index, most) = others()
+            .map(|(index, block)| (index, left(block)))
+            .max_by_key(|(_, left)| *left)?;
+        if most < SPLIT_PARTS {
+            return None;
+        }
+        let block = head.blocks[index].clone();
+        let middle = self.undone(block.from, block.to).rev().nth(most / 2 - 1)?;
+        head.blocks[index].to = middle - 1;
+        head.blocks.insert(index + 1, own(middle, block.to));
+        Some(head)
+    }
+
+    /// Whether something of the own blocks is not done.
+    pub(crate) fn has_own_work(&self, holder: u64) -> bool {
+        let mut own = self.own(holder);
+        own.any(|block| self.undone(block.from, block.to).next().is_some())
+    }
+
+    /// Whether all that is not known to be done is in others' blocks: then they may have done it.
+    pub(crate) fn depends_on_others(&self, holder: u64) -> bool {
+        let others = |part: u32| {
+            let mut blocks = self.head.blocks.iter();
+            let block = blocks.find(|block| (block.from..=block.to).contains(&part));
+            block.is_some_and(|block| block.holder != holder)
+        };
+        self.undone(1, self.head.total).all(others)
+    }
+
+    /// The first group in which something is not known to be done.
+    pub(crate) fn first_open_group(&self) -> u32 {
+        self.undone(1, self.head.total).next().map_or(0, group_of)
+    }
+}
