@@ -22,6 +22,7 @@ const CHECKS: [Step; 4] = [
             "clippy",
             "--locked",
             "--workspace",
+            "--all-features",
             "--all-targets",
             "--",
             "-D",
@@ -68,7 +69,13 @@ fn timing_line(name: &str, elapsed: Duration, passed: bool) -> String {
 }
 
 fn documentation() -> Command {
-    let mut command = cargo(["doc", "--locked", "--workspace", "--no-deps"]);
+    let mut command = cargo([
+        "doc",
+        "--locked",
+        "--workspace",
+        "--all-features",
+        "--no-deps",
+    ]);
     command.env("RUSTDOCFLAGS", "-D warnings");
     command
 }

@@ -153,6 +153,11 @@ impl Drop for Group {
     }
 }
 
+/// Whether a command runs and succeeds; nobody sees its output.
+pub(crate) fn succeeds(command: &mut Command) -> bool {
+    run(command.stdout(Stdio::null()).stderr(Stdio::null())).unwrap_or(false)
+}
+
 /// Runs a command to its end, its output going where ours goes; true where it succeeded.
 pub(crate) fn run(command: &mut Command) -> Result<bool> {
     Ok(Group::spawn(command)?.wait()?.success())

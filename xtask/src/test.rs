@@ -81,6 +81,7 @@ pub(crate) fn run_with(arguments: &[String], variables: &[(&str, &Path)]) -> Res
             "test",
             "--quiet",
             "--workspace",
+            "--all-features",
             "--doc",
         ])))?;
     let run = runner::run(in_test_environment(runner_command(nextest, arguments)))?;
@@ -114,6 +115,8 @@ fn runner_command(nextest: bool, arguments: &[String]) -> Command {
     } else {
         cargo(["test", "--no-fail-fast"])
     };
+    // Backends that a plain build leaves out are tested all the same.
+    command.arg("--all-features");
     if !names_packages {
         command.arg("--workspace");
     }

@@ -5,7 +5,7 @@ use crate::{process, workspace};
 use anyhow::{Context, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 const REQUIREMENTS: &str = include_str!("../../test-servers/requirements.txt");
 const REQUIREMENTS_PATH: &str = "xtask/test-servers/requirements.txt";
@@ -42,7 +42,7 @@ impl Python {
     fn is_current(&self) -> bool {
         fs::read_to_string(self.stamp()).is_ok_and(|installed| installed == REQUIREMENTS)
             // The system's Python, which the environment links to, may have been replaced since.
-            && quietly(Command::new(self.interpreter()).args(["-c", "import boto3"]))
+            && process::succeeds(Command::new(self.interpreter()).args(["-c", "import boto3"]))
     }
 }
 
@@ -107,10 +107,6 @@ pub(super) fn chromium() -> Result<PathBuf, Missing> {
             why: "it is neither on the PATH nor named by SKYFRESH_TEST_CHROMIUM".into(),
             install_line: "apt-get install --no-install-recommends -y chromium".into(),
         })
-}
-
-fn quietly(command: &mut Command) -> bool {
-    process::run(command.stdout(Stdio::null()).stderr(Stdio::null())).unwrap_or(false)
 }
 
 #[cfg(test)]

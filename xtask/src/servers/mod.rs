@@ -1,22 +1,39 @@
-//! What tests run against and nobody here wrote: object-store servers, boto3, a browser.
+//! What tests run against and nobody here wrote: object stores, document stores, a database, boto3, a browser.
 //!
-//! **In:** the pinned list of Python packages in `xtask/test-servers/requirements.txt`.
+//! **In:** the pinned lists of packages in `xtask/test-servers`, and the system's PostgreSQL.
 //! **Out:** running servers on free ports of 127.0.0.1, and the environment variables that tell tests where things are.
-//! **Never:** keeps data on disk, installs outside `target/test-servers`, reaches a real cloud.
+//! **Never:** keeps data after the run, installs outside `target/test-servers`, reaches a real cloud.
 
 mod install;
+mod node;
+mod postgres;
+mod python;
 mod server;
 
 use crate::workspace;
 use anyhow::Result;
-use server::{MINISTACK, MOTO, Server};
+use postgres::Postgres;
+use server::{Kind, Server, http};
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
-/// Where moto listens: `http://127.0.0.1:<port>`.
+/// Where moto listens: `http://127.0.0.1:<port>`. It speaks S3 and DynamoDB.
 const MOTO_VARIABLE: &str = "SKYFRESH_TEST_MOTO";
 
-/// Where MiniStack listens: `http://127.0.0.1:<port>`.
+/// Where MiniStack listens: `http://127.0.0.1:<port>`. It speaks S3 and DynamoDB.
 const MINISTACK_VARIABLE: &str = "SKYFRESH_TEST_MINISTACK";
+
+/// Where Azurite's Blob storage is: `http://127.0.0.1:<port>/devstoreaccount1`.
+const AZURITE_VARIABLE: &str = "SKYFRESH_TEST_AZURITE";
+
+/// Where its Queue storage is: `http://127.0.0.1:<port>/devstoreaccount1`.
+const AZURITE_QUEUE_VARIABLE: &str = "SKYFRESH_TEST_AZURITE_QUEUE";
+
+/// Where the Cosmos DB server listens: `http://127.0.0.1:<port>`.
+const COSMOS_VARIABLE: &str = "SKYFRESH_TEST_COSMOS";
+
+/// A PostgreSQL database: `postgres://…`.
+const POSTGRES_VARIABLE: &str = "SKYFRESH_TEST_POSTGRES";
 
 /// A Python interpreter that can import boto3.
 const PYTHON_VARIABLE: &str = "SKYFRESH_TEST_PYTHON";
@@ -36,51 +53,105 @@ pub(crate) struct Missing {
 
 /// The servers of one test run; they stop when this is dropped.
 pub(crate) struct TestServers {
-    _running: Vec<Server>,
+    running: Vec<Server>,
     /// What to set in the tests' environment.
     pub(crate) variables: Vec<(&'static str, OsString)>,
     /// What tests have to skip.
     pub(crate) missing: Vec<Missing>,
+    // Its directory goes after the server that uses it.
+    _database: Option<Postgres>,
+    directory: PathBuf,
 }
 
 impl TestServers {
     /// Installs what is not installed yet and starts everything, waiting until each server answers.
     pub(crate) fn start() -> Result<TestServers> {
+        let directory = workspace::target().join("test-servers");
+        let (python, node) = install(&directory)?;
         let mut servers = TestServers {
-            _running: Vec::new(),
+            running: Vec::new(),
             variables: Vec::new(),
             missing: Vec::new(),
+            _database: None,
+            directory,
         };
-        match install::chromium() {
-            Ok(path) => servers.variables.push((CHROMIUM_VARIABLE, path.into())),
-            Err(missing) => servers.missing.push(missing),
+        if let Some(chromium) = servers.found(install::chromium()) {
+            servers.set(CHROMIUM_VARIABLE, chromium);
         }
-        let directory = workspace::target().join("test-servers");
-        let python = match install::python(&directory)? {
-            Ok(python) => python,
-            Err(missing) => {
-                servers.missing.push(missing);
-                return Ok(servers);
-            }
-        };
-        servers
-            .variables
-            .push((PYTHON_VARIABLE, python.interpreter().into()));
-        for (kind, variable) in [(&MOTO, MOTO_VARIABLE), (&MINISTACK, MINISTACK_VARIABLE)] {
-            // Started one after the other on purpose: together they fight for the two cores of a small machine.
-            match Server::start(kind, &python, &directory) {
-                Ok(server) => {
-                    println!("test servers: {} at {}", kind.name, server.address());
-                    servers.variables.push((variable, server.address().into()));
-                    servers._running.push(server);
+        // Started one after the other on purpose: together they fight for the two cores of a small machine.
+        if let Some(python) = servers.found(python) {
+            servers.set(PYTHON_VARIABLE, python.interpreter());
+            for (kind, variable) in [
+                (python.moto(), MOTO_VARIABLE),
+                (python.ministack(), MINISTACK_VARIABLE),
+            ] {
+                if let Some(ports) = servers.run(&kind, || python.install_line()) {
+                    servers.set(variable, http(ports[0]));
                 }
-                Err(error) => servers.missing.push(Missing {
-                    what: kind.name,
-                    why: format!("{error:#}"),
-                    install_line: python.install_line(),
-                }),
             }
+        }
+        if let Some(node) = servers.found(node) {
+            if let Some(ports) = servers.run(&node.azurite(), || node.install_line()) {
+                let account = |port| format!("{}/devstoreaccount1", http(port));
+                servers.set(AZURITE_VARIABLE, account(ports[0]));
+                servers.set(AZURITE_QUEUE_VARIABLE, account(ports[1]));
+            }
+            if let Some(ports) = servers.run(&node.cosmos(), || node.install_line()) {
+                servers.set(COSMOS_VARIABLE, http(ports[0]));
+            }
+        }
+        let database = postgres::postgres(&servers.directory)?;
+        if let Some(database) = servers.found(database) {
+            if let Some(ports) = servers.run(&database.kind(), Postgres::install_line) {
+                servers.set(POSTGRES_VARIABLE, Postgres::url(ports[0]));
+            }
+            servers._database = Some(database);
         }
         Ok(servers)
     }
+
+    /// Starts a server. The ports it listens on; none where it could not be started, which is put on record.
+    fn run(&mut self, kind: &Kind<'_>, install_line: impl Fn() -> String) -> Option<Vec<u16>> {
+        match Server::start(kind, &self.directory) {
+            Ok(server) => {
+                let ports = server.ports().to_vec();
+                println!("test servers: {} at 127.0.0.1, ports {ports:?}", kind.name);
+                self.running.push(server);
+                Some(ports)
+            }
+            Err(error) => {
+                self.missing.push(Missing {
+                    what: kind.name,
+                    why: format!("{error:#}"),
+                    install_line: install_line(),
+                });
+                None
+            }
+        }
+    }
+
+    fn found<T>(&mut self, outcome: Result<T, Missing>) -> Option<T> {
+        outcome.map_err(|missing| self.missing.push(missing)).ok()
+    }
+
+    fn set(&mut self, variable: &'static str, value: impl Into<OsString>) {
+        self.variables.push((variable, value.into()));
+    }
+}
+
+type Installed = (
+    Result<install::Python, Missing>,
+    Result<node::Node, Missing>,
+);
+
+/// Both at once: they wait for the network most of the time.
+fn install(directory: &Path) -> Result<Installed> {
+    std::thread::scope(|scope| {
+        let node = scope.spawn(|| node::node(directory));
+        let python = install::python(directory)?;
+        let node = node
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        Ok((python, node))
+    })
 }

@@ -1,7 +1,6 @@
 //! Starting one server and waiting until it answers.
 
-use super::install::Python;
-use crate::process::Group;
+use crate::process::{self, Group};
 use anyhow::{Context, Result, bail};
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener};
@@ -24,66 +23,43 @@ const ATTEMPTS: usize = 3;
 /// How many of a failed server's last log lines an error quotes.
 const LOG_LINES: usize = 20;
 
-/// A kind of server.
-pub(super) struct Kind {
+/// Makes a command for a server's ports.
+type OnPorts<'a> = Box<dyn Fn(&[u16]) -> Command + 'a>;
+
+/// A kind of server, and how one is started and asked whether it can be used.
+pub(super) struct Kind<'a> {
     /// Also the name of its log file.
     pub(super) name: &'static str,
-    /// The program in the Python environment.
-    program: &'static str,
-    arguments: fn(port: u16) -> Vec<String>,
-    variables: fn(port: u16) -> Vec<(&'static str, String)>,
-    /// Answers 200 when it can be used.
-    health_path: &'static str,
+    /// How many ports it listens on.
+    pub(super) ports: usize,
+    /// The command that serves on these ports.
+    pub(super) command: OnPorts<'a>,
+    pub(super) health: Health<'a>,
 }
 
-/// moto, in server mode (docs.getmoto.org, "Non-Python SDKs / Server Mode").
-pub(super) const MOTO: Kind = Kind {
-    name: "moto",
-    program: "moto_server",
-    arguments: |port| {
-        vec![
-            "-H".into(),
-            "127.0.0.1".into(),
-            "-p".into(),
-            port.to_string(),
-        ]
-    },
-    variables: |_| vec![],
-    health_path: "/moto-api/",
-};
-
-/// MiniStack. Its SFTP and MQTT listeners are off: they ignore `BIND_HOST` and would listen on every address.
-pub(super) const MINISTACK: Kind = Kind {
-    name: "ministack",
-    program: "ministack",
-    arguments: |_| vec![],
-    variables: |port| {
-        vec![
-            ("BIND_HOST", "127.0.0.1".into()),
-            ("MINISTACK_HOST", "127.0.0.1".into()),
-            ("GATEWAY_PORT", port.to_string()),
-            ("SFTP_ENABLED", "false".into()),
-            ("IOT_MTLS_ENABLED", "false".into()),
-        ]
-    },
-    health_path: "/_ministack/health",
-};
+/// When a server can be used.
+pub(super) enum Health<'a> {
+    /// Its first port answers a GET of this path with this status.
+    Http { path: &'static str, status: u16 },
+    /// A command succeeds.
+    Command(OnPorts<'a>),
+}
 
 /// A running server.
 pub(super) struct Server {
     group: Group,
-    port: u16,
+    ports: Vec<u16>,
 }
 
 impl Server {
-    /// Starts it on a free port and waits until it answers.
-    pub(super) fn start(kind: &Kind, python: &Python, directory: &Path) -> Result<Server> {
+    /// Starts it on free ports and waits until it answers.
+    pub(super) fn start(kind: &Kind<'_>, directory: &Path) -> Result<Server> {
         let log = directory.join(format!("{}.log", kind.name));
         for _ in 0..ATTEMPTS {
-            let port = free_port()?;
+            let ports = free_ports(kind.ports)?;
             let mut server = Server {
-                group: spawn(kind, python, port, directory, &log)?,
-                port,
+                group: spawn(kind, &ports, directory, &log)?,
+                ports,
             };
             if server.wait_until_healthy(kind)? {
                 return Ok(server);
@@ -97,68 +73,85 @@ impl Server {
         )
     }
 
-    /// `http://127.0.0.1:<port>`.
-    pub(super) fn address(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+    /// Its ports, in the order of its kind.
+    pub(super) fn ports(&self) -> &[u16] {
+        &self.ports
     }
 
     /// False where the process ended instead.
-    fn wait_until_healthy(&mut self, kind: &Kind) -> Result<bool> {
-        let agent = ureq::Agent::new_with_config(
-            ureq::Agent::config_builder()
-                .timeout_global(Some(REQUEST_TIMEOUT))
-                .proxy(None)
-                .build(),
-        );
-        let url = format!("{}{}", self.address(), kind.health_path);
+    fn wait_until_healthy(&mut self, kind: &Kind<'_>) -> Result<bool> {
         let deadline = Instant::now() + HEALTH_TIMEOUT;
         while Instant::now() < deadline {
             if self.group.try_wait()?.is_some() {
                 return Ok(false);
             }
-            if agent
-                .get(&url)
-                .call()
-                .is_ok_and(|response| response.status() == 200)
-            {
+            if kind.health.answers(&self.ports) {
                 return Ok(true);
             }
             std::thread::sleep(HEALTH_POLL);
         }
         bail!(
-            "{} did not answer {url} within {} s",
+            "{} on the ports {:?} did not answer within {} s",
             kind.name,
+            self.ports,
             HEALTH_TIMEOUT.as_secs()
         )
     }
 }
 
-fn spawn(
-    kind: &Kind,
-    python: &Python,
-    port: u16,
-    directory: &Path,
-    log: &PathBuf,
-) -> Result<Group> {
+impl Health<'_> {
+    fn answers(&self, ports: &[u16]) -> bool {
+        match self {
+            Health::Http { path, status } => {
+                let agent = ureq::Agent::new_with_config(
+                    ureq::Agent::config_builder()
+                        .timeout_global(Some(REQUEST_TIMEOUT))
+                        .http_status_as_error(false)
+                        .proxy(None)
+                        .build(),
+                );
+                agent
+                    .get(format!("{}{path}", http(ports[0])))
+                    .call()
+                    .is_ok_and(|response| response.status().as_u16() == *status)
+            }
+            Health::Command(command) => process::succeeds(&mut command(ports)),
+        }
+    }
+}
+
+/// `http://127.0.0.1:<port>`.
+pub(super) fn http(port: u16) -> String {
+    format!("http://127.0.0.1:{port}")
+}
+
+fn spawn(kind: &Kind<'_>, ports: &[u16], directory: &Path, log: &PathBuf) -> Result<Group> {
     let output = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
-    let mut command = Command::new(python.program(kind.program));
+    let mut command = (kind.command)(ports);
     // No credentials, profile or endpoint of whoever runs the tests reaches a server.
-    let own = std::env::vars_os().filter(|(name, _)| !name.to_string_lossy().starts_with("AWS_"));
-    command
-        .env_clear()
-        .envs(own)
-        .envs((kind.variables)(port))
-        .args((kind.arguments)(port))
-        .current_dir(directory)
-        .stdout(output.try_clone()?)
-        .stderr(output);
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("AWS_") || text.starts_with("AZURE_") {
+            command.env_remove(name);
+        }
+    }
+    if command.get_current_dir().is_none() {
+        command.current_dir(directory);
+    }
+    command.stdout(output.try_clone()?).stderr(output);
     Group::spawn(&mut command)
 }
 
-fn free_port() -> Result<u16> {
-    let listener =
-        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot find a free port")?;
-    Ok(listener.local_addr()?.port())
+/// Held together until all are found, so that they differ.
+fn free_ports(count: usize) -> Result<Vec<u16>> {
+    let listeners = (0..count)
+        .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
+        .collect::<Result<Vec<_>, _>>()
+        .context("cannot find a free port")?;
+    listeners
+        .iter()
+        .map(|listener| Ok(listener.local_addr()?.port()))
+        .collect()
 }
 
 fn tail(log: &Path) -> String {

@@ -1,7 +1,7 @@
 //! One attempt at one request.
 
 use super::errors::failure;
-use super::key::{Between, original, stored};
+use super::key::Between;
 use super::{DynamoDocuments, corrupt, stamp};
 use crate::remote::{Attempted, Failure, name};
 use crate::shared::{Condition, Document, DocumentId, Written};
@@ -32,7 +32,7 @@ impl DynamoDocuments {
             .client
             .get_item()
             .table_name(&self.table)
-            .set_key(Some(key(id).map_err(Failure::Final)?))
+            .set_key(Some(key(id)))
             .consistent_read(true)
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
@@ -53,7 +53,7 @@ impl DynamoDocuments {
         new: &str,
         condition: &Condition,
     ) -> Attempted<Written> {
-        let mut item = key(id).map_err(Failure::Final)?;
+        let mut item = key(id);
         item.insert("b".into(), AttributeValue::B(Blob::new(body)));
         item.insert("v".into(), AttributeValue::S(new.to_owned()));
         let (expression, expected) = expression(condition);
@@ -87,7 +87,7 @@ impl DynamoDocuments {
             .client
             .delete_item()
             .table_name(&self.table)
-            .set_key(Some(key(id).map_err(Failure::Final)?))
+            .set_key(Some(key(id)))
             .set_condition_expression(expression)
             .set_expression_attribute_values(expected)
             .return_values(ReturnValue::None)
@@ -166,12 +166,11 @@ fn blob(bytes: &[u8]) -> AttributeValue {
     AttributeValue::B(Blob::new(bytes))
 }
 
-fn key(id: &DocumentId) -> crate::Result<Item> {
-    let sort = stored("write", &id.partition, &id.sort)?;
-    Ok(HashMap::from([
+fn key(id: &DocumentId) -> Item {
+    HashMap::from([
         ("p".into(), AttributeValue::S(id.partition.clone())),
-        ("s".into(), blob(&sort)),
-    ]))
+        ("s".into(), blob(&id.sort)),
+    ])
 }
 
 /// The condition in DynamoDB's language, and the values it speaks of.
@@ -199,7 +198,7 @@ fn document(operation: &'static str, partition: &str, mut item: Item) -> Attempt
     match (take("s")?, take("b")?, take("v")?) {
         (AttributeValue::B(sort), AttributeValue::B(body), AttributeValue::S(text)) => {
             Ok(Document {
-                sort: original(sort.into_inner()),
+                sort: sort.into_inner(),
                 body: body.into_inner(),
                 stamp: stamp(&text),
             })

@@ -14,8 +14,8 @@ use crate::shared::DocumentId;
 use crate::{Error, Result};
 use skyfresh_sky::Kind;
 
-/// Most bytes in a partition's name and in a sort key: what [`DocumentId`] promises.
-const KEY_LIMIT_BYTES: usize = 1024;
+/// Most bytes in a partition's name and in a sort key: what [`DocumentId`] promises. DynamoDB takes neither without any.
+pub(crate) const KEY_LIMIT_BYTES: usize = 1024;
 
 /// Most bytes in a body: what [`Document`](crate::shared::Document) promises. Every service takes at least 400 KB.
 const BODY_LIMIT_BYTES: usize = 300 * 1024;
@@ -28,12 +28,12 @@ pub(crate) fn name(id: &DocumentId) -> String {
 /// Refuses a name that no service could be asked for.
 ///
 /// # Errors
-/// [`Kind::Invalid`]: a part of it is too long, or the partition has no name.
+/// [`Kind::Invalid`]: a part of it is empty or too long.
 pub(crate) fn check_id(operation: &'static str, id: &DocumentId) -> Result<()> {
     check_partition(operation, &id.partition)?;
-    if id.sort.len() > KEY_LIMIT_BYTES {
+    if id.sort.is_empty() || id.sort.len() > KEY_LIMIT_BYTES {
         let why = format!(
-            "the sort key has {} bytes; at most {KEY_LIMIT_BYTES} are possible",
+            "a sort key has 1 to {KEY_LIMIT_BYTES} bytes; this one has {}",
             id.sort.len()
         );
         return Err(Error::new(Kind::Invalid, operation, name(id), why));
@@ -101,7 +101,8 @@ mod tests {
             sort: vec![0xff; sort],
         };
         for (partition, sort, fits) in [
-            (1, 0, true),
+            (1, 1, true),
+            (1, 0, false),
             (1024, 1024, true),
             (0, 1, false),
             (1025, 1, false),
