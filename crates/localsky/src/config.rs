@@ -4,7 +4,7 @@ use crate::faults::FaultRule;
 use crate::notify::NotificationSettings;
 use crate::shaping::ShapingProfile;
 use serde::{Deserialize, Serialize};
-use skyfresh_sky::Region;
+use skyfresh_sky::{Provider, Region};
 use std::path::PathBuf;
 
 /// The smallest part but the last that S3 accepts (user guide, "Amazon S3 multipart upload limits").
@@ -30,6 +30,26 @@ impl Secret {
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("***")
+    }
+}
+
+/// What a region's store speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// Amazon S3.
+    S3,
+    /// Azure Blob Storage, with Queue Storage on a port of its own and Event Grid's management API beside it.
+    Azure,
+}
+
+impl Protocol {
+    /// The native protocol of a provider's regions; S3 where this sky has no other.
+    pub fn of(provider: Provider) -> Protocol {
+        match provider {
+            Provider::Azure => Protocol::Azure,
+            Provider::Aws | Provider::Gcp | Provider::Local => Protocol::S3,
+        }
     }
 }
 
@@ -91,6 +111,9 @@ impl Default for SkyConfig {
 pub struct RegionConfig {
     /// Which region it plays.
     pub region: Region,
+    /// What its store speaks; its provider's own protocol where absent.
+    #[serde(default)]
+    pub protocol: Option<Protocol>,
     /// Where objects are kept; in memory where absent.
     #[serde(default)]
     pub directory: Option<PathBuf>,
@@ -104,9 +127,22 @@ impl RegionConfig {
     pub fn in_memory(region: Region) -> Self {
         RegionConfig {
             region,
+            protocol: None,
             directory: None,
             buckets: Vec::new(),
         }
+    }
+
+    /// The same region, speaking `protocol` whatever its provider is.
+    pub fn speaking(mut self, protocol: Protocol) -> Self {
+        self.protocol = Some(protocol);
+        self
+    }
+
+    /// What its store speaks.
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+            .unwrap_or_else(|| Protocol::of(self.region.provider))
     }
 }
 

@@ -15,6 +15,7 @@
 //! virtual-hosted addressing. Signatures are checked against the machine's own clock, not the injected one (s3s reads it).
 
 mod admin;
+mod azure;
 mod config;
 mod error;
 mod faults;
@@ -27,7 +28,7 @@ mod shaping;
 mod sky;
 mod store;
 
-pub use config::{BucketConfig, RegionConfig, S3_MINIMUM_PART_BYTES, Secret, SkyConfig};
+pub use config::{BucketConfig, Protocol, RegionConfig, S3_MINIMUM_PART_BYTES, Secret, SkyConfig};
 pub use error::{Error, Result};
 pub use faults::{Fault, FaultRule, Faults, OperationClass};
 pub use meter::{MeterSnapshot, RequestClass, RequestCounts, Traffic};

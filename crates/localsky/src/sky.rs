@@ -1,9 +1,10 @@
 //! Starting, steering and stopping a sky.
 
-use crate::config::{RegionConfig, SkyConfig};
+use crate::azure::{self, Account};
+use crate::config::{Protocol, RegionConfig, SkyConfig};
 use crate::faults::Faults;
 use crate::meter::{Meter, MeterSnapshot};
-use crate::net::{Listener, Port, SharedLink, StrictRegions, bind};
+use crate::net::{Listener, Port, Service, SharedLink, StrictRegions, bind};
 use crate::notify::Notifications;
 use crate::s3::Frontend;
 use crate::store::{RegionStore, Surroundings};
@@ -32,6 +33,11 @@ pub struct Endpoint {
     pub to: Region,
     /// `http://127.0.0.1:port`.
     pub url: String,
+    /// What is spoken there.
+    pub protocol: Protocol,
+    /// Of an Azure region: where its Queue service is reached, as `url` is its Blob service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue_url: Option<String>,
 }
 
 /// A running sky. Dropping it stops it at once; [`LocalSky::shutdown`] lets begun requests finish.
@@ -43,8 +49,13 @@ pub struct LocalSky {
 /// What the admin endpoint shares with the owner.
 #[derive(Debug)]
 pub(crate) struct Inner {
+    /// Of the regions that speak S3.
     pub(crate) stores: StrictRegions,
+    /// Of the regions that speak Azure's protocols.
+    pub(crate) accounts: Vec<Arc<Account>>,
     endpoints: BTreeMap<(Option<Region>, Region), String>,
+    queue_endpoints: BTreeMap<(Option<Region>, Region), String>,
+    protocols: BTreeMap<Region, Protocol>,
     admin_url: String,
     pub(crate) faults: Faults,
     pub(crate) notifications: Notifications,
@@ -71,12 +82,22 @@ impl LocalSky {
             Notifications::new(clock.clone(), rng.fork(), tasks.clone(), stop.clone());
         notifications.set(config.notifications.clone())?;
         let faults = Faults::new(config.faults.clone(), rng.fork());
-        let stores = config
-            .regions
-            .iter()
-            .map(|region| open(region, &config, &clock, &rng, &notifications).map(Arc::new))
-            .collect::<Result<Vec<_>>>()?;
-        let stores = Arc::new(stores);
+        let mut homes = Vec::new();
+        for region in &config.regions {
+            let surroundings = surroundings(region, &config, &clock, &rng, &notifications);
+            homes.push(match region.protocol() {
+                Protocol::Azure => Home::Account(Arc::new(open_account(
+                    region,
+                    &config,
+                    surroundings,
+                    &tasks,
+                    &stop,
+                )?)),
+                Protocol::S3 => Home::Store(Arc::new(open(region, surroundings)?)),
+            });
+        }
+        let stores: StrictRegions = Arc::new(homes.iter().filter_map(Home::store).collect());
+        let accounts: Vec<Arc<Account>> = homes.iter().filter_map(Home::account).collect();
         let catalog = Catalog::embedded();
         let mut meter = Meter::new(catalog.clone());
         let mut next_port = config.listen_port;
@@ -96,15 +117,27 @@ impl LocalSky {
             }
         };
         let (admin_socket, admin_address) = bind(take_port()?).await?;
-        let mut endpoints = BTreeMap::new();
+        let (mut endpoints, mut queue_endpoints) = (BTreeMap::new(), BTreeMap::new());
         let mut listeners = Vec::new();
-        for store in stores.iter() {
-            let to = store.region();
-            let service = service(store, &config);
+        // Queues last, so that they shift nobody's port.
+        let queues = accounts.iter().map(|account| {
+            let service = Service::Azure(azure::Frontend::queues(account.clone()));
+            (account.region(), service, true)
+        });
+        let homes = homes
+            .iter()
+            .map(|home| (home.region(), home.service(&config), false));
+        for (to, service, is_queue) in homes.chain(queues) {
             let clients = config.regions.iter().map(|region| Some(&region.region));
             for from in std::iter::once(None).chain(clients) {
                 let (socket, address) = bind(take_port()?).await?;
-                endpoints.insert((from.cloned(), to.clone()), format!("http://{address}"));
+                let url = format!("http://{address}");
+                let known = if is_queue {
+                    &mut queue_endpoints
+                } else {
+                    &mut endpoints
+                };
+                known.insert((from.cloned(), to.clone()), url);
                 let link = from.and_then(|from| config.shaping.link(&catalog, from, to));
                 let port = Port {
                     region: to.clone(),
@@ -128,12 +161,24 @@ impl LocalSky {
                 });
             }
         }
+        for account in &accounts {
+            let neighbours = neighbours(account.region(), &endpoints, &queue_endpoints);
+            // Nobody has been served yet, so nobody has set it.
+            let _ = account.neighbours.set(neighbours);
+        }
         for listener in listeners {
             tasks.spawn(listener.run());
         }
         let inner = Arc::new(Inner {
             stores,
+            accounts,
             endpoints,
+            queue_endpoints,
+            protocols: config
+                .regions
+                .iter()
+                .map(|region| (region.region.clone(), region.protocol()))
+                .collect(),
             admin_url: format!("http://{admin_address}"),
             faults,
             notifications,
@@ -169,6 +214,29 @@ impl LocalSky {
             Some(url) => url,
             None => panic!("this sky has no port from {from:?} to {to}"),
         }
+    }
+
+    /// As [`LocalSky::find_endpoint`], for the Queue service of an Azure region.
+    pub fn find_queue_endpoint(&self, from: Option<&Region>, to: &Region) -> Option<String> {
+        self.inner
+            .queue_endpoints
+            .get(&(from.cloned(), to.clone()))
+            .cloned()
+    }
+
+    /// What Azure's own clients connect with: account, key, and the endpoints of `to` as seen from `from`. `None` where
+    /// this sky does not have the regions, or `to` does not speak Azure's protocols.
+    pub fn azure_connection_string(&self, from: Option<&Region>, to: &Region) -> Option<String> {
+        let account = self
+            .inner
+            .accounts
+            .iter()
+            .find(|account| account.region() == to)?;
+        let (blob, queue) = (
+            self.find_endpoint(from, to)?,
+            self.find_queue_endpoint(from, to)?,
+        );
+        Some(azure::connection_string(account, &blob, &queue))
     }
 
     /// All ports but the admin one.
@@ -232,6 +300,11 @@ impl Inner {
             from: from.clone(),
             to: to.clone(),
             url: url.clone(),
+            protocol: self.protocols.get(to).copied().unwrap_or(Protocol::S3),
+            queue_url: self
+                .queue_endpoints
+                .get(&(from.clone(), to.clone()))
+                .cloned(),
         };
         self.endpoints.iter().map(endpoint).collect()
     }
@@ -241,6 +314,9 @@ impl Inner {
     }
 
     pub(crate) fn create_bucket(&self, region: &Region, name: &str, versioned: bool) -> Result<()> {
+        if let Some(account) = self.accounts.iter().find(|found| found.region() == region) {
+            return account.ensure_container(name, versioned);
+        }
         let store = self
             .stores
             .iter()
@@ -277,25 +353,111 @@ fn check(config: &SkyConfig) -> Result<()> {
     Ok(())
 }
 
-fn open(
+/// What keeps a region's objects.
+enum Home {
+    Store(Arc<RegionStore>),
+    Account(Arc<Account>),
+}
+
+impl Home {
+    fn region(&self) -> &Region {
+        match self {
+            Home::Store(store) => store.region(),
+            Home::Account(account) => account.region(),
+        }
+    }
+
+    fn store(&self) -> Option<Arc<RegionStore>> {
+        match self {
+            Home::Store(store) => Some(store.clone()),
+            Home::Account(_) => None,
+        }
+    }
+
+    fn account(&self) -> Option<Arc<Account>> {
+        match self {
+            Home::Store(_) => None,
+            Home::Account(account) => Some(account.clone()),
+        }
+    }
+
+    fn service(&self, config: &SkyConfig) -> Service {
+        match self {
+            Home::Store(store) => Service::S3(service(store, config)),
+            Home::Account(account) => Service::Azure(azure::Frontend::blobs(account.clone())),
+        }
+    }
+}
+
+fn surroundings(
     region: &RegionConfig,
     config: &SkyConfig,
     clock: &Arc<dyn Clock>,
     rng: &Rng,
     notifications: &Notifications,
-) -> Result<RegionStore> {
-    let surroundings = Surroundings {
+) -> Arc<Surroundings> {
+    Arc::new(Surroundings {
         region: region.region.clone(),
         clock: clock.clone(),
         rng: rng.fork(),
         notifications: notifications.clone(),
         minimum_part_bytes: config.minimum_part_bytes,
-    };
-    let store = RegionStore::open(region.directory.clone(), Arc::new(surroundings))?;
+    })
+}
+
+fn open(region: &RegionConfig, surroundings: Arc<Surroundings>) -> Result<RegionStore> {
+    let store = RegionStore::open(region.directory.clone(), surroundings)?;
     for bucket in &region.buckets {
         store.ensure_bucket(&bucket.name, bucket.versioned)?;
     }
     Ok(store)
+}
+
+fn open_account(
+    region: &RegionConfig,
+    config: &SkyConfig,
+    surroundings: Arc<Surroundings>,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> Result<Account> {
+    let account = Account::open(
+        region.directory.clone(),
+        surroundings,
+        (&config.access_key, &config.secret_key),
+        tasks.clone(),
+        stop.clone(),
+    )?;
+    for bucket in &region.buckets {
+        account.ensure_container(&bucket.name, bucket.versioned)?;
+    }
+    Ok(account)
+}
+
+/// How a region's store reaches the others, itself included, for copies between them.
+fn neighbours(
+    own: &Region,
+    endpoints: &BTreeMap<(Option<Region>, Region), String>,
+    queue_endpoints: &BTreeMap<(Option<Region>, Region), String>,
+) -> azure::Neighbours {
+    let url = |from: Option<&Region>, to: &Region| {
+        endpoints
+            .get(&(from.cloned(), to.clone()))
+            .cloned()
+            .unwrap_or_default()
+    };
+    let port = |url: &str| url.rsplit(':').next()?.parse().ok();
+    azure::Neighbours {
+        blob_url: url(None, own),
+        queue_url: queue_endpoints
+            .get(&(None, own.clone()))
+            .cloned()
+            .unwrap_or_default(),
+        own_url: url(Some(own), own),
+        routes: endpoints
+            .iter()
+            .filter_map(|((_, to), any)| Some((port(any)?, url(Some(own), to))))
+            .collect(),
+    }
 }
 
 /// The one key pair there is.

@@ -6,7 +6,7 @@ use crate::output::Style;
 use anyhow::Context as _;
 use serde::Serialize;
 use skyfresh_localsky::{
-    BucketConfig, Endpoint, LocalSky, RegionConfig, Secret, ShapingProfile, SkyConfig,
+    BucketConfig, Endpoint, LocalSky, Protocol, RegionConfig, Secret, ShapingProfile, SkyConfig,
     WebhookTarget,
 };
 use skyfresh_sky::Region;
@@ -113,6 +113,7 @@ fn configure(args: &Args, context: &Context) -> SkyConfig {
     };
     let region = |region: &Region| RegionConfig {
         region: region.clone(),
+        protocol: Some(Protocol::S3),
         directory: args
             .root
             .as_ref()

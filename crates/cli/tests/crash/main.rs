@@ -34,8 +34,8 @@ mod storm;
 
 use scene::{ACCESS_KEY, PLACES, SECRET_KEY, Scene, begin_storm, free_ports, views};
 use skyfresh_localsky::{
-    BucketConfig, DelayDistribution, Fault, FaultRule, LocalSky, OperationClass, RegionConfig,
-    Secret, ShapingProfile, SkyConfig, WebhookTarget,
+    BucketConfig, DelayDistribution, Fault, FaultRule, LocalSky, OperationClass, Protocol,
+    RegionConfig, Secret, ShapingProfile, SkyConfig, WebhookTarget,
 };
 use skyfresh_sky::{Clock, Region, Rng, SystemClock};
 use std::future::Future;
@@ -174,7 +174,7 @@ async fn start_sky(scene: &Scene, regions: &[Region]) -> LocalSky {
             name: (*bucket).into(),
             versioned: false,
         }],
-        ..RegionConfig::in_memory(region.clone())
+        ..RegionConfig::in_memory(region.clone()).speaking(Protocol::S3)
     };
     let mut config = SkyConfig {
         regions: PLACES.iter().zip(regions).map(region).collect(),

@@ -1,7 +1,8 @@
-//! One port's handling of a request: faults, region checks, the meter, then the S3 service.
+//! One port's handling of a request: faults, region checks, the meter, then the store's own protocol.
 
 use super::body::{CountedBody, LentBody};
-use super::request::{bucket_name, classify, query_value, signed_region};
+use super::protocol::{Refusal, Service};
+use super::request::{bucket_name, query_value, signed_region};
 use crate::faults::{Fault, Faults, RequestTraits};
 use crate::meter::PortCounters;
 use crate::store::RegionStore;
@@ -10,7 +11,6 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use s3s::service::S3Service;
 use s3s::{Body, HttpError};
 use skyfresh_sky::{Clock, Region, Rng};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,7 +26,7 @@ pub(crate) type StrictRegions = Arc<Vec<Arc<RegionStore>>>;
 /// What a connection to one port is served with.
 pub(crate) struct Port {
     pub(crate) region: Region,
-    pub(crate) service: S3Service,
+    pub(crate) service: Service,
     pub(crate) faults: Faults,
     pub(crate) counters: Arc<PortCounters>,
     pub(crate) strict_regions: Option<StrictRegions>,
@@ -43,7 +43,7 @@ impl Port {
         request: Request<Incoming>,
         reset: &AtomicBool,
     ) -> Result<Answer, HttpError> {
-        let classified = classify(request.method(), request.uri());
+        let classified = self.service.classify(request.method(), request.uri());
         let head = request.method() == Method::HEAD;
         let hits = self.faults.draw(RequestTraits {
             region: &self.region,
@@ -59,18 +59,18 @@ impl Port {
                     self.clock.sleep(Duration::from_millis(delay_ms)).await
                 }
                 Fault::SlowDown => {
-                    return Ok(self.refuse(request, &SLOW_DOWN, None).await);
+                    return Ok(self.refuse(request, self.service.slow_down()).await);
                 }
                 Fault::InternalError | Fault::ListPageFails { .. } => {
-                    return Ok(self.refuse(request, &INTERNAL_ERROR, None).await);
+                    return Ok(self.refuse(request, self.service.internal_error()).await);
                 }
                 Fault::ConnectionReset => return Err(reset_connection(reset)),
                 Fault::ResetAfterDone => reset_after = true,
                 Fault::TruncatedBody { after_bytes } => cut_after = Some(after_bytes),
             }
         }
-        if let Some((refusal, region)) = self.misdirected(&request) {
-            let answer = self.refuse(request, refusal, Some(&region)).await;
+        if let Some(refusal) = self.misdirected(&request) {
+            let answer = self.refuse(request, refusal).await;
             self.counters.count(classified.billed_as);
             return Ok(answer);
         }
@@ -112,7 +112,9 @@ impl Port {
 
     fn stamp<B>(&self, response: &mut Response<B>) {
         if let Ok(id) = HeaderValue::from_str(&self.rng.token().to_ascii_uppercase()) {
-            response.headers_mut().insert("x-amz-request-id", id);
+            let name = self.service.request_id_header();
+            // Some protocols have named the request themselves.
+            response.headers_mut().entry(name).or_insert(id);
         }
         response.headers_mut().insert(
             http::header::SERVER,
@@ -120,12 +122,15 @@ impl Port {
         );
     }
 
-    /// Whether AWS would send this request to another region, and to which.
-    fn misdirected(&self, request: &Request<Incoming>) -> Option<(&'static Refusal, Region)> {
+    /// What AWS would say to a request that belongs to another region.
+    fn misdirected(&self, request: &Request<Incoming>) -> Option<Refusal> {
+        let Service::S3(_) = self.service else {
+            return None;
+        };
         let stores = self.strict_regions.as_ref()?;
         let signed = signed_region(request.uri(), request.headers());
         if signed.is_some_and(|signed| signed != self.region.name) {
-            return Some((&WRONG_REGION, self.region.clone()));
+            return Some(Refusal::wrong_region(&self.region));
         }
         let bucket = bucket_name(request.uri())?;
         let creates = request.method() == Method::PUT
@@ -136,41 +141,21 @@ impl Port {
             return None;
         }
         let elsewhere = stores.iter().find(|store| store.find(&bucket).is_some())?;
-        Some((&REDIRECT, elsewhere.region().clone()))
+        Some(Refusal::redirect(elsewhere.region()))
     }
 
-    async fn refuse(
-        &self,
-        request: Request<Incoming>,
-        refusal: &Refusal,
-        region: Option<&Region>,
-    ) -> Answer {
+    async fn refuse(&self, request: Request<Incoming>, refusal: Refusal) -> Answer {
         let head = request.method() == Method::HEAD;
         let expects_continue = request.headers().contains_key(http::header::EXPECT);
         let mut response = Response::new(());
         finish_request(Some(request.into_body()), expects_continue, &mut response).await;
         *response.status_mut() = refusal.status;
-        let headers = response.headers_mut();
-        headers.insert(
-            http::header::CONTENT_TYPE,
-            HeaderValue::from_static("application/xml"),
-        );
-        let mut element = String::new();
-        if let Some(region) = region {
-            element = format!("<Region>{}</Region>", region.name);
-            if let Ok(name) = HeaderValue::from_str(&region.name) {
-                headers.insert("x-amz-bucket-region", name);
-            }
-        }
-        let xml = format!(
-            "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>{}</Code><Message>{}</Message>{element}</Error>",
-            refusal.code, refusal.message
-        );
+        response.headers_mut().extend(refusal.headers);
         self.stamp(&mut response);
         let body = if head {
             Body::empty()
         } else {
-            Body::from(Bytes::from(xml))
+            Body::from(refusal.body)
         };
         response.map(|()| {
             CountedBody::new(body, self.counters.clone(), |counters| {
@@ -207,34 +192,3 @@ fn reset_connection(reset: &AtomicBool) -> HttpError {
     reset.store(true, Ordering::Release);
     HttpError::new("the connection was reset on purpose".into())
 }
-
-/// An answer that does not come from the store.
-struct Refusal {
-    status: StatusCode,
-    code: &'static str,
-    message: &'static str,
-}
-
-const SLOW_DOWN: Refusal = Refusal {
-    status: StatusCode::SERVICE_UNAVAILABLE,
-    code: "SlowDown",
-    message: "Please reduce your request rate.",
-};
-
-const INTERNAL_ERROR: Refusal = Refusal {
-    status: StatusCode::INTERNAL_SERVER_ERROR,
-    code: "InternalError",
-    message: "We encountered an internal error. Please try again.",
-};
-
-const WRONG_REGION: Refusal = Refusal {
-    status: StatusCode::BAD_REQUEST,
-    code: "AuthorizationHeaderMalformed",
-    message: "The authorization header is malformed; the region in its credential scope is wrong.",
-};
-
-const REDIRECT: Refusal = Refusal {
-    status: StatusCode::MOVED_PERMANENTLY,
-    code: "PermanentRedirect",
-    message: "The bucket you are attempting to access must be addressed using the specified endpoint.",
-};

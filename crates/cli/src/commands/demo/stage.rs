@@ -7,7 +7,8 @@ use anyhow::Context as _;
 use skyfresh_engine::{Destination, Engine, OpenStore, Rule, Stores};
 use skyfresh_ledger::{EmbeddedLedger, Ledger};
 use skyfresh_localsky::{
-    BucketConfig, DelayDistribution, LocalSky, RegionConfig, Secret, SkyConfig, WebhookTarget,
+    BucketConfig, DelayDistribution, LocalSky, Protocol, RegionConfig, Secret, SkyConfig,
+    WebhookTarget,
 };
 use skyfresh_server::ServerOptions;
 use skyfresh_sky::catalog::Catalog;
@@ -232,6 +233,7 @@ fn bucket(index: usize) -> &'static str {
 fn sky_config(regions: &[Region], webhook: &str, secret: &str) -> SkyConfig {
     let region = |(index, region): (usize, &Region)| RegionConfig {
         region: region.clone(),
+        protocol: Some(Protocol::S3),
         directory: None,
         buckets: vec![BucketConfig {
             name: bucket(index).into(),
