@@ -120,7 +120,7 @@ async fn buckets(State(sky): Sky) -> Result<Response, Failure> {
                 "versioning": bucket.versioning(),
             })
         })
-        .chain(sky.accounts.iter().flat_map(|account| {
+        .chain(sky.azure.iter().flat_map(|account| {
             account.containers().into_iter().map(move |container| {
                 serde_json::json!({
                     "region": account.region(),

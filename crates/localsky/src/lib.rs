@@ -32,7 +32,10 @@ pub use config::{BucketConfig, Protocol, RegionConfig, S3_MINIMUM_PART_BYTES, Se
 pub use error::{Error, Result};
 pub use faults::{Fault, FaultRule, Faults, OperationClass};
 pub use meter::{MeterSnapshot, RequestClass, RequestCounts, Traffic};
-pub use notify::{NotificationCounts, NotificationSettings, Notifications, WebhookTarget};
+pub use notify::{
+    EventFormat, EventGridFilter, NotificationCounts, NotificationSettings, Notifications,
+    WebhookTarget,
+};
 pub use random::{DelayDistribution, StragglerDistribution};
 pub use shaping::{Bandwidth, LinkShape, ShapingProfile};
 pub use sky::{Endpoint, LocalSky};

@@ -1,6 +1,6 @@
 //! Starting, steering and stopping a sky.
 
-use crate::azure::{self, Account};
+use crate::azure::Accounts;
 use crate::config::{Protocol, RegionConfig, SkyConfig};
 use crate::faults::Faults;
 use crate::meter::{Meter, MeterSnapshot};
@@ -31,11 +31,11 @@ pub struct Endpoint {
     pub from: Option<Region>,
     /// The store's region.
     pub to: Region,
-    /// `http://127.0.0.1:port`.
-    pub url: String,
     /// What is spoken there.
     pub protocol: Protocol,
-    /// Of an Azure region: where its Queue service is reached, as `url` is its Blob service.
+    /// `http://127.0.0.1:port`.
+    pub url: String,
+    /// Where an Azure region's queues are reached, as `url` reaches its blobs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue_url: Option<String>,
 }
@@ -49,13 +49,10 @@ pub struct LocalSky {
 /// What the admin endpoint shares with the owner.
 #[derive(Debug)]
 pub(crate) struct Inner {
-    /// Of the regions that speak S3.
     pub(crate) stores: StrictRegions,
-    /// Of the regions that speak Azure's protocols.
-    pub(crate) accounts: Vec<Arc<Account>>,
     endpoints: BTreeMap<(Option<Region>, Region), String>,
+    pub(crate) azure: Accounts,
     queue_endpoints: BTreeMap<(Option<Region>, Region), String>,
-    protocols: BTreeMap<Region, Protocol>,
     admin_url: String,
     pub(crate) faults: Faults,
     pub(crate) notifications: Notifications,
@@ -82,22 +79,16 @@ impl LocalSky {
             Notifications::new(clock.clone(), rng.fork(), tasks.clone(), stop.clone());
         notifications.set(config.notifications.clone())?;
         let faults = Faults::new(config.faults.clone(), rng.fork());
-        let mut homes = Vec::new();
-        for region in &config.regions {
-            let surroundings = surroundings(region, &config, &clock, &rng, &notifications);
-            homes.push(match region.protocol() {
-                Protocol::Azure => Home::Account(Arc::new(open_account(
-                    region,
-                    &config,
-                    surroundings,
-                    &tasks,
-                    &stop,
-                )?)),
-                Protocol::S3 => Home::Store(Arc::new(open(region, surroundings)?)),
-            });
-        }
-        let stores: StrictRegions = Arc::new(homes.iter().filter_map(Home::store).collect());
-        let accounts: Vec<Arc<Account>> = homes.iter().filter_map(Home::account).collect();
+        let stores = config
+            .regions
+            .iter()
+            .filter(|region| region.protocol() != Protocol::Azure)
+            .map(|region| open(region, &config, &clock, &rng, &notifications).map(Arc::new))
+            .collect::<Result<Vec<_>>>()?;
+        let stores = Arc::new(stores);
+        let surroundings =
+            |region: &Region| surroundings(region, &config, &clock, &rng, &notifications);
+        let azure = Accounts::open(&config, surroundings, &tasks, &stop)?;
         let catalog = Catalog::embedded();
         let mut meter = Meter::new(catalog.clone());
         let mut next_port = config.listen_port;
@@ -119,25 +110,26 @@ impl LocalSky {
         let (admin_socket, admin_address) = bind(take_port()?).await?;
         let (mut endpoints, mut queue_endpoints) = (BTreeMap::new(), BTreeMap::new());
         let mut listeners = Vec::new();
-        // Queues last, so that they shift nobody's port.
-        let queues = accounts.iter().map(|account| {
-            let service = Service::Azure(azure::Frontend::queues(account.clone()));
-            (account.region(), service, true)
-        });
-        let homes = homes
+        let mut services: Vec<(Region, Service)> = stores
             .iter()
-            .map(|home| (home.region(), home.service(&config), false));
-        for (to, service, is_queue) in homes.chain(queues) {
+            .map(|store| (store.region().clone(), service(store, &config)))
+            .chain(azure.blob_services())
+            .collect();
+        services
+            .sort_by_key(|(region, _)| config.regions.iter().position(|at| at.region == *region));
+        let queues_from = services.len();
+        // Last, so that they shift nobody's port.
+        services.extend(azure.queue_services());
+        for (index, (to, service)) in services.iter().enumerate() {
             let clients = config.regions.iter().map(|region| Some(&region.region));
             for from in std::iter::once(None).chain(clients) {
                 let (socket, address) = bind(take_port()?).await?;
-                let url = format!("http://{address}");
-                let known = if is_queue {
-                    &mut queue_endpoints
-                } else {
+                let urls = if index < queues_from {
                     &mut endpoints
+                } else {
+                    &mut queue_endpoints
                 };
-                known.insert((from.cloned(), to.clone()), url);
+                urls.insert((from.cloned(), to.clone()), format!("http://{address}"));
                 let link = from.and_then(|from| config.shaping.link(&catalog, from, to));
                 let port = Port {
                     region: to.clone(),
@@ -161,24 +153,15 @@ impl LocalSky {
                 });
             }
         }
-        for account in &accounts {
-            let neighbours = neighbours(account.region(), &endpoints, &queue_endpoints);
-            // Nobody has been served yet, so nobody has set it.
-            let _ = account.neighbours.set(neighbours);
-        }
+        azure.introduce(&endpoints, &queue_endpoints);
         for listener in listeners {
             tasks.spawn(listener.run());
         }
         let inner = Arc::new(Inner {
             stores,
-            accounts,
             endpoints,
+            azure,
             queue_endpoints,
-            protocols: config
-                .regions
-                .iter()
-                .map(|region| (region.region.clone(), region.protocol()))
-                .collect(),
             admin_url: format!("http://{admin_address}"),
             faults,
             notifications,
@@ -218,25 +201,16 @@ impl LocalSky {
 
     /// As [`LocalSky::find_endpoint`], for the Queue service of an Azure region.
     pub fn find_queue_endpoint(&self, from: Option<&Region>, to: &Region) -> Option<String> {
-        self.inner
-            .queue_endpoints
-            .get(&(from.cloned(), to.clone()))
-            .cloned()
+        let key = (from.cloned(), to.clone());
+        self.inner.queue_endpoints.get(&key).cloned()
     }
 
-    /// What Azure's own clients connect with: account, key, and the endpoints of `to` as seen from `from`. `None` where
-    /// this sky does not have the regions, or `to` does not speak Azure's protocols.
+    /// What Azure's own clients connect with: the account, its key, and the endpoints of `to` as seen from `from`. `None`
+    /// where this sky does not have the regions, or `to` does not speak Azure's protocols.
     pub fn azure_connection_string(&self, from: Option<&Region>, to: &Region) -> Option<String> {
-        let account = self
-            .inner
-            .accounts
-            .iter()
-            .find(|account| account.region() == to)?;
-        let (blob, queue) = (
-            self.find_endpoint(from, to)?,
-            self.find_queue_endpoint(from, to)?,
-        );
-        Some(azure::connection_string(account, &blob, &queue))
+        let blobs = self.find_endpoint(from, to)?;
+        let queues = self.find_queue_endpoint(from, to)?;
+        self.inner.azure.connection_string(to, &blobs, &queues)
     }
 
     /// All ports but the admin one.
@@ -299,8 +273,11 @@ impl Inner {
         let endpoint = |((from, to), url): (&(Option<Region>, Region), &String)| Endpoint {
             from: from.clone(),
             to: to.clone(),
+            protocol: match self.azure.find(to) {
+                Some(_) => Protocol::Azure,
+                None => Protocol::S3,
+            },
             url: url.clone(),
-            protocol: self.protocols.get(to).copied().unwrap_or(Protocol::S3),
             queue_url: self
                 .queue_endpoints
                 .get(&(from.clone(), to.clone()))
@@ -314,7 +291,7 @@ impl Inner {
     }
 
     pub(crate) fn create_bucket(&self, region: &Region, name: &str, versioned: bool) -> Result<()> {
-        if let Some(account) = self.accounts.iter().find(|found| found.region() == region) {
+        if let Some(account) = self.azure.find(region) {
             return account.ensure_container(name, versioned);
         }
         let store = self
@@ -353,110 +330,34 @@ fn check(config: &SkyConfig) -> Result<()> {
     Ok(())
 }
 
-/// What keeps a region's objects.
-enum Home {
-    Store(Arc<RegionStore>),
-    Account(Arc<Account>),
-}
-
-impl Home {
-    fn region(&self) -> &Region {
-        match self {
-            Home::Store(store) => store.region(),
-            Home::Account(account) => account.region(),
-        }
-    }
-
-    fn store(&self) -> Option<Arc<RegionStore>> {
-        match self {
-            Home::Store(store) => Some(store.clone()),
-            Home::Account(_) => None,
-        }
-    }
-
-    fn account(&self) -> Option<Arc<Account>> {
-        match self {
-            Home::Store(_) => None,
-            Home::Account(account) => Some(account.clone()),
-        }
-    }
-
-    fn service(&self, config: &SkyConfig) -> Service {
-        match self {
-            Home::Store(store) => Service::S3(service(store, config)),
-            Home::Account(account) => Service::Azure(azure::Frontend::blobs(account.clone())),
-        }
-    }
-}
-
-fn surroundings(
+fn open(
     region: &RegionConfig,
     config: &SkyConfig,
     clock: &Arc<dyn Clock>,
     rng: &Rng,
     notifications: &Notifications,
-) -> Arc<Surroundings> {
-    Arc::new(Surroundings {
-        region: region.region.clone(),
-        clock: clock.clone(),
-        rng: rng.fork(),
-        notifications: notifications.clone(),
-        minimum_part_bytes: config.minimum_part_bytes,
-    })
-}
-
-fn open(region: &RegionConfig, surroundings: Arc<Surroundings>) -> Result<RegionStore> {
-    let store = RegionStore::open(region.directory.clone(), surroundings)?;
+) -> Result<RegionStore> {
+    let surroundings = surroundings(&region.region, config, clock, rng, notifications);
+    let store = RegionStore::open(region.directory.clone(), Arc::new(surroundings))?;
     for bucket in &region.buckets {
         store.ensure_bucket(&bucket.name, bucket.versioned)?;
     }
     Ok(store)
 }
 
-fn open_account(
-    region: &RegionConfig,
+fn surroundings(
+    region: &Region,
     config: &SkyConfig,
-    surroundings: Arc<Surroundings>,
-    tasks: &TaskTracker,
-    stop: &CancellationToken,
-) -> Result<Account> {
-    let account = Account::open(
-        region.directory.clone(),
-        surroundings,
-        (&config.access_key, &config.secret_key),
-        tasks.clone(),
-        stop.clone(),
-    )?;
-    for bucket in &region.buckets {
-        account.ensure_container(&bucket.name, bucket.versioned)?;
-    }
-    Ok(account)
-}
-
-/// How a region's store reaches the others, itself included, for copies between them.
-fn neighbours(
-    own: &Region,
-    endpoints: &BTreeMap<(Option<Region>, Region), String>,
-    queue_endpoints: &BTreeMap<(Option<Region>, Region), String>,
-) -> azure::Neighbours {
-    let url = |from: Option<&Region>, to: &Region| {
-        endpoints
-            .get(&(from.cloned(), to.clone()))
-            .cloned()
-            .unwrap_or_default()
-    };
-    let port = |url: &str| url.rsplit(':').next()?.parse().ok();
-    azure::Neighbours {
-        blob_url: url(None, own),
-        queue_url: queue_endpoints
-            .get(&(None, own.clone()))
-            .cloned()
-            .unwrap_or_default(),
-        own_url: url(Some(own), own),
-        routes: endpoints
-            .iter()
-            .filter_map(|((_, to), any)| Some((port(any)?, url(Some(own), to))))
-            .collect(),
+    clock: &Arc<dyn Clock>,
+    rng: &Rng,
+    notifications: &Notifications,
+) -> Surroundings {
+    Surroundings {
+        region: region.clone(),
+        clock: clock.clone(),
+        rng: rng.fork(),
+        notifications: notifications.clone(),
+        minimum_part_bytes: config.minimum_part_bytes,
     }
 }
 
@@ -479,7 +380,11 @@ impl S3Auth for OneAccount {
     }
 }
 
-fn service(store: &Arc<RegionStore>, config: &SkyConfig) -> S3Service {
+fn service(store: &Arc<RegionStore>, config: &SkyConfig) -> Service {
+    Service::S3(s3_service(store, config))
+}
+
+fn s3_service(store: &Arc<RegionStore>, config: &SkyConfig) -> S3Service {
     let mut builder = S3ServiceBuilder::new(Frontend {
         store: store.clone(),
     });

@@ -3,6 +3,7 @@
 use super::auth::Keys;
 use super::container::Container;
 use super::error::{self, Result};
+use super::management::Subscription;
 use super::queue::Queues;
 use crate::config::Secret;
 use crate::store::Surroundings;
@@ -14,7 +15,7 @@ use skyfresh_sky::{Kind, Region, Timestamp};
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 /// Entity tags: ticks of 100 ns since the year 1, as Azure's look, each greater than the one before.
 #[derive(Debug, Default)]
@@ -67,6 +68,7 @@ pub(crate) struct Account {
     pub(crate) tasks: tokio_util::task::TaskTracker,
     pub(crate) stop: tokio_util::sync::CancellationToken,
     ticks: Arc<Ticks>,
+    subscriptions: Mutex<BTreeMap<String, Subscription>>,
     containers: RwLock<BTreeMap<String, Arc<Container>>>,
 }
 
@@ -119,6 +121,7 @@ impl Account {
             tasks,
             stop,
             ticks,
+            subscriptions: Mutex::default(),
             containers: RwLock::new(containers),
         })
     }
@@ -133,6 +136,17 @@ impl Account {
 
     pub(crate) fn neighbours(&self) -> Neighbours {
         self.neighbours.get().cloned().unwrap_or_default()
+    }
+
+    /// The event subscriptions by name, under their lock.
+    pub(crate) fn subscriptions<T>(
+        &self,
+        act: impl FnOnce(&mut BTreeMap<String, Subscription>) -> T,
+    ) -> T {
+        act(&mut self
+            .subscriptions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner))
     }
 
     /// A string that looks like a GUID.

@@ -57,14 +57,14 @@ impl Origin {
 }
 
 impl AzureEvent {
-    fn event_type(&self) -> &'static str {
+    pub(crate) fn event_type(&self) -> &'static str {
         match self.api {
             Api::DeleteBlob => "Microsoft.Storage.BlobDeleted",
             Api::PutBlob | Api::PutBlockList | Api::CopyBlob => "Microsoft.Storage.BlobCreated",
         }
     }
 
-    fn subject(&self, event: &Event) -> String {
+    pub(crate) fn subject(&self, event: &Event) -> String {
         format!(
             "/blobServices/default/containers/{}/blobs/{}",
             event.bucket, event.key

@@ -17,19 +17,22 @@ mod classify;
 mod conditions;
 mod container;
 mod error;
-pub(crate) mod events;
+mod events;
 mod headers;
 mod lease;
+mod management;
 mod model;
 mod queue;
 mod reply;
 mod request;
+mod wiring;
 mod xml;
 
-pub(crate) use account::{Account, Neighbours, connection_string};
 pub(crate) use classify::{classify, internal_error, slow_down};
-pub(crate) use events::AzureEvent;
+pub(crate) use events::{AzureEvent, topic};
+pub(crate) use wiring::Accounts;
 
+use account::Account;
 use auth::Service;
 use blob::Call;
 use error::{Result, StorageError};
@@ -39,7 +42,8 @@ use request::{Head, http_date};
 use s3s::Body;
 use std::sync::Arc;
 
-/// One region's account behind one of its services. Clones are the same.
+/// One region's account behind one of its services: blobs, with the management API beside them, or queues. Clones are the
+/// same.
 #[derive(Clone, Debug)]
 pub(crate) struct Frontend {
     account: Arc<Account>,
@@ -47,22 +51,6 @@ pub(crate) struct Frontend {
 }
 
 impl Frontend {
-    /// The Blob service, with the management API beside it.
-    pub(crate) fn blobs(account: Arc<Account>) -> Self {
-        Frontend {
-            account,
-            service: Service::Blob,
-        }
-    }
-
-    /// The Queue service.
-    pub(crate) fn queues(account: Arc<Account>) -> Self {
-        Frontend {
-            account,
-            service: Service::Queue,
-        }
-    }
-
     pub(crate) async fn call(&self, request: Request<Body>) -> Response<Body> {
         let request_id = self.account.guid();
         let is_head = request.method() == Method::HEAD;
@@ -101,6 +89,9 @@ impl Frontend {
         let grant = account
             .keys
             .authenticate(&head, self.service, account.now())?;
+        if self.service == Service::Blob && Frontend::is_management(&head) {
+            return self.manage(head, &grant, body).await;
+        }
         if head.account != account.keys.account {
             return Err(error::account_not_found());
         }
