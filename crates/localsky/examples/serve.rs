@@ -1,10 +1,12 @@
 //! Runs a sky until standard input is closed. Arguments are `key=value` pairs, as below. Prints one JSON line:
-//! the admin URL, all endpoints with what they speak, and the credentials.
+//! the admin URL, all endpoints with what they speak, the credentials, and for every Azure region the connection string of
+//! its unshaped ports.
 //!
 //! `regions=aws:us-east-1,gcp:us-central1 directory=/path minimum_part_bytes=1024 listen_port=9000 shaped=true`
 
 use skyfresh_localsky::{LocalSky, RegionConfig, ShapingProfile, SkyConfig};
 use skyfresh_sky::{Rng, SystemClock};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 #[tokio::main]
@@ -38,12 +40,22 @@ async fn main() -> anyhow::Result<()> {
     let (access_key, secret_key) = (config.access_key.clone(), config.secret_key.clone());
     let google_token = config.google.token.clone();
     let sky = LocalSky::start(config, Arc::new(SystemClock), Rng::from_entropy()).await?;
+    let endpoints = sky.endpoints();
+    let connection_strings: BTreeMap<String, String> = endpoints
+        .iter()
+        .filter(|endpoint| endpoint.from.is_none())
+        .filter_map(|endpoint| {
+            let string = sky.azure_connection_string(None, &endpoint.to)?;
+            Some((endpoint.to.to_string(), string))
+        })
+        .collect();
     let shown = serde_json::json!({
         "admin": sky.admin_url(),
-        "endpoints": sky.endpoints(),
+        "endpoints": endpoints,
         "access_key_id": access_key,
         "secret_access_key": secret_key.expose(),
         "google_token": google_token.expose(),
+        "azure_connection_strings": connection_strings,
     });
     println!("{shown}");
     tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink()))

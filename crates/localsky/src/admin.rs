@@ -120,6 +120,15 @@ async fn buckets(State(sky): Sky) -> Result<Response, Failure> {
                 "versioning": bucket.versioning(),
             })
         })
+        .chain(sky.azure.iter().flat_map(|account| {
+            account.containers().into_iter().map(move |container| {
+                serde_json::json!({
+                    "region": account.region(),
+                    "name": container.name,
+                    "versioning": crate::store::Versioning::Off,
+                })
+            })
+        }))
         .collect();
     Ok(Json(shown).into_response())
 }

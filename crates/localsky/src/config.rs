@@ -42,6 +42,8 @@ pub enum Protocol {
     S3,
     /// Google Cloud Storage (JSON and XML), with Pub/Sub and the token endpoint beside it.
     Gcs,
+    /// Azure Blob Storage, with Queue Storage on a port of its own and Event Grid's management API beside it.
+    Azure,
 }
 
 impl Protocol {
@@ -49,7 +51,8 @@ impl Protocol {
     pub fn of(provider: Provider) -> Protocol {
         match provider {
             Provider::Gcp => Protocol::Gcs,
-            Provider::Aws | Provider::Azure | Provider::Local => Protocol::S3,
+            Provider::Azure => Protocol::Azure,
+            Provider::Aws | Provider::Local => Protocol::S3,
         }
     }
 }

@@ -15,6 +15,7 @@
 //! virtual-hosted addressing. S3's signatures are checked against the machine's own clock, not the injected one (s3s reads it).
 
 mod admin;
+mod azure;
 mod config;
 mod error;
 mod faults;
@@ -33,7 +34,10 @@ pub use error::{Error, Result};
 pub use faults::{Fault, FaultRule, Faults, OperationClass};
 pub use gcs::{GoogleConfig, REWRITE_BYTES_PER_CALL};
 pub use meter::{MeterSnapshot, RequestClass, RequestCounts, Traffic};
-pub use notify::{NotificationCounts, NotificationSettings, Notifications, WebhookTarget};
+pub use notify::{
+    EventFormat, EventGridFilter, NotificationCounts, NotificationSettings, Notifications,
+    WebhookTarget,
+};
 pub use random::{DelayDistribution, StragglerDistribution};
 pub use shaping::{Bandwidth, LinkShape, ShapingProfile};
 pub use sky::{Endpoint, LocalSky};

@@ -1,5 +1,6 @@
 //! Starting, steering and stopping a sky.
 
+use crate::azure::Accounts;
 use crate::config::{Protocol, RegionConfig, Secret, SkyConfig};
 use crate::faults::Faults;
 use crate::gcs::{self, Google, Ground};
@@ -35,6 +36,9 @@ pub struct Endpoint {
     pub protocol: Protocol,
     /// `http://127.0.0.1:port`.
     pub url: String,
+    /// Where an Azure region's queues are reached, as `url` reaches its blobs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue_url: Option<String>,
 }
 
 /// A running sky. Dropping it stops it at once; [`LocalSky::shutdown`] lets begun requests finish.
@@ -48,6 +52,8 @@ pub struct LocalSky {
 pub(crate) struct Inner {
     pub(crate) stores: StrictRegions,
     endpoints: BTreeMap<(Option<Region>, Region), String>,
+    pub(crate) azure: Accounts,
+    queue_endpoints: BTreeMap<(Option<Region>, Region), String>,
     admin_url: String,
     pub(crate) faults: Faults,
     pub(crate) notifications: Notifications,
@@ -78,9 +84,13 @@ impl LocalSky {
         let stores = config
             .regions
             .iter()
+            .filter(|region| region.protocol() != Protocol::Azure)
             .map(|region| open(region, &config, &clock, &rng, &notifications).map(Arc::new))
             .collect::<Result<Vec<_>>>()?;
         let stores = Arc::new(stores);
+        let surroundings =
+            |region: &Region| surroundings(region, &config, &clock, &rng, &notifications);
+        let azure = Accounts::open(&config, surroundings, &tasks, &stop)?;
         let catalog = Catalog::embedded();
         let mut meter = Meter::new(catalog.clone());
         let ground = Ground {
@@ -108,15 +118,28 @@ impl LocalSky {
             }
         };
         let (admin_socket, admin_address) = bind(take_port()?).await?;
-        let mut endpoints = BTreeMap::new();
+        let (mut endpoints, mut queue_endpoints) = (BTreeMap::new(), BTreeMap::new());
         let mut listeners = Vec::new();
-        for store in stores.iter() {
-            let to = store.region();
-            let service = service(store, &config, &google);
+        let mut services: Vec<(Region, Service)> = stores
+            .iter()
+            .map(|store| (store.region().clone(), service(store, &config, &google)))
+            .chain(azure.blob_services())
+            .collect();
+        services
+            .sort_by_key(|(region, _)| config.regions.iter().position(|at| at.region == *region));
+        let queues_from = services.len();
+        // Last, so that they shift nobody's port.
+        services.extend(azure.queue_services());
+        for (index, (to, service)) in services.iter().enumerate() {
             let clients = config.regions.iter().map(|region| Some(&region.region));
             for from in std::iter::once(None).chain(clients) {
                 let (socket, address) = bind(take_port()?).await?;
-                endpoints.insert((from.cloned(), to.clone()), format!("http://{address}"));
+                let urls = if index < queues_from {
+                    &mut endpoints
+                } else {
+                    &mut queue_endpoints
+                };
+                urls.insert((from.cloned(), to.clone()), format!("http://{address}"));
                 let link = from.and_then(|from| config.shaping.link(&catalog, from, to));
                 let port = Port {
                     region: to.clone(),
@@ -140,12 +163,15 @@ impl LocalSky {
                 });
             }
         }
+        azure.introduce(&endpoints, &queue_endpoints);
         for listener in listeners {
             tasks.spawn(listener.run());
         }
         let inner = Arc::new(Inner {
             stores,
             endpoints,
+            azure,
+            queue_endpoints,
             admin_url: format!("http://{admin_address}"),
             faults,
             notifications,
@@ -182,6 +208,20 @@ impl LocalSky {
             Some(url) => url,
             None => panic!("this sky has no port from {from:?} to {to}"),
         }
+    }
+
+    /// As [`LocalSky::find_endpoint`], for the Queue service of an Azure region.
+    pub fn find_queue_endpoint(&self, from: Option<&Region>, to: &Region) -> Option<String> {
+        let key = (from.cloned(), to.clone());
+        self.inner.queue_endpoints.get(&key).cloned()
+    }
+
+    /// What Azure's own clients connect with: the account, its key, and the endpoints of `to` as seen from `from`. `None`
+    /// where this sky does not have the regions, or `to` does not speak Azure's protocols.
+    pub fn azure_connection_string(&self, from: Option<&Region>, to: &Region) -> Option<String> {
+        let blobs = self.find_endpoint(from, to)?;
+        let queues = self.find_queue_endpoint(from, to)?;
+        self.inner.azure.connection_string(to, &blobs, &queues)
     }
 
     /// All ports but the admin one.
@@ -260,8 +300,15 @@ impl Inner {
         let endpoint = |((from, to), url): (&(Option<Region>, Region), &String)| Endpoint {
             from: from.clone(),
             to: to.clone(),
-            protocol: protocol(to),
+            protocol: match self.azure.find(to) {
+                Some(_) => Protocol::Azure,
+                None => protocol(to),
+            },
             url: url.clone(),
+            queue_url: self
+                .queue_endpoints
+                .get(&(from.clone(), to.clone()))
+                .cloned(),
         };
         self.endpoints.iter().map(endpoint).collect()
     }
@@ -271,6 +318,9 @@ impl Inner {
     }
 
     pub(crate) fn create_bucket(&self, region: &Region, name: &str, versioned: bool) -> Result<()> {
+        if let Some(account) = self.azure.find(region) {
+            return account.ensure_container(name, versioned);
+        }
         let store = self
             .stores
             .iter()
@@ -314,19 +364,30 @@ fn open(
     rng: &Rng,
     notifications: &Notifications,
 ) -> Result<RegionStore> {
-    let surroundings = Surroundings {
-        region: region.region.clone(),
-        protocol: region.protocol(),
-        clock: clock.clone(),
-        rng: rng.fork(),
-        notifications: notifications.clone(),
-        minimum_part_bytes: config.minimum_part_bytes,
-    };
+    let surroundings = surroundings(&region.region, config, clock, rng, notifications);
     let store = RegionStore::open(region.directory.clone(), Arc::new(surroundings))?;
     for bucket in &region.buckets {
         store.ensure_bucket(&bucket.name, bucket.versioned)?;
     }
     Ok(store)
+}
+
+fn surroundings(
+    region: &Region,
+    config: &SkyConfig,
+    clock: &Arc<dyn Clock>,
+    rng: &Rng,
+    notifications: &Notifications,
+) -> Surroundings {
+    let speaks = config.regions.iter().find(|at| at.region == *region);
+    Surroundings {
+        region: region.clone(),
+        protocol: speaks.map_or(Protocol::S3, RegionConfig::protocol),
+        clock: clock.clone(),
+        rng: rng.fork(),
+        notifications: notifications.clone(),
+        minimum_part_bytes: config.minimum_part_bytes,
+    }
 }
 
 /// The one key pair there is.
@@ -350,7 +411,8 @@ impl S3Auth for OneAccount {
 
 fn service(store: &Arc<RegionStore>, config: &SkyConfig, google: &Arc<Google>) -> Service {
     match store.surroundings.protocol {
-        Protocol::S3 => Service::S3(s3_service(store, config)),
+        // Azure's regions keep their blobs in accounts (`azure::Accounts`) and have services of their own.
+        Protocol::S3 | Protocol::Azure => Service::S3(s3_service(store, config)),
         Protocol::Gcs => Service::Gcs(gcs::Frontend::new(store.clone(), google.clone())),
     }
 }

@@ -11,6 +11,6 @@ mod shaped;
 
 pub(crate) use listener::{Listener, bind};
 pub(crate) use protocol::{Refusal, Service};
-pub(crate) use request::Classified;
+pub(crate) use request::{Classified, query_value};
 pub(crate) use service::{Port, StrictRegions};
 pub(crate) use shaped::SharedLink;

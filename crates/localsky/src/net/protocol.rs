@@ -1,6 +1,7 @@
 //! What a port serves: the protocol of its store, and how that protocol says no before the store is asked.
 
 use super::request::{Classified, classify};
+use crate::azure;
 use crate::gcs;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use s3s::service::S3Service;
@@ -12,6 +13,7 @@ use skyfresh_sky::Region;
 pub(crate) enum Service {
     S3(S3Service),
     Gcs(gcs::Frontend),
+    Azure(azure::Frontend),
 }
 
 impl Service {
@@ -19,6 +21,7 @@ impl Service {
         match self {
             Service::S3(service) => service.call(request).await,
             Service::Gcs(frontend) => Ok(frontend.call(request).await),
+            Service::Azure(frontend) => Ok(frontend.call(request).await),
         }
     }
 
@@ -26,6 +29,7 @@ impl Service {
         match self {
             Service::S3(_) => classify(method, uri),
             Service::Gcs(_) => gcs::classify(method, uri),
+            Service::Azure(_) => azure::classify(method, uri),
         }
     }
 
@@ -39,6 +43,7 @@ impl Service {
                 None,
             ),
             Service::Gcs(_) => gcs::slow_down(),
+            Service::Azure(_) => azure::slow_down(),
         }
     }
 
@@ -52,6 +57,7 @@ impl Service {
                 None,
             ),
             Service::Gcs(_) => gcs::internal_error(),
+            Service::Azure(_) => azure::internal_error(),
         }
     }
 
@@ -60,6 +66,7 @@ impl Service {
         match self {
             Service::S3(_) => "x-amz-request-id",
             Service::Gcs(_) => "x-guploader-uploadid",
+            Service::Azure(_) => "x-ms-request-id",
         }
     }
 }

@@ -113,7 +113,8 @@ impl Port {
     fn stamp<B>(&self, response: &mut Response<B>) {
         if let Ok(id) = HeaderValue::from_str(&self.rng.token().to_ascii_uppercase()) {
             let name = self.service.request_id_header();
-            response.headers_mut().insert(name, id);
+            // Some protocols have named the request themselves.
+            response.headers_mut().entry(name).or_insert(id);
         }
         response.headers_mut().insert(
             http::header::SERVER,

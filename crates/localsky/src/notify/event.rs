@@ -1,5 +1,6 @@
 //! A change, and its record in S3's format (user guide, "Event message structure", version 2.1).
 
+use crate::azure::AzureEvent;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use skyfresh_sky::{Region, Timestamp};
@@ -49,6 +50,8 @@ pub(crate) struct Event {
     /// Of what was created.
     pub(crate) size: Option<u64>,
     pub(crate) etag: Option<String>,
+    /// What an Azure region says beyond this.
+    pub(crate) azure: Option<AzureEvent>,
 }
 
 impl Event {
@@ -114,6 +117,7 @@ mod tests {
             version_id: Some("v1".into()),
             size: Some(3),
             etag: Some("abc".into()),
+            azure: None,
         };
         let record = event.record();
         assert_eq!(record["s3"]["object"]["key"], "a+b/%2B%C3%A9//");

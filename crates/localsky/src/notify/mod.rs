@@ -1,4 +1,4 @@
-//! Notifications of changes, in S3's format, by webhook, with knobs for all that goes wrong with notifications.
+//! Notifications of changes, in S3's or Event Grid's format, by webhook or queue, with knobs for all that goes wrong with notifications.
 //!
 //! ```text
 //! store ── drop? duplicate? due when? ── per target: queue (1,048,576 events) ── heap by due time (same bound)
@@ -8,9 +8,12 @@
 //! An event beyond a bound is dropped and counted: real notifications get lost too.
 
 mod event;
+mod format;
 mod target;
 
 pub(crate) use event::{Event, EventName};
+pub use format::EventFormat;
+pub(crate) use target::validate;
 
 use crate::config::Secret;
 use crate::random::DelayDistribution;
@@ -63,6 +66,40 @@ pub struct WebhookTarget {
     /// Only keys that start with this.
     #[serde(default)]
     pub prefix: String,
+    /// How events are sent, and those of which regions.
+    #[serde(default)]
+    pub format: EventFormat,
+    /// Further conditions on events of Azure regions.
+    #[serde(default)]
+    pub filter: EventGridFilter,
+    /// It has answered the handshake already.
+    #[serde(skip)]
+    pub(crate) validated: bool,
+}
+
+/// Which events of Azure regions a subscription hears of
+/// (<https://learn.microsoft.com/azure/event-grid/event-filtering>). Everything empty: all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EventGridFilter {
+    /// `/blobServices/default/containers/CONTAINER/blobs/PREFIX`.
+    pub subject_begins_with: String,
+    /// The end of the subject.
+    pub subject_ends_with: String,
+    /// `Microsoft.Storage.BlobCreated`, `Microsoft.Storage.BlobDeleted`; all where empty.
+    pub event_types: Vec<String>,
+}
+
+impl EventGridFilter {
+    fn wants(&self, event: &Event) -> bool {
+        let Some(azure) = &event.azure else {
+            return true;
+        };
+        let (subject, kind) = (azure.subject(event), azure.event_type());
+        subject.starts_with(&self.subject_begins_with)
+            && subject.ends_with(&self.subject_ends_with)
+            && (self.event_types.is_empty() || self.event_types.iter().any(|known| known == kind))
+    }
 }
 
 impl WebhookTarget {
@@ -74,7 +111,16 @@ impl WebhookTarget {
             region: None,
             bucket: None,
             prefix: String::new(),
+            format: EventFormat::default(),
+            filter: EventGridFilter::default(),
+            validated: false,
         }
+    }
+
+    /// The same target, hearing of changes in Azure regions in this format.
+    pub fn speaking(mut self, format: EventFormat) -> Self {
+        self.format = format;
+        self
     }
 
     fn wants(&self, event: &Event) -> bool {
@@ -86,6 +132,8 @@ impl WebhookTarget {
                 .as_ref()
                 .is_none_or(|bucket| *bucket == event.bucket)
             && event.key.starts_with(&self.prefix)
+            && self.format.tells_of(event)
+            && self.filter.wants(event)
     }
 }
 
@@ -202,7 +250,8 @@ impl Notifications {
                     let (queue, events) = mpsc::channel(QUEUE_EVENTS);
                     let sender = Target::new(
                         url,
-                        target.token.clone(),
+                        target,
+                        shared.rng.fork(),
                         shared.clock.clone(),
                         shared.counters.clone(),
                     );

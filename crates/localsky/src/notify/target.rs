@@ -1,14 +1,16 @@
-//! One webhook: events wait for their due time, leave in batches, and are sent again until they are accepted.
+//! One receiver: events wait for their due time, leave in batches, and are sent again until they are accepted.
 
-use super::{Counters, Event, QUEUE_EVENTS};
+use super::format::{Handshake, Outgoing};
+use super::{Counters, Event, EventFormat, QUEUE_EVENTS, WebhookTarget};
+use crate::azure::topic;
 use crate::config::Secret;
 use crate::{Error, Result};
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use skyfresh_sky::{Clock, Kind, timeout};
+use skyfresh_sky::{Clock, Kind, Rng, timeout};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
@@ -22,6 +24,8 @@ const BATCH_RECORDS: usize = 100;
 const LINGER: Duration = Duration::from_millis(20);
 /// A POST that takes longer has failed.
 const POST_TIMEOUT: Duration = Duration::from_secs(30);
+/// What is read of an answer at most.
+const ANSWER_LIMIT_BYTES: usize = 64 * 1024;
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(5);
 
@@ -67,6 +71,9 @@ impl Ord for Waiting {
 pub(crate) struct Target {
     url: http::Uri,
     token: Option<Secret>,
+    format: EventFormat,
+    handshake_due: bool,
+    rng: Rng,
     clock: Arc<dyn Clock>,
     counters: Arc<Counters>,
     client: Client<HttpConnector, Full<Bytes>>,
@@ -77,19 +84,20 @@ pub(crate) struct Target {
 impl Target {
     pub(crate) fn new(
         url: http::Uri,
-        token: Option<Secret>,
+        target: &WebhookTarget,
+        rng: Rng,
         clock: Arc<dyn Clock>,
         counters: Arc<Counters>,
     ) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        let client = Client::builder(TokioExecutor::new()).build(connector);
         Target {
             url,
-            token,
+            token: target.token.clone(),
+            format: target.format,
+            handshake_due: !target.validated,
+            rng,
             clock,
             counters,
-            client,
+            client: new_client(),
             waiting: BinaryHeap::new(),
             arrivals: 0,
         }
@@ -97,6 +105,9 @@ impl Target {
 
     /// Sends until the queue is closed and everything has gone out.
     pub(crate) async fn run(mut self, mut queue: mpsc::Receiver<(u64, Arc<Event>)>) {
+        if self.handshake_due {
+            self.until_validated().await;
+        }
         let mut open = true;
         while open || !self.waiting.is_empty() {
             let batch = self.take_due();
@@ -172,64 +183,142 @@ impl Target {
         batch
     }
 
-    /// Posts a batch until it is accepted.
-    async fn deliver(&self, batch: &[Arc<Event>]) {
-        let records: Vec<_> = batch.iter().map(|event| event.record()).collect();
-        // MinIO adds the first record's name and path beside S3's `Records`; consumers of either find what they expect.
-        let first = batch.first();
-        let body = serde_json::json!({
-            "EventName": first.map(|event| format!("s3:{}", event.name.as_str())),
-            "Key": first.map(|event| format!("{}/{}", event.bucket, event.key)),
-            "Records": records,
-        });
-        let body = Bytes::from(body.to_string());
+    /// Repeats the handshake until it succeeds; events wait meanwhile.
+    async fn until_validated(&self) {
         let mut retry = RETRY_FIRST;
-        loop {
-            match timeout(&*self.clock, POST_TIMEOUT, self.post(body.clone())).await {
-                Some(Ok(())) => break,
+        while let Some(handshake) = handshake(self.format, &self.rng, &*self.clock) {
+            let asked = shake(&self.client, &self.url, self.token.as_ref(), &handshake);
+            match timeout(&*self.clock, POST_TIMEOUT, asked).await {
+                Some(Ok(())) => return,
                 Some(Err(reason)) => {
-                    tracing::debug!(url = %self.url, reason, "a notification was not accepted")
+                    tracing::debug!(url = %self.url, reason, "a handshake was not accepted")
                 }
-                None => tracing::debug!(url = %self.url, "a notification was not answered in time"),
+                None => tracing::debug!(url = %self.url, "a handshake was not answered in time"),
             }
-            self.counters.failed_posts.fetch_add(1, Ordering::Relaxed);
             self.clock.sleep(retry).await;
             retry = (retry * 2).min(RETRY_MOST);
         }
-        self.counters
-            .delivered
-            .fetch_add(batch.len() as u64, Ordering::Relaxed);
     }
 
-    async fn post(&self, body: Bytes) -> Result<(), String> {
-        let mut request = http::Request::post(self.url.clone())
-            .header(http::header::CONTENT_TYPE, "application/json")
-            .header(http::header::USER_AGENT, "skyfresh-localsky");
-        if let Some(token) = &self.token {
-            request = request.header(
-                http::header::AUTHORIZATION,
-                format!("Bearer {}", token.expose()),
-            );
+    /// Sends a batch until it is accepted.
+    async fn deliver(&self, batch: &[Arc<Event>]) {
+        let batch: Vec<&Event> = batch.iter().map(AsRef::as_ref).collect();
+        for (request, events) in self.format.requests(&batch) {
+            let mut retry = RETRY_FIRST;
+            loop {
+                let sent = send(&self.client, &self.url, self.token.as_ref(), &request);
+                match timeout(&*self.clock, POST_TIMEOUT, sent).await {
+                    Some(Ok(_)) => break,
+                    Some(Err(reason)) => {
+                        tracing::debug!(url = %self.url, reason, "a notification was not accepted")
+                    }
+                    None => {
+                        tracing::debug!(url = %self.url, "a notification was not answered in time")
+                    }
+                }
+                self.counters.failed_posts.fetch_add(1, Ordering::Relaxed);
+                self.clock.sleep(retry).await;
+                retry = (retry * 2).min(RETRY_MOST);
+            }
+            self.counters.delivered.fetch_add(events, Ordering::Relaxed);
         }
-        let request = request
-            .body(Full::new(body))
-            .map_err(|error| error.to_string())?;
-        let response = self
-            .client
-            .request(request)
-            .await
-            .map_err(|error| error.to_string())?;
-        let status = response.status();
-        // Read to the end, so that the connection can be used again.
-        let _ = http_body_util::BodyExt::collect(http_body_util::Limited::new(
-            response.into_body(),
-            64 * 1024,
-        ))
-        .await;
-        if status.is_success() {
-            Ok(())
-        } else {
-            Err(format!("HTTP {status}"))
-        }
+    }
+}
+
+fn new_client() -> Client<HttpConnector, Full<Bytes>> {
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    Client::builder(TokioExecutor::new()).build(connector)
+}
+
+fn handshake(format: EventFormat, rng: &Rng, clock: &dyn Clock) -> Option<Handshake> {
+    let code = format!("{}{}", rng.token(), rng.token());
+    format.handshake(&topic("skyfresh"), &code, clock.now())
+}
+
+/// Performs a receiver's handshake once, where its format has one.
+///
+/// # Errors
+/// What the receiver did instead.
+pub(crate) async fn validate(
+    target: &WebhookTarget,
+    rng: &Rng,
+    clock: &dyn Clock,
+) -> Result<(), String> {
+    let url = parse_url(&target.url).map_err(|error| error.to_string())?;
+    let Some(handshake) = handshake(target.format, rng, clock) else {
+        return Ok(());
+    };
+    let client = new_client();
+    let asked = shake(&client, &url, target.token.as_ref(), &handshake);
+    timeout(clock, POST_TIMEOUT, asked)
+        .await
+        .unwrap_or_else(|| Err("no answer in time".to_owned()))
+}
+
+async fn shake(
+    client: &Client<HttpConnector, Full<Bytes>>,
+    url: &http::Uri,
+    token: Option<&Secret>,
+    handshake: &Handshake,
+) -> Result<(), String> {
+    let (head, body) = send(client, url, token, handshake.request()).await?;
+    let allowed = head
+        .headers
+        .get("webhook-allowed-origin")
+        .and_then(|value| value.to_str().ok());
+    if handshake.accepts(allowed, &body) {
+        Ok(())
+    } else {
+        Err("the answer does not validate the subscription".to_owned())
+    }
+}
+
+/// Sends one request; anything but 2xx is a failure.
+async fn send(
+    client: &Client<HttpConnector, Full<Bytes>>,
+    url: &http::Uri,
+    token: Option<&Secret>,
+    outgoing: &Outgoing,
+) -> Result<(http::response::Parts, Bytes), String> {
+    let uri = below(url, outgoing.below);
+    let mut request = http::Request::builder()
+        .method(outgoing.method.clone())
+        .uri(uri)
+        .header(http::header::USER_AGENT, "skyfresh-localsky");
+    for (name, value) in &outgoing.headers {
+        request = request.header(*name, value);
+    }
+    if let Some(token) = token {
+        request = request.header(
+            http::header::AUTHORIZATION,
+            format!("Bearer {}", token.expose()),
+        );
+    }
+    let request = request
+        .body(Full::new(outgoing.body.clone()))
+        .map_err(|error| error.to_string())?;
+    let response = client
+        .request(request)
+        .await
+        .map_err(|error| error.to_string())?;
+    let (head, body) = response.into_parts();
+    // Read to the end, so that the connection can be used again.
+    let body = Limited::new(body, ANSWER_LIMIT_BYTES).collect().await;
+    if head.status.is_success() {
+        let body = body.map(|body| body.to_bytes()).unwrap_or_default();
+        Ok((head, body))
+    } else {
+        Err(format!("HTTP {}", head.status))
+    }
+}
+
+/// `url` with more path, before its query.
+fn below(url: &http::Uri, path: &str) -> String {
+    let text = url.to_string();
+    match text.split_once('?') {
+        _ if path.is_empty() => text,
+        Some((base, query)) => format!("{}{path}?{query}", base.trim_end_matches('/')),
+        None => format!("{}{path}", text.trim_end_matches('/')),
     }
 }

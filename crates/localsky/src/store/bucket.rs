@@ -464,6 +464,7 @@ impl Bucket {
             version_id,
             size: object.map(|object| object.size),
             etag: object.map(|object| object.etag.clone()),
+            azure: None,
         });
     }
 }

@@ -52,7 +52,7 @@ fn common_prefix<'a>(key: &'a str, request: &ListRequest) -> Option<&'a str> {
 }
 
 /// Pages through an ordered map, rolling keys up into common prefixes. `pick` turns a key into a line, or skips it.
-fn page<'a, V, T>(
+pub(crate) fn page<'a, V, T>(
     map: &'a BTreeMap<String, V>,
     request: &ListRequest,
     mut pick: impl FnMut(&'a str, &'a V) -> Option<T>,

@@ -60,6 +60,7 @@ struct PartFormat {
     etag: EtagFormat,
     size: u64,
     crc64: Option<u64>,
+    crc32c: Option<u32>,
 }
 
 /// Most stores' entity tags of parts are MD5 sums, in quotes or not, which halve.
@@ -108,6 +109,7 @@ impl Group {
             etag: EtagFormat::of(&part.etag),
             size: part.size,
             crc64: part.crc64,
+            crc32c: part.crc32c,
         });
         GroupFormat {
             completed_by: self.completed_by,
@@ -122,6 +124,7 @@ impl Group {
                 etag: part.etag.into_text(),
                 size: part.size,
                 crc64: part.crc64,
+                crc32c: part.crc32c,
             };
             (part.number, done)
         });
@@ -242,6 +245,7 @@ mod tests {
             etag: format!("\"{:032x}\"", u128::MAX - u128::from(number)),
             size: u64::MAX >> 16,
             crc64: Some(u64::MAX),
+            crc32c: None,
         };
         let mut group = Group::default();
         for number in 9_985..=10_000 {
