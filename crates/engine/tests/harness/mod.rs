@@ -109,11 +109,16 @@ impl World {
 
     /// An engine of a new incarnation on the same ledger.
     pub async fn engine(&mut self, rules: Vec<Rule>) -> Engine {
+        let ledger = Arc::clone(&self.ledger) as _;
+        self.engine_on(ledger, rules).await
+    }
+
+    /// An engine of a new incarnation on a ledger of its own choice.
+    pub async fn engine_on(&mut self, ledger: Arc<dyn Ledger>, rules: Vec<Rule>) -> Engine {
         self.incarnation += 1;
         let mut config = self.config.clone();
         config.owner = format!("engine-{}", self.incarnation);
         let stores = Arc::new(Stores::new(Arc::new(Opener(self.sky.clone()))));
-        let ledger: Arc<dyn Ledger> = Arc::clone(&self.ledger) as _;
         let executor = Arc::new(InProcess::new(
             Arc::clone(&stores),
             Arc::clone(&ledger),

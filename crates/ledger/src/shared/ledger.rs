@@ -144,6 +144,10 @@ impl Ledger for SharedLedger {
         self.arrivals.subscribe()
     }
 
+    fn poll_every(&self) -> Option<Duration> {
+        Some(self.core.settings.poll_every)
+    }
+
     async fn renew(&self, task: &TaskKey, token: u64, expires: Timestamp) -> Result<()> {
         let step = |task| renewed(task, expires);
         self.core.change_claimed("renew", task, token, step).await

@@ -60,6 +60,8 @@ pub struct Settings {
     /// Tasks that others recorded and nobody claims are tried only so long after they are due: their own process claims them
     /// at once, and two that try at once pay for one refused write. Zero: at once.
     pub patience: Duration,
+    /// What [`Ledger::poll_every`](crate::Ledger::poll_every) answers. A poll reads every shard once.
+    pub poll_every: Duration,
 }
 
 impl Default for Settings {
@@ -68,6 +70,7 @@ impl Default for Settings {
             task_shards: 8,
             scan_interval: Duration::ZERO,
             patience: Duration::ZERO,
+            poll_every: Duration::from_secs(1),
         }
     }
 }
