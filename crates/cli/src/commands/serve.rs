@@ -11,7 +11,6 @@ use anyhow::Context as _;
 use futures::FutureExt;
 use serde::Serialize;
 use skyfresh_engine::{Applied, Engine, Stores};
-use skyfresh_ledger::Ledger;
 use skyfresh_server::ServerOptions;
 use skyfresh_sky::Kind;
 use std::path::{Path, PathBuf};
@@ -50,17 +49,16 @@ pub(crate) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let address = listener.local_addr().context("cannot tell the address")?;
     warn_of_open_doors(&config, address.ip().is_loopback());
     let owner = open::owner(&context.rng);
-    let ledger = Arc::new(open::ledger(&config.ledger.path, &owner).await?);
+    let ledger = open::ledger::configured(context, &config.ledger, &owner).await?;
     let stores = Arc::new(Stores::new(Arc::new(Opener::new(
         context,
         config.endpoints.clone(),
     ))));
-    let shared_ledger: Arc<dyn Ledger> = ledger.clone();
     let engine = Arc::new(open::engine(
         context,
         &config.engine,
         &owner,
-        shared_ledger,
+        ledger.ledger(),
         stores,
     ));
     let applied = engine

@@ -5,10 +5,12 @@
 //! Never: prints a secret; ignores a field that it does not know.
 
 mod diagnose;
+mod ledger;
 mod model;
 mod secret;
 
 pub(crate) use diagnose::ConfigError;
+pub(crate) use ledger::{LedgerSection, Service, SharedSection};
 pub(crate) use model::{Config, EndpointSection, EngineSection, check_rule};
 pub(crate) use secret::Secret;
 

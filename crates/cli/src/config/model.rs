@@ -2,6 +2,7 @@
 
 use super::Secret;
 use super::diagnose::{ConfigError, Source};
+use super::ledger::{LedgerSection, RawLedger};
 use crate::environment::Environment;
 use crate::locations::{addressing_of, with_endpoint};
 use serde::Deserialize;
@@ -10,7 +11,6 @@ use skyfresh_sky::{parse_bytes, parse_delay};
 use skyfresh_store::s3::Addressing;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 use toml::Spanned;
 
@@ -40,13 +40,6 @@ pub(crate) struct ServerSection {
     pub(crate) webhook_secret: Option<Secret>,
     /// Take notifications from anyone.
     pub(crate) allow_unauthenticated_notifications: bool,
-}
-
-/// `[ledger]`: the state that outlives the process.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct LedgerSection {
-    /// The file.
-    pub(crate) path: PathBuf,
 }
 
 /// `[engine]`: how the work runs.
@@ -128,7 +121,7 @@ pub(crate) struct AccessKeys {
 }
 
 /// Text that may contain `${NAME}`.
-type Text = Spanned<String>;
+pub(super) type Text = Spanned<String>;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -157,12 +150,6 @@ struct RawServer {
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RawLedger {
-    path: Option<Text>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct RawEngine {
     lane_concurrency: Option<Spanned<usize>>,
     part_size: Option<Text>,
@@ -187,18 +174,22 @@ struct RawEndpoint {
 }
 
 /// Resolves references and reports where they stand.
-struct Resolver<'a> {
+pub(super) struct Resolver<'a> {
     source: &'a Source<'a>,
     environment: &'a Environment,
 }
 
 impl Resolver<'_> {
-    fn error(&self, span: std::ops::Range<usize>, what: impl std::fmt::Display) -> ConfigError {
+    pub(super) fn error(
+        &self,
+        span: std::ops::Range<usize>,
+        what: impl std::fmt::Display,
+    ) -> ConfigError {
         self.source.error_at(Some(span), &what.to_string())
     }
 
     /// Replaces every `${NAME}` by the variable's value.
-    fn text(&self, text: &Text) -> Result<String, ConfigError> {
+    pub(super) fn text(&self, text: &Text) -> Result<String, ConfigError> {
         let (mut resolved, mut rest) = (String::new(), text.get_ref().as_str());
         while let Some((before, after)) = rest.split_once("${") {
             let (name, after) = after.split_once('}').ok_or_else(|| {
@@ -222,11 +213,11 @@ impl Resolver<'_> {
         Ok(resolved)
     }
 
-    fn optional(&self, text: &Option<Text>) -> Result<Option<String>, ConfigError> {
+    pub(super) fn optional(&self, text: &Option<Text>) -> Result<Option<String>, ConfigError> {
         text.as_ref().map(|text| self.text(text)).transpose()
     }
 
-    fn secret(&self, text: &Option<Text>) -> Result<Option<Secret>, ConfigError> {
+    pub(super) fn secret(&self, text: &Option<Text>) -> Result<Option<Secret>, ConfigError> {
         let Some(text) = text else { return Ok(None) };
         match self.text(text)? {
             empty if empty.is_empty() => {
@@ -293,9 +284,7 @@ impl RawConfig {
             environment,
         };
         let server = self.server.resolve(&resolver)?;
-        let path = resolver
-            .optional(&self.ledger.path)?
-            .unwrap_or_else(|| "skyfresh.ledger".into());
+        let ledger = self.ledger.resolve(&resolver)?;
         let engine = self.engine.resolve(&resolver)?;
         let mut endpoints = BTreeMap::new();
         for (name, endpoint) in self.endpoint {
@@ -317,7 +306,7 @@ impl RawConfig {
         }
         Ok(Config {
             server,
-            ledger: LedgerSection { path: path.into() },
+            ledger,
             engine,
             endpoints,
             rules,
