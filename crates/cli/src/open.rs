@@ -1,5 +1,7 @@
 //! Opens what the command line and the configuration name: stores with their credentials, ledgers, engines.
 
+pub(crate) mod ledger;
+
 use crate::config::{EndpointSection, EngineSection, check_rule};
 use crate::context::Context;
 use crate::environment::Environment;

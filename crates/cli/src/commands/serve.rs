@@ -12,7 +12,6 @@ use anyhow::Context as _;
 use futures::FutureExt;
 use serde::Serialize;
 use skyfresh_engine::{Applied, Engine, Stores};
-use skyfresh_ledger::Ledger;
 use skyfresh_server::ServerOptions;
 use skyfresh_sky::Kind;
 use std::path::{Path, PathBuf};
@@ -51,16 +50,15 @@ pub(crate) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let address = listener.local_addr().context("cannot tell the address")?;
     warn_of_open_doors(&config, address.ip().is_loopback());
     let owner = open::owner(&context.rng);
-    let ledger = Arc::new(open::ledger(&config.ledger.path, &owner).await?);
+    let ledger = open::ledger::configured(context, &config.ledger, &owner).await?;
     let opener = Arc::new(Opener::new(context, config.endpoints.clone()));
     let channels = channels::open_all(&opener, &config.channels)?;
     let stores = Arc::new(Stores::new(opener));
-    let shared_ledger: Arc<dyn Ledger> = ledger.clone();
     let engine = Arc::new(open::engine(
         context,
         &config.engine,
         &owner,
-        shared_ledger,
+        ledger.ledger(),
         stores,
     ));
     let applied = engine

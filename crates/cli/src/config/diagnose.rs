@@ -96,8 +96,12 @@ impl Source<'_> {
 fn without_secrets(line: &str) -> String {
     const WORDS: [&str; 6] = ["secret", "token", "password", "key", "credential", "auth"];
     let lower = line.to_ascii_lowercase();
+    // An address may carry a password: scheme://user:password@host.
+    let address = lower
+        .split_once("://")
+        .is_some_and(|(_, rest)| rest.contains('@'));
     match line.find('=') {
-        Some(at) if WORDS.iter().any(|word| lower.contains(word)) => {
+        Some(at) if address || WORDS.iter().any(|word| lower.contains(word)) => {
             format!("{}= ***", &line[..at])
         }
         _ => line.to_owned(),

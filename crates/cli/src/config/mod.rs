@@ -6,11 +6,13 @@
 
 mod channels;
 mod diagnose;
+mod ledger;
 mod model;
 mod secret;
 
 pub(crate) use channels::{ChannelAddress, ChannelSection};
 pub(crate) use diagnose::ConfigError;
+pub(crate) use ledger::{LedgerSection, Service, SharedSection};
 pub(crate) use model::{Config, EndpointSection, EngineSection, check_rule};
 pub(crate) use secret::Secret;
 

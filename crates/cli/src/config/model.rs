@@ -3,6 +3,7 @@
 use super::Secret;
 use super::channels::{self, ChannelSection, RawChannel};
 use super::diagnose::{ConfigError, Source};
+use super::ledger::{LedgerSection, RawLedger};
 use crate::environment::Environment;
 use crate::locations::{addressing_of, with_endpoint};
 use serde::Deserialize;
@@ -11,7 +12,6 @@ use skyfresh_sky::{parse_bytes, parse_delay};
 use skyfresh_store::s3::Addressing;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 use toml::Spanned;
 
@@ -43,13 +43,6 @@ pub(crate) struct ServerSection {
     pub(crate) webhook_secret: Option<Secret>,
     /// Take notifications from anyone.
     pub(crate) allow_unauthenticated_notifications: bool,
-}
-
-/// `[ledger]`: the state that outlives the process.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct LedgerSection {
-    /// The file.
-    pub(crate) path: PathBuf,
 }
 
 /// `[engine]`: how the work runs.
@@ -162,12 +155,6 @@ struct RawServer {
     webhook_secret: Option<Text>,
     #[serde(default)]
     allow_unauthenticated_notifications: bool,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawLedger {
-    path: Option<Text>,
 }
 
 #[derive(Default, Deserialize)]
@@ -307,9 +294,7 @@ impl RawConfig {
             environment,
         };
         let server = self.server.resolve(&resolver)?;
-        let path = resolver
-            .optional(&self.ledger.path)?
-            .unwrap_or_else(|| "skyfresh.ledger".into());
+        let ledger = self.ledger.resolve(&resolver)?;
         let engine = self.engine.resolve(&resolver)?;
         let mut endpoints = BTreeMap::new();
         for (name, endpoint) in self.endpoint {
@@ -332,7 +317,7 @@ impl RawConfig {
         let channels = channels::resolve(self.channel, &resolver, &endpoints, &rules)?;
         Ok(Config {
             server,
-            ledger: LedgerSection { path: path.into() },
+            ledger,
             engine,
             endpoints,
             rules,

@@ -201,3 +201,35 @@ fn every_field_is_documented() {
         assert!(document.contains(&row), "docs/configuration.md lacks {row}");
     }
 }
+
+#[test]
+fn a_ledger_is_in_a_file_or_shared() {
+    let shared =
+        |text: &str| parse(&format!("[ledger]\n{text}")).map(|config| config.ledger.shared);
+    assert_eq!(shared("path = \"a\"").unwrap(), None);
+    let section = shared("url = \"postgres://u@h/d\"\npassword = \"${SECRET}\"\ncreate = false")
+        .unwrap()
+        .expect("shared");
+    assert!(!section.create);
+    assert!(!format!("{section:?}").contains("hunter2"));
+    for (text, told) in [
+        ("path = \"a\"\nurl = \"postgres://u@h/d\"", "not both"),
+        ("key = \"${SECRET}\"", "belong to a url"),
+        ("url = \"cosmos://a/d/c\"", "key = "),
+        (
+            "url = \"dynamodb://t?region=r\"\npassword = \"p\"",
+            "postgres:// only",
+        ),
+    ] {
+        let error = shared(text).unwrap_err();
+        assert!(error.message.contains(told), "{error}");
+    }
+}
+
+#[test]
+fn an_address_with_a_password_is_not_shown() {
+    let text = "[ledger]\nurl = \"postgres://u:hunter3@h/d\"\nkey = \"${SECRET}\"";
+    let error = parse(text).unwrap_err();
+    assert!(error.message.contains("cosmos:// only"), "{error}");
+    assert!(!error.message.contains("hunter"), "{error}");
+}

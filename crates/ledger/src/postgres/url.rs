@@ -96,6 +96,13 @@ impl PostgresUrl {
         })
     }
 
+    /// The same with this password, written as it is: in the URL itself, characters with a meaning there are escaped.
+    #[must_use]
+    pub fn with_password(mut self, password: &str) -> Self {
+        self.driver.password(password);
+        self
+    }
+
     /// Where it leads, for messages.
     pub(super) fn target(&self) -> String {
         let hosts = self.driver.get_hosts().iter().map(|host| match host {
@@ -151,6 +158,9 @@ mod tests {
         let url = PostgresUrl::parse("postgres://u:hunter2@h:1/d").unwrap();
         let shown = format!("{url:?} {}", url.target());
         assert!(!shown.contains("hunter2"), "{shown}");
+        let url = url.with_password("hunter2/@");
+        assert_eq!(url.driver.get_password(), Some(&b"hunter2/@"[..]));
+        assert!(!format!("{url:?}").contains("hunter2"));
         assert_eq!(url.target(), "postgres://h/d");
         for bad in [
             "postgres://u:hunter2@h:port/d",

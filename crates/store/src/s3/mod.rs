@@ -12,7 +12,7 @@
 //! | `request` | one call: signed, sent, judged, repeated where safe |
 //! | `error`, `xml`, `attributes` | refusals, documents and headers as our types |
 //! | `read`, `list`, `write`, `multipart`, `tags` | the operations |
-//! | `identity` | who signs, for `doctor` |
+//! | `identity`, `keys` | who signs, for `doctor`; the keys themselves, for other SDKs |
 //! | `service` | signed small requests to AWS services beside S3 |
 //! | `verify` | proof that the store holds the bytes sent |
 //! | `probe` | what the endpoint really does |
@@ -23,6 +23,7 @@ pub mod config;
 mod endpoint;
 mod error;
 mod identity;
+mod keys;
 mod list;
 mod multipart;
 mod probe;
@@ -38,6 +39,7 @@ pub(crate) mod xml;
 
 pub use config::{Addressing, Credentials, S3Config};
 pub use identity::Identity;
+pub use keys::{AccessKeys, KeySource};
 pub use service::AwsService;
 
 use crate::http::{ConcurrencyLimiter, HttpClient};

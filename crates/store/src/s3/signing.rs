@@ -171,6 +171,11 @@ impl Signer {
         Ok(Some(cached))
     }
 
+    /// The credentials in use.
+    pub(super) async fn credential(&self) -> Result<Arc<Credential>, Unsigned> {
+        Ok(self.current().await?.credential)
+    }
+
     /// The access key id in use, and whether it is temporary.
     pub(super) async fn access_key_id(&self) -> Result<(String, bool), Unsigned> {
         let cached = self.current().await?;
