@@ -5,10 +5,12 @@
 //! Never: prints a secret; ignores a field that it does not know.
 
 mod diagnose;
+mod google;
 mod model;
 mod secret;
 
 pub(crate) use diagnose::ConfigError;
+pub(crate) use google::GoogleAccess;
 pub(crate) use model::{Config, EndpointSection, EngineSection, check_rule};
 pub(crate) use secret::Secret;
 
@@ -29,6 +31,11 @@ impl Config {
         if let Some(directory) = path.parent() {
             // Joining an absolute path leaves it as it is.
             config.ledger.path = directory.join(&config.ledger.path);
+            for section in config.endpoints.values_mut() {
+                if let Some(GoogleAccess::File(file)) = &mut section.google {
+                    *file = directory.join(&*file);
+                }
+            }
         }
         Ok(config)
     }

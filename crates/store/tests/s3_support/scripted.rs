@@ -63,16 +63,32 @@ pub(crate) struct Scripted {
     pub(crate) address: String,
     received: Arc<Mutex<Vec<Received>>>,
     replies: Arc<Mutex<VecDeque<Reply>>>,
+    decide: Option<Arc<Decide>>,
 }
+
+/// Answers a request by what it asks for.
+type Decide = dyn Fn(&Received) -> Reply + Send + Sync;
 
 impl Scripted {
     /// Answers requests, in the order they come, with `replies`; the last one again and again.
     pub(crate) async fn start(replies: impl IntoIterator<Item = Reply>) -> Self {
+        Self::serve(replies.into_iter().collect(), None).await
+    }
+
+    /// Answers every request by what it asks for.
+    pub(crate) async fn deciding(
+        decide: impl Fn(&Received) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        Self::serve(VecDeque::new(), Some(Arc::new(decide))).await
+    }
+
+    async fn serve(replies: VecDeque<Reply>, decide: Option<Arc<Decide>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let server = Scripted {
             address: format!("http://{}", listener.local_addr().expect("bound")),
             received: Arc::default(),
-            replies: Arc::new(Mutex::new(replies.into_iter().collect())),
+            replies: Arc::new(Mutex::new(replies)),
+            decide,
         };
         let shared = server.clone();
         tokio::spawn(async move {
@@ -93,10 +109,14 @@ impl Scripted {
     }
 
     fn next_reply(&self, request: Received) -> Reply {
+        let decided = self.decide.as_ref().map(|decide| decide(&request));
         self.received
             .lock()
             .expect("no panic in the server")
             .push(request);
+        if let Some(decided) = decided {
+            return decided;
+        }
         let mut replies = self.replies.lock().expect("no panic in the server");
         if replies.len() > 1 {
             replies.pop_front().expect("not empty")
