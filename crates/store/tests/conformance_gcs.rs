@@ -10,14 +10,11 @@ mod gcs_support;
 mod s3_support;
 
 use async_trait::async_trait;
-use gcs_support::{GCS, TOKEN};
+use gcs_support::{BUCKET, GCS, create_bucket};
 use skyfresh_sky::{Location, Rng};
 use skyfresh_store::conformance::{Backend, run_all};
 use skyfresh_store::{Capabilities, ObjectStore, Result, UploadLimits, Verification};
 use std::sync::Arc;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-const BUCKET: &str = "conformance";
 
 struct Server {
     name: &'static str,
@@ -45,33 +42,6 @@ impl Backend for Server {
             gcs_support::store_at(location).with_capabilities(capabilities),
         ))
     }
-}
-
-/// Makes the bucket, where it is not there yet.
-async fn create_bucket(address: &str) {
-    let host = address.strip_prefix("http://").expect("http://host:port");
-    let body = format!("{{\"name\":\"{BUCKET}\"}}");
-    let request = format!(
-        "POST /storage/v1/b?project=skyfresh HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {TOKEN}\r\n\
-         Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-        body.len()
-    );
-    let mut connection = tokio::net::TcpStream::connect(host)
-        .await
-        .expect("the server answers");
-    connection
-        .write_all(request.as_bytes())
-        .await
-        .expect("the server reads");
-    let mut answer = String::new();
-    connection
-        .read_to_string(&mut answer)
-        .await
-        .expect("the server answers in text");
-    assert!(
-        answer.starts_with("HTTP/1.1 200") || answer.starts_with("HTTP/1.1 409"),
-        "creating {BUCKET}: {answer}"
-    );
 }
 
 async fn conform(

@@ -7,11 +7,15 @@ use serde_json::{Value, json};
 use skyfresh_sky::{Location, Rng, SystemClock};
 use skyfresh_store::gcs::{GcsConfig, GcsStore, GoogleCredentialSource};
 use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// A server that speaks Google's protocol, if the test command started one. It has, or lets us make, the bucket `conformance`.
 pub(crate) const GCS: (&str, &str) = ("a Google Cloud Storage server", "SKYFRESH_TEST_GCS");
 /// The token that local servers take.
 pub(crate) const TOKEN: &str = "skyfresh-local-token";
+
+/// The bucket that tests use there.
+pub(crate) const BUCKET: &str = "conformance";
 
 /// Settings with that token.
 pub(crate) fn config() -> GcsConfig {
@@ -85,4 +89,31 @@ pub(crate) fn media(generation: u64, bytes: &str) -> Reply {
 /// There is no such object.
 pub(crate) fn missing() -> Reply {
     refusal("404 Not Found", "notFound", "No such object: b/k")
+}
+
+/// Makes the bucket, where it is not there yet.
+pub(crate) async fn create_bucket(address: &str) {
+    let host = address.strip_prefix("http://").expect("http://host:port");
+    let body = format!("{{\"name\":\"{BUCKET}\"}}");
+    let request = format!(
+        "POST /storage/v1/b?project=skyfresh HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {TOKEN}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    let mut connection = tokio::net::TcpStream::connect(host)
+        .await
+        .expect("the server answers");
+    connection
+        .write_all(request.as_bytes())
+        .await
+        .expect("the server reads");
+    let mut answer = String::new();
+    connection
+        .read_to_string(&mut answer)
+        .await
+        .expect("the server answers in text");
+    assert!(
+        answer.starts_with("HTTP/1.1 200") || answer.starts_with("HTTP/1.1 409"),
+        "creating {BUCKET}: {answer}"
+    );
 }

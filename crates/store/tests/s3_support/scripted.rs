@@ -35,6 +35,13 @@ pub(crate) enum Reply {
     SendAndClose(String),
     /// Send this, then nothing more.
     SendAndStall(String),
+    /// Pass the request on to another server, without the header of this name, and its answer back.
+    Forward {
+        /// `http://127.0.0.1:port`.
+        to: String,
+        /// A header to leave out, in lower case.
+        without: &'static str,
+    },
 }
 
 impl Reply {
@@ -151,14 +158,20 @@ impl Scripted {
             }
             let body = buffer[end..end + length].to_vec();
             buffer.drain(..end + length);
-            match self.next_reply(Received {
+            let request = Received {
                 line,
                 headers,
                 body,
-            }) {
+            };
+            match self.next_reply(request.clone()) {
                 Reply::Send(text) => connection.write_all(text.as_bytes()).await.ok()?,
                 Reply::SendAndClose(text) => {
                     connection.write_all(text.as_bytes()).await.ok()?;
+                    return None;
+                }
+                Reply::Forward { to, without } => {
+                    let answer = forward(&request, &to, without).await?;
+                    connection.write_all(&answer).await.ok()?;
                     return None;
                 }
                 Reply::SendAndStall(text) => {
@@ -175,4 +188,21 @@ async fn read_more(connection: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<(
         Ok(0) | Err(_) => None,
         Ok(_) => Some(()),
     }
+}
+
+/// One request to another server, and its whole answer.
+async fn forward(request: &Received, to: &str, without: &str) -> Option<Vec<u8>> {
+    let mut head = format!("{}\r\n", request.line);
+    for (name, value) in &request.headers {
+        if name != without && name != "connection" {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+    }
+    head.push_str("connection: close\r\n\r\n");
+    let mut server = TcpStream::connect(to.strip_prefix("http://")?).await.ok()?;
+    server.write_all(head.as_bytes()).await.ok()?;
+    server.write_all(&request.body).await.ok()?;
+    let mut answer = Vec::new();
+    server.read_to_end(&mut answer).await.ok()?;
+    Some(answer)
 }
