@@ -1,5 +1,6 @@
 //! Opens what the command line and the configuration name: stores with their credentials, ledgers, engines.
 
+mod google;
 pub(crate) mod ledger;
 
 use crate::config::{EndpointSection, EngineSection, check_rule};
@@ -21,7 +22,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Opens stores: `s3://` with the credentials of its side, `file://`, `mem://`.
+/// Opens stores: `s3://` and `gs://` with the credentials of their side, `file://`, `mem://`.
 #[derive(Debug)]
 pub(crate) struct Opener {
     environment: Environment,
@@ -158,7 +159,8 @@ impl OpenStore for Opener {
     fn open(&self, location: &Location) -> Result<Arc<dyn ObjectStore>> {
         Ok(match location.scheme {
             Scheme::S3 => Arc::new(self.s3(location)?),
-            Scheme::Gcs | Scheme::Azure => {
+            Scheme::Gcs => Arc::new(self.gcs(location)?),
+            Scheme::Azure => {
                 return Err(Error::new(
                     Kind::Unsupported,
                     "open",

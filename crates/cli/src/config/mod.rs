@@ -6,12 +6,14 @@
 
 mod channels;
 mod diagnose;
+mod google;
 mod ledger;
 mod model;
 mod secret;
 
 pub(crate) use channels::{ChannelAddress, ChannelSection};
 pub(crate) use diagnose::ConfigError;
+pub(crate) use google::GoogleAccess;
 pub(crate) use ledger::{LedgerSection, Service, SharedSection};
 pub(crate) use model::{Config, EndpointSection, EngineSection, check_rule};
 pub(crate) use secret::Secret;
@@ -33,6 +35,11 @@ impl Config {
         if let Some(directory) = path.parent() {
             // Joining an absolute path leaves it as it is.
             config.ledger.path = directory.join(&config.ledger.path);
+            for section in config.endpoints.values_mut() {
+                if let Some(GoogleAccess::File(file)) = &mut section.google {
+                    *file = directory.join(&*file);
+                }
+            }
         }
         Ok(config)
     }

@@ -1,9 +1,9 @@
 //! The fields of `skyfresh.toml`, as written and as used.
 
-use super::Secret;
 use super::channels::{self, ChannelSection, RawChannel};
 use super::diagnose::{ConfigError, Source};
 use super::ledger::{LedgerSection, RawLedger};
+use super::{GoogleAccess, Secret};
 use crate::environment::Environment;
 use crate::locations::{addressing_of, with_endpoint};
 use serde::Deserialize;
@@ -114,6 +114,8 @@ pub(crate) struct EndpointSection {
     pub(crate) profile: Option<String>,
     /// Credentials given here.
     pub(crate) keys: Option<AccessKeys>,
+    /// Credentials for Google given here.
+    pub(crate) google: Option<GoogleAccess>,
 }
 
 /// Credentials written in the configuration.
@@ -181,6 +183,8 @@ struct RawEndpoint {
     access_key_id: Option<Text>,
     secret_access_key: Option<Text>,
     session_token: Option<Text>,
+    google_credentials: Option<Text>,
+    google_token: Option<Text>,
 }
 
 /// Resolves references and reports where they stand.
@@ -442,6 +446,11 @@ impl RawEndpoint {
         if keys.is_some() && self.profile.is_some() {
             return Err(resolver.error(span, "give either a profile or access keys, not both"));
         }
+        let google = GoogleAccess::of(
+            resolver.optional(&self.google_credentials)?,
+            resolver.secret(&self.google_token)?,
+        )
+        .map_err(|why| resolver.error(span, why))?;
         Ok(EndpointSection {
             url,
             region: resolver.optional(&self.region)?,
@@ -449,6 +458,7 @@ impl RawEndpoint {
                 .parsed(&self.addressing, None, |text| addressing_of(text).map(Some))?,
             profile: resolver.optional(&self.profile)?,
             keys,
+            google,
         })
     }
 }

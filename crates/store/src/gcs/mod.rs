@@ -11,7 +11,7 @@
 //! | [`credentials`] | access tokens |
 //! | `request`, `error` | one call: authorised, sent, judged, repeated where safe |
 //! | `resource` | objects and listings as Google writes them |
-//! | `read`, `list`, `write`, `publish` | the operations on whole objects |
+//! | `read`, `list`, `write`, `session`, `split`, `publish` | the operations on whole objects |
 //! | `uploads`, `xml_uploads`, `compose` | uploads in parts |
 //! | `probe` | what the endpoint really does |
 //!
@@ -39,6 +39,7 @@ mod publish;
 mod read;
 mod request;
 mod resource;
+mod session;
 mod split;
 mod store;
 mod uploads;

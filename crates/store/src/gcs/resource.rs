@@ -241,7 +241,7 @@ mod tests {
     fn object(extra: Value) -> Object {
         let mut fields = serde_json::json!({"name": "k", "generation": "17", "metageneration": "2",
             "size": "9", "updated": "2026-11-21T10:00:00.123Z", "crc32c": "4waSgw==",
-            "md5Hash": "JfnnlDI7RThF9R8fG2JNCw==", "storageClass": "STANDARD"});
+            "md5Hash": "JfnnlDI7RTiF9RgfG2JNCw==", "storageClass": "STANDARD"});
         for (name, value) in extra.as_object().unwrap() {
             fields[name] = value.clone();
         }

@@ -351,7 +351,7 @@ mod tests {
         headers.append("x-goog-hash", HeaderValue::from_static("crc32c=4waSgw=="));
         assert_eq!(stated_crc32c(&headers), Some(Crc32c::of(b"123456789")));
         let mut one = HeaderMap::new();
-        let both = "crc32c=4waSgw==,md5=JfnnlDI7RThF9R8fG2JNCw==";
+        let both = "crc32c=4waSgw==,md5=JfnnlDI7RTiF9RgfG2JNCw==";
         one.insert("x-goog-hash", HeaderValue::from_static(both));
         assert_eq!(stated_crc32c(&one), Some(Crc32c::of(b"123456789")));
     }

@@ -35,6 +35,13 @@ pub(crate) enum Reply {
     SendAndClose(String),
     /// Send this, then nothing more.
     SendAndStall(String),
+    /// Pass the request on to another server, without the header of this name, and its answer back.
+    Forward {
+        /// `http://127.0.0.1:port`.
+        to: String,
+        /// A header to leave out, in lower case.
+        without: &'static str,
+    },
 }
 
 impl Reply {
@@ -63,16 +70,32 @@ pub(crate) struct Scripted {
     pub(crate) address: String,
     received: Arc<Mutex<Vec<Received>>>,
     replies: Arc<Mutex<VecDeque<Reply>>>,
+    decide: Option<Arc<Decide>>,
 }
+
+/// Answers a request by what it asks for.
+type Decide = dyn Fn(&Received) -> Reply + Send + Sync;
 
 impl Scripted {
     /// Answers requests, in the order they come, with `replies`; the last one again and again.
     pub(crate) async fn start(replies: impl IntoIterator<Item = Reply>) -> Self {
+        Self::serve(replies.into_iter().collect(), None).await
+    }
+
+    /// Answers every request by what it asks for.
+    pub(crate) async fn deciding(
+        decide: impl Fn(&Received) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        Self::serve(VecDeque::new(), Some(Arc::new(decide))).await
+    }
+
+    async fn serve(replies: VecDeque<Reply>, decide: Option<Arc<Decide>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let server = Scripted {
             address: format!("http://{}", listener.local_addr().expect("bound")),
             received: Arc::default(),
-            replies: Arc::new(Mutex::new(replies.into_iter().collect())),
+            replies: Arc::new(Mutex::new(replies)),
+            decide,
         };
         let shared = server.clone();
         tokio::spawn(async move {
@@ -93,10 +116,14 @@ impl Scripted {
     }
 
     fn next_reply(&self, request: Received) -> Reply {
+        let decided = self.decide.as_ref().map(|decide| decide(&request));
         self.received
             .lock()
             .expect("no panic in the server")
             .push(request);
+        if let Some(decided) = decided {
+            return decided;
+        }
         let mut replies = self.replies.lock().expect("no panic in the server");
         if replies.len() > 1 {
             replies.pop_front().expect("not empty")
@@ -131,14 +158,20 @@ impl Scripted {
             }
             let body = buffer[end..end + length].to_vec();
             buffer.drain(..end + length);
-            match self.next_reply(Received {
+            let request = Received {
                 line,
                 headers,
                 body,
-            }) {
+            };
+            match self.next_reply(request.clone()) {
                 Reply::Send(text) => connection.write_all(text.as_bytes()).await.ok()?,
                 Reply::SendAndClose(text) => {
                     connection.write_all(text.as_bytes()).await.ok()?;
+                    return None;
+                }
+                Reply::Forward { to, without } => {
+                    let answer = forward(&request, &to, without).await?;
+                    connection.write_all(&answer).await.ok()?;
                     return None;
                 }
                 Reply::SendAndStall(text) => {
@@ -155,4 +188,21 @@ async fn read_more(connection: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<(
         Ok(0) | Err(_) => None,
         Ok(_) => Some(()),
     }
+}
+
+/// One request to another server, and its whole answer.
+async fn forward(request: &Received, to: &str, without: &str) -> Option<Vec<u8>> {
+    let mut head = format!("{}\r\n", request.line);
+    for (name, value) in &request.headers {
+        if name != without && name != "connection" {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+    }
+    head.push_str("connection: close\r\n\r\n");
+    let mut server = TcpStream::connect(to.strip_prefix("http://")?).await.ok()?;
+    server.write_all(head.as_bytes()).await.ok()?;
+    server.write_all(&request.body).await.ok()?;
+    let mut answer = Vec::new();
+    server.read_to_end(&mut answer).await.ok()?;
+    Some(answer)
 }

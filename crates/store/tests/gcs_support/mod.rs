@@ -1,0 +1,119 @@
+//! Google Cloud Storage as tests meet it: a server that the test command started, or one that answers as a test says.
+
+#![allow(dead_code, reason = "every test file uses a part of it")]
+
+use crate::s3_support::scripted::{Reply, Scripted};
+use serde_json::{Value, json};
+use skyfresh_sky::{Location, Rng, SystemClock};
+use skyfresh_store::gcs::{GcsConfig, GcsStore, GoogleCredentialSource};
+use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// A server that speaks Google's protocol, if the test command started one. It has, or lets us make, the bucket `conformance`.
+pub(crate) const GCS: (&str, &str) = ("a Google Cloud Storage server", "SKYFRESH_TEST_GCS");
+/// The token that local servers take.
+pub(crate) const TOKEN: &str = "skyfresh-local-token";
+
+/// The bucket that tests use there.
+pub(crate) const BUCKET: &str = "conformance";
+
+/// Settings with that token.
+pub(crate) fn config() -> GcsConfig {
+    GcsConfig {
+        credentials: GoogleCredentialSource::Token(TOKEN.into()),
+        ..GcsConfig::default()
+    }
+}
+
+/// A place in a bucket of the server at `address`.
+pub(crate) fn place(address: &str, bucket: &str, prefix: &str) -> Location {
+    format!("gs://{bucket}/{prefix}?endpoint={address}")
+        .parse()
+        .expect("a location")
+}
+
+/// A store at a place.
+pub(crate) fn store_at(location: &Location) -> GcsStore {
+    GcsStore::new(
+        location.clone(),
+        config(),
+        Arc::new(SystemClock),
+        Rng::from_entropy(),
+    )
+    .expect("a store")
+}
+
+/// A store of the bucket `b` on a scripted server.
+pub(crate) fn store(server: &Scripted) -> GcsStore {
+    let location = place(&server.address, "b", "");
+    GcsStore::new(location, config(), Arc::new(SystemClock), Rng::seeded(1)).expect("a store")
+}
+
+/// An object as Google describes it.
+pub(crate) fn object(name: &str, generation: u64, bytes: &[u8]) -> Value {
+    use base64::Engine;
+    let crc32c = skyfresh_store::checksum::Crc32c::of(bytes);
+    let crc32c = base64::engine::general_purpose::STANDARD.encode(crc32c.0.to_be_bytes());
+    json!({"kind": "storage#object", "name": name, "generation": generation.to_string(),
+        "metageneration": "1", "size": bytes.len().to_string(), "crc32c": crc32c,
+        "updated": "2023-11-14T22:13:20.000Z", "timeCreated": "2023-11-14T22:13:20.000Z",
+        "contentType": "application/octet-stream", "storageClass": "STANDARD"})
+}
+
+/// A JSON answer.
+pub(crate) fn answer(body: &Value) -> Reply {
+    Reply::new(
+        "200 OK",
+        "Content-Type: application/json\r\n",
+        &body.to_string(),
+    )
+}
+
+/// A refusal in the JSON API's form.
+pub(crate) fn refusal(status: &str, reason: &str, message: &str) -> Reply {
+    let body = json!({"error": {"code": 0, "message": message,
+        "errors": [{"message": message, "domain": "global", "reason": reason}]}});
+    Reply::new(
+        status,
+        "Content-Type: application/json\r\n",
+        &body.to_string(),
+    )
+}
+
+/// The bytes of an object, as a download brings them.
+pub(crate) fn media(generation: u64, bytes: &str) -> Reply {
+    let headers = format!("x-goog-generation: {generation}\r\nx-goog-metageneration: 1\r\n");
+    Reply::new("200 OK", &headers, bytes)
+}
+
+/// There is no such object.
+pub(crate) fn missing() -> Reply {
+    refusal("404 Not Found", "notFound", "No such object: b/k")
+}
+
+/// Makes the bucket, where it is not there yet.
+pub(crate) async fn create_bucket(address: &str) {
+    let host = address.strip_prefix("http://").expect("http://host:port");
+    let body = format!("{{\"name\":\"{BUCKET}\"}}");
+    let request = format!(
+        "POST /storage/v1/b?project=skyfresh HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {TOKEN}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    let mut connection = tokio::net::TcpStream::connect(host)
+        .await
+        .expect("the server answers");
+    connection
+        .write_all(request.as_bytes())
+        .await
+        .expect("the server reads");
+    let mut answer = String::new();
+    connection
+        .read_to_string(&mut answer)
+        .await
+        .expect("the server answers in text");
+    assert!(
+        answer.starts_with("HTTP/1.1 200") || answer.starts_with("HTTP/1.1 409"),
+        "creating {BUCKET}: {answer}"
+    );
+}
