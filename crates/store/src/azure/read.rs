@@ -53,7 +53,16 @@ impl AzureStore {
         }
         let mut call = Call::new(operation, Method::GET, Some(full_key), "");
         call.headers = headers;
-        let answer = self.open(call).await?;
+        let answer = match self.open(call).await {
+            // Where nothing is left to compare with, the object is missing, not another.
+            Err(error) if error.kind == Kind::Precondition => {
+                return Err(match self.read_head(full_key).await {
+                    Err(missing) if missing.kind == Kind::Missing => missing,
+                    _ => error,
+                });
+            }
+            outcome => outcome?,
+        };
 
         let extent = Extent::read(answer.status, &answer.headers, options.range.as_ref())
             .map_err(|why| fail(Kind::Unsupported, why))?;
