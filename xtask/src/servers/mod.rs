@@ -18,7 +18,7 @@ const MOTO_VARIABLE: &str = "SKYFRESH_TEST_MOTO";
 /// Where MiniStack listens: `http://127.0.0.1:<port>`.
 const MINISTACK_VARIABLE: &str = "SKYFRESH_TEST_MINISTACK";
 
-/// A Python interpreter that can import boto3.
+/// A Python interpreter that can import boto3 and google.cloud.storage.
 const PYTHON_VARIABLE: &str = "SKYFRESH_TEST_PYTHON";
 
 /// A Chromium, for the pages.
