@@ -2,9 +2,10 @@
 //! the admin URL, all endpoints with what they speak, the credentials, and for every Azure region the connection string of
 //! its unshaped ports.
 //!
-//! `regions=aws:us-east-1,gcp:us-central1 directory=/path minimum_part_bytes=1024 listen_port=9000 shaped=true`
+//! `regions=aws:us-east-1,gcp:us-central1 directory=/path minimum_part_bytes=1024 listen_port=9000 shaped=true
+//! rewrite_bytes_per_call=1048576 google_key_file=/path/key.json`
 
-use skyfresh_localsky::{LocalSky, RegionConfig, ShapingProfile, SkyConfig};
+use skyfresh_localsky::{LocalSky, Protocol, RegionConfig, ShapingProfile, SkyConfig};
 use skyfresh_sky::{Rng, SystemClock};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ async fn main() -> anyhow::Result<()> {
         shaping: ShapingProfile::unshaped(),
         ..Default::default()
     };
-    let mut directory = None;
+    let (mut directory, mut key_file) = (None, None);
     for argument in std::env::args().skip(1) {
         match argument.split_once('=') {
             Some(("regions", names)) => {
@@ -27,6 +28,10 @@ async fn main() -> anyhow::Result<()> {
             }
             Some(("directory", path)) => directory = Some(std::path::PathBuf::from(path)),
             Some(("minimum_part_bytes", bytes)) => config.minimum_part_bytes = bytes.parse()?,
+            Some(("rewrite_bytes_per_call", bytes)) => {
+                config.google.rewrite_bytes_per_call = bytes.parse()?;
+            }
+            Some(("google_key_file", path)) => key_file = Some(std::path::PathBuf::from(path)),
             Some(("listen_port", port)) => config.listen_port = Some(port.parse()?),
             Some(("shaped", "true")) => config.shaping = ShapingProfile::default(),
             _ => anyhow::bail!("unknown argument {argument:?}"),
@@ -49,6 +54,14 @@ async fn main() -> anyhow::Result<()> {
             Some((endpoint.to.to_string(), string))
         })
         .collect();
+    if let Some(path) = key_file {
+        let ours = endpoints
+            .iter()
+            .find(|endpoint| endpoint.protocol == Protocol::Gcs)
+            .ok_or_else(|| anyhow::anyhow!("google_key_file needs a region that speaks GCS"))?;
+        let key = sky.google_service_account_key(&ours.url).await?;
+        std::fs::write(path, key.expose())?;
+    }
     let shown = serde_json::json!({
         "admin": sky.admin_url(),
         "endpoints": endpoints,

@@ -35,7 +35,7 @@ const COSMOS_VARIABLE: &str = "SKYFRESH_TEST_COSMOS";
 /// A PostgreSQL database: `postgres://…`.
 const POSTGRES_VARIABLE: &str = "SKYFRESH_TEST_POSTGRES";
 
-/// A Python interpreter that can import boto3.
+/// A Python interpreter that can import boto3 and google.cloud.storage.
 const PYTHON_VARIABLE: &str = "SKYFRESH_TEST_PYTHON";
 
 /// A Chromium, for the pages.

@@ -92,17 +92,15 @@ impl Bucket {
                 std::fs::create_dir_all(directory.join(part)).map_err(internal)?;
             }
         }
-        let created = surroundings.clock.now();
-        let state = Mutex::new(State {
-            versioning,
-            ..Default::default()
-        });
         let bucket = Bucket {
             name: name.to_owned(),
-            created,
+            created: surroundings.clock.now(),
             surroundings,
             directory,
-            state,
+            state: Mutex::new(State {
+                versioning,
+                ..Default::default()
+            }),
         };
         bucket.save(versioning)?;
         Ok(bucket)
@@ -196,8 +194,7 @@ impl Bucket {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        let state = self.lock();
-        state.keys.is_empty()
+        self.lock().keys.is_empty()
     }
 
     /// Publishes an object if `condition` holds, at one instant.

@@ -7,7 +7,7 @@ use super::super::error::Result;
 use super::super::list::{Line, Listing, PageToken, page};
 use super::super::resource::{header_etag, segment};
 use super::super::{Context, Frontend, conditions};
-use super::{document, element};
+use super::{LISTING_NAMESPACE, document, element};
 use crate::store::Bucket;
 
 impl Frontend {
@@ -87,6 +87,6 @@ impl Frontend {
                 }
             };
         }
-        Ok(document("ListBucketResult", &inner))
+        Ok(document("ListBucketResult", LISTING_NAMESPACE, &inner))
     }
 }

@@ -18,8 +18,10 @@ use s3s::Body;
 use skyfresh_sky::Timestamp;
 use std::time::{Duration, SystemTime};
 
-/// The name space of all documents.
-const NAMESPACE: &str = "http://doc.s3.amazonaws.com/2006-03-01";
+/// The name space of listings.
+const LISTING_NAMESPACE: &str = "http://doc.s3.amazonaws.com/2006-03-01";
+/// The name space of multipart uploads.
+const UPLOAD_NAMESPACE: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
 
 /// Text as it stands in an element.
 pub(crate) fn escape(text: &str) -> String {
@@ -35,8 +37,8 @@ fn element(name: &str, text: &str) -> String {
     format!("<{name}>{}</{name}>", escape(text))
 }
 
-fn document(name: &str, inner: &str) -> Answer {
-    answer::xml(format!("<{name} xmlns='{NAMESPACE}'>{inner}</{name}>"))
+fn document(name: &str, namespace: &str, inner: &str) -> Answer {
+    answer::xml(format!("<{name} xmlns='{namespace}'>{inner}</{name}>"))
 }
 
 impl Frontend {
@@ -56,6 +58,7 @@ impl Frontend {
             .collect();
         document(
             "ListAllMyBucketsResult",
+            LISTING_NAMESPACE,
             &format!("<Buckets>{buckets}</Buckets>"),
         )
     }

@@ -146,7 +146,7 @@ impl Frontend {
             element("LastModified", &copied.created.to_string()),
             element("ETag", &header_etag(&copied))
         );
-        let mut answer = super::document("CopyObjectResult", &inner);
+        let mut answer = super::document("CopyObjectResult", super::LISTING_NAMESPACE, &inner);
         describe_written(&mut answer, &copied);
         Ok(answer)
     }

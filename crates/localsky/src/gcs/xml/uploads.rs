@@ -12,7 +12,7 @@ use super::super::request::ObjectName;
 use super::super::resource::header_etag;
 use super::super::{Context, Frontend, read_body};
 use super::objects::given;
-use super::{document, element};
+use super::{UPLOAD_NAMESPACE, document, element};
 use crate::store::multipart::{MAX_PART_NUMBER, assemble};
 use crate::store::{Algorithm, Bucket, NewUpload, PartClaim, Scope, StoredPart};
 use base64::Engine;
@@ -70,7 +70,11 @@ impl Frontend {
             element("Key", &name.key),
             element("UploadId", &id)
         );
-        Ok(document("InitiateMultipartUploadResult", &inner))
+        Ok(document(
+            "InitiateMultipartUploadResult",
+            UPLOAD_NAMESPACE,
+            &inner,
+        ))
     }
 
     pub(super) async fn xml_put_part(
@@ -179,7 +183,7 @@ impl Frontend {
             element("Key", &name.key),
             element("ETag", &header_etag(&published))
         );
-        let mut answer = document("CompleteMultipartUploadResult", &inner);
+        let mut answer = document("CompleteMultipartUploadResult", UPLOAD_NAMESPACE, &inner);
         let google = published.google();
         answer::set(
             &mut answer,
@@ -242,7 +246,7 @@ impl Frontend {
         inner += &element("MaxParts", &limit.to_string());
         inner += &element("IsTruncated", &truncated.to_string());
         inner += &parts;
-        Ok(document("ListPartsResult", &inner))
+        Ok(document("ListPartsResult", UPLOAD_NAMESPACE, &inner))
     }
 
     pub(super) fn xml_list_uploads(&self, context: &Context, bucket: &Bucket) -> Result<Answer> {
@@ -291,6 +295,10 @@ impl Frontend {
         inner += &element("MaxUploads", &limit.to_string());
         inner += &element("IsTruncated", &truncated.to_string());
         inner += &uploads;
-        Ok(document("ListMultipartUploadsResult", &inner))
+        Ok(document(
+            "ListMultipartUploadsResult",
+            UPLOAD_NAMESPACE,
+            &inner,
+        ))
     }
 }
