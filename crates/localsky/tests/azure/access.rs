@@ -60,6 +60,17 @@ async fn keys_tokens_and_signatures_open_the_door_and_nothing_else_does() {
         (by_signature.status.as_u16(), by_signature.text()),
         (200, "x".into())
     );
+    // Host style: the account in the host's name instead of the path.
+    let host_style = client.url("a").replace("/skyfresh/", "/");
+    let headers = [
+        ("authorization", &*bearer),
+        ("host", "skyfresh.blob.localhost"),
+    ];
+    let answer = client
+        .raw(Method::GET, &host_style, &headers, "")
+        .await
+        .unwrap();
+    assert_eq!((answer.status.as_u16(), answer.text()), (200, "x".into()));
     let elsewhere = signed(&client, "a").replace("/data/a?", "/data/b?");
     assert_eq!(
         client
@@ -96,9 +107,9 @@ async fn every_answer_is_stamped_and_errors_say_what_they_are() {
         client.put_empty("data/untyped", &[]).await.element("Code"),
         "MissingRequiredHeader"
     );
-    let bad = format!("data/b?blockid=no-base64&comp=block");
+    let bad = "data/b?blockid=no-base64&comp=block";
     assert_eq!(
-        client.put_empty(&bad, &[]).await.element("Code"),
+        client.put_empty(bad, &[]).await.element("Code"),
         "InvalidQueryParameterValue"
     );
     let list = format!("<Latest>{}</Latest>", block_id(1));

@@ -212,10 +212,11 @@ fn sign(
         text.push_str(&format!("{name}:{value}\n"));
     }
     text.push_str(&format!("/{ACCOUNT}/{ACCOUNT}/{path}"));
-    let query: BTreeMap<&str, &str> = query
+    let query: BTreeMap<String, &str> = query
         .split('&')
         .filter(|pair| !pair.is_empty())
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .map(|(name, value)| (name.to_lowercase(), value))
         .collect();
     for (name, value) in query {
         text.push_str(&format!("\n{name}:{value}"));

@@ -161,7 +161,7 @@ async fn a_copy_cut_short_by_a_restart_has_failed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_long_copy_ends_with_its_event_and_its_bytes() {
+async fn a_long_copy_ends_with_all_its_bytes() {
     let sky = start(config()).await;
     let client = AzureClient::of(&sky, &us());
     let body: Vec<u8> = (0..5u32 << 20).map(|at| (at * 31 % 251) as u8).collect();

@@ -107,7 +107,7 @@ async fn event_grid_validates_then_tells() {
         heard.lock().unwrap().events.len() == 3
     })
     .await;
-    let heard = heard.lock().unwrap();
+    let heard = std::mem::take(&mut *heard.lock().unwrap());
     assert_eq!((heard.handshakes, heard.authorized), (2, true));
     let kinds: Vec<_> = heard
         .events
@@ -168,7 +168,7 @@ async fn cloud_events_ask_for_leave_first() {
         !heard.lock().unwrap().events.is_empty()
     })
     .await;
-    let heard = heard.lock().unwrap();
+    let heard = std::mem::take(&mut *heard.lock().unwrap());
     assert_eq!(heard.handshakes, 2);
     let event = &heard.events[0];
     assert_eq!(
