@@ -11,11 +11,8 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 /// like writes; everything else but deletes as reads.
 pub(crate) fn classify(method: &Method, uri: &Uri) -> Classified {
     let comp = query_value(uri, "comp").unwrap_or_default();
-    let path = uri.path().trim_start_matches('/');
-    let names_blob = path
-        .splitn(3, '/')
-        .nth(2)
-        .is_some_and(|blob| !blob.is_empty());
+    // Whatever is read of an account or a container names `comp` or `restype`; so it holds in host style, too.
+    let names_blob = comp.is_empty() && query_value(uri, "restype").is_none();
     let plain = |billed_as, operations| Classified {
         billed_as,
         operations,
@@ -28,7 +25,7 @@ pub(crate) fn classify(method: &Method, uri: &Uri) -> Classified {
             ..plain(RequestClass::Write, OperationClass::List)
         },
         Method::GET => Classified {
-            has_object_body: names_blob && comp.is_empty(),
+            has_object_body: names_blob,
             ..plain(RequestClass::Read, OperationClass::Read)
         },
         Method::PUT | Method::POST => plain(RequestClass::Write, OperationClass::Write),

@@ -107,7 +107,7 @@ impl Container {
             ticks,
             state: Mutex::default(),
         };
-        container.save(&mut *container.guard(), record)?;
+        container.save(&mut container.guard(), record)?;
         Ok(container)
     }
 

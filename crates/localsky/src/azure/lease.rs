@@ -76,7 +76,7 @@ impl Lease {
 
     /// `infinite` or `fixed`, while leased.
     pub(crate) fn duration(&self, now: Timestamp) -> Option<&'static str> {
-        (self.state(now) == LeaseState::Leased).then(|| match self.duration_s {
+        (self.state(now) == LeaseState::Leased).then_some(match self.duration_s {
             None => "infinite",
             Some(_) => "fixed",
         })

@@ -1,6 +1,7 @@
 //! Azure Blob Storage and Queue Storage of one region, and the little of the management API that wires events.
 //!
-//! **In:** HTTP requests, path style: `http://host:port/ACCOUNT/CONTAINER/BLOB`, and queues on a port of their own.
+//! **In:** HTTP requests, path style (`http://host:port/ACCOUNT/CONTAINER/BLOB`) or host style
+//! (`http://ACCOUNT.blob.localhost:port/CONTAINER/BLOB`), and queues on a port of their own.
 //! **Out:** what Azure would answer, by learn.microsoft.com/rest/api/storageservices.
 //! **Never:** publishes a body that did not arrive whole and verified; tells who asks what a secret is.
 //!

@@ -15,7 +15,7 @@ pub(crate) struct Head {
     pub(crate) method: Method,
     /// As it came, percent-encoded: what signatures cover.
     pub(crate) raw_path: String,
-    /// The first path segment.
+    /// The first path segment, or of the host's name where that is `ACCOUNT.blob.…` or `ACCOUNT.queue.…`.
     pub(crate) account: String,
     /// The path below the account, decoded, without its leading slash.
     pub(crate) path: String,
@@ -29,10 +29,11 @@ pub(crate) struct Head {
 impl Head {
     pub(crate) fn new(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Self> {
         let raw_path = uri.path().to_owned();
-        let (account, path) = raw_path
-            .strip_prefix('/')
-            .and_then(|path| path.split_once('/').or(Some((path, ""))))
-            .unwrap_or_default();
+        let below_root = raw_path.strip_prefix('/').unwrap_or_default();
+        let (account, path) = match host_account(headers) {
+            Some(account) => (account, below_root),
+            None => below_root.split_once('/').unwrap_or((below_root, "")),
+        };
         let decode = |text: &str| {
             percent_decode_str(text)
                 .decode_utf8()
@@ -145,6 +146,16 @@ impl Head {
             .map(Some)
             .map_err(|_| error::invalid_header("Content-Length", value))
     }
+}
+
+/// The account that the host's name names, in host style.
+fn host_account(headers: &HeaderMap) -> Option<&str> {
+    let host = headers.get(http::header::HOST)?.to_str().ok()?;
+    let (account, rest) = host.split_once('.')?;
+    ["blob.", "queue."]
+        .iter()
+        .any(|service| rest.starts_with(service))
+        .then_some(account)
 }
 
 /// Pairs of a query, decoded; `+` is a space, as in forms.
