@@ -20,6 +20,7 @@ mod reference;
 mod render;
 mod signals;
 mod watch;
+mod wiring;
 
 use args::Cli;
 use clap::Parser;
