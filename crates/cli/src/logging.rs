@@ -36,16 +36,18 @@ pub(crate) fn start(
     let others = level.min(LevelFilter::WARN);
     let directives = match environment.get("SKYFRESH_LOG") {
         Some(directives) => directives.to_owned(),
-        None => ["sky", "store", "ledger", "engine", "localsky", "server"]
-            .iter()
-            .map(|name| format!("skyfresh_{name}={level}"))
-            .chain([
-                format!("skyfresh={level}"),
-                format!("s3s={}", of_s3s(args)),
-                others.to_string(),
-            ])
-            .collect::<Vec<_>>()
-            .join(","),
+        None => [
+            "sky", "store", "ledger", "channel", "engine", "localsky", "server",
+        ]
+        .iter()
+        .map(|name| format!("skyfresh_{name}={level}"))
+        .chain([
+            format!("skyfresh={level}"),
+            format!("s3s={}", of_s3s(args)),
+            others.to_string(),
+        ])
+        .collect::<Vec<_>>()
+        .join(","),
     };
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(directives))

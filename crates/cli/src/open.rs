@@ -117,6 +117,22 @@ impl Opener {
         }
     }
 
+    /// Region and credentials for an AWS service beside S3, of an endpoint's section or of the environment.
+    pub(crate) fn aws(&self, section: Option<&EndpointSection>) -> S3Config {
+        let nowhere = Location {
+            scheme: Scheme::S3,
+            bucket: String::new(),
+            prefix: String::new(),
+            options: BTreeMap::new(),
+        };
+        self.s3_config(&nowhere, section)
+    }
+
+    /// The clock that everything opened here runs by.
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock)
+    }
+
     /// The endpoint of the AWS SDKs' own variables (AWS SDKs reference guide, "Service-specific endpoints").
     pub(crate) fn environment_endpoint(&self) -> Option<&str> {
         self.environment

@@ -1,7 +1,7 @@
 //! Status values as people read them.
 
 use crate::output::{Output, Style, Table, printable};
-use skyfresh_engine::{DestinationStatus, LaneState, RuleStatus};
+use skyfresh_engine::{ChannelStatus, DestinationStatus, LaneState, RuleStatus};
 use skyfresh_ledger::Outcome;
 use skyfresh_sky::{Timestamp, format_bytes};
 use std::time::Duration;
@@ -132,6 +132,42 @@ pub(crate) fn rule(output: &Output, rule: &RuleStatus, now: Timestamp) -> String
             text.push_str(&format!("  {}: {remark}\n", status.destination));
         }
     }
+    for status in &rule.channels {
+        text.push_str(&channel(output, status, now));
+    }
+    text
+}
+
+/// Dead letters that are shown.
+const LETTERS_SHOWN: usize = 3;
+
+/// A channel: what came through it, what troubles it, what nobody could read.
+fn channel(output: &Output, status: &ChannelStatus, now: Timestamp) -> String {
+    let warn = |text: String| output.paint(Style::Yellow, printable(&text, false));
+    let mut line = format!(
+        "  channel {}: {} received, {} accepted, {} duplicate, {} refused",
+        status.channel, status.received, status.accepted, status.duplicate, status.refused
+    );
+    if let Some(last) = status.last_message {
+        line.push_str(&format!("; last message {}", ago(last, now)));
+    }
+    let mut text = printable(&line, false) + "\n";
+    let mut remark = |remark: String| text.push_str(&format!("    {}\n", warn(remark)));
+    if let Some(trouble) = &status.trouble {
+        remark(trouble.clone());
+    }
+    let shown = status.newest_dead_letters.iter().take(LETTERS_SHOWN);
+    for letter in shown.clone() {
+        let (id, at) = (&letter.id, ago(letter.at, now));
+        remark(format!(
+            "dead letter {id} ({at}): {}: {}",
+            letter.why, letter.excerpt
+        ));
+    }
+    let more = status.dead_letters - shown.len().min(status.dead_letters);
+    if more > 0 {
+        remark(format!("dead letters: {more} more"));
+    }
     text
 }
 
@@ -161,6 +197,16 @@ pub(crate) fn remarks(output: &Output, status: &DestinationStatus, now: Timestam
                 sweep.unusable_keys
             )));
         }
+    }
+    let (told, untold) = (status.totals.told_changes, status.totals.untold_changes);
+    if let Some(rate) = status.totals.lost_notification_rate()
+        && untold > 0
+    {
+        remarks.push(format!(
+            "lost notifications: {untold} of {} changes ({:.1}%) were found by sweeps only",
+            told + untold,
+            rate * 100.0
+        ));
     }
     if let Some((key, since)) = &status.backlog.oldest {
         remarks.push(printable(

@@ -1,5 +1,6 @@
 //! `skyfresh serve`: the daemon.
 
+use crate::channels;
 use crate::commands::listen;
 use crate::config::Config;
 use crate::context::Context;
@@ -51,10 +52,9 @@ pub(crate) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     warn_of_open_doors(&config, address.ip().is_loopback());
     let owner = open::owner(&context.rng);
     let ledger = Arc::new(open::ledger(&config.ledger.path, &owner).await?);
-    let stores = Arc::new(Stores::new(Arc::new(Opener::new(
-        context,
-        config.endpoints.clone(),
-    ))));
+    let opener = Arc::new(Opener::new(context, config.endpoints.clone()));
+    let channels = channels::open_all(&opener, &config.channels)?;
+    let stores = Arc::new(Stores::new(opener));
     let shared_ledger: Arc<dyn Ledger> = ledger.clone();
     let engine = Arc::new(open::engine(
         context,
@@ -67,6 +67,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         .apply(config.rules.clone())
         .await
         .context("cannot start the rules")?;
+    engine.pull(channels).await?;
     let reloader = Arc::new(Reloader {
         path: args.config,
         environment: context.environment.clone(),
@@ -156,7 +157,9 @@ fn warn_of_open_doors(config: &Config, loopback: bool) {
             "[server] listen is reachable from other machines and api_token is not set: anyone may pause rules"
         );
     }
-    if config.server.webhook_secret.is_none() && !config.server.allow_unauthenticated_notifications
+    if config.server.webhook_secret.is_none()
+        && !config.server.allow_unauthenticated_notifications
+        && config.channels.is_empty()
     {
         tracing::info!(
             "[server] webhook_secret is not set: notifications are refused, changes are found by sweeps and watches"
@@ -194,6 +197,7 @@ impl Reloader {
             ("ledger", config.ledger != self.at_start.ledger),
             ("engine", config.engine != self.at_start.engine),
             ("endpoint", config.endpoints != self.at_start.endpoints),
+            ("channel", config.channels != self.at_start.channels),
         ] {
             if changed {
                 tracing::warn!(

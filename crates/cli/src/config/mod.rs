@@ -4,10 +4,12 @@
 //! names the file, the line and the column, shows the line without its secrets, and says what would be right.
 //! Never: prints a secret; ignores a field that it does not know.
 
+mod channels;
 mod diagnose;
 mod model;
 mod secret;
 
+pub(crate) use channels::{ChannelAddress, ChannelSection};
 pub(crate) use diagnose::ConfigError;
 pub(crate) use model::{Config, EndpointSection, EngineSection, check_rule};
 pub(crate) use secret::Secret;

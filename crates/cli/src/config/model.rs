@@ -1,6 +1,7 @@
 //! The fields of `skyfresh.toml`, as written and as used.
 
 use super::Secret;
+use super::channels::{self, ChannelSection, RawChannel};
 use super::diagnose::{ConfigError, Source};
 use crate::environment::Environment;
 use crate::locations::{addressing_of, with_endpoint};
@@ -27,6 +28,8 @@ pub(crate) struct Config {
     pub(crate) endpoints: BTreeMap<String, EndpointSection>,
     /// `[[rule]]`
     pub(crate) rules: Vec<Rule>,
+    /// `[[channel]]`
+    pub(crate) channels: Vec<ChannelSection>,
 }
 
 /// `[server]`: the HTTP API.
@@ -68,6 +71,8 @@ pub(crate) struct EngineSection {
     pub(crate) janitor_period: Duration,
     /// How long receipts and tombstones are kept.
     pub(crate) retention: Duration,
+    /// A change that a sweep finds counts as lost only when it is older.
+    pub(crate) notification_grace: Duration,
 }
 
 impl Default for EngineSection {
@@ -82,6 +87,7 @@ impl Default for EngineSection {
             lease: engine.lease,
             janitor_period: engine.janitor_period,
             retention: engine.retention,
+            notification_grace: engine.notification_grace,
         }
     }
 }
@@ -97,6 +103,7 @@ impl EngineSection {
         config.sizing.max_workers = self.workers;
         config.janitor_period = self.janitor_period;
         config.retention = self.retention;
+        config.notification_grace = self.notification_grace;
         config
     }
 }
@@ -128,7 +135,7 @@ pub(crate) struct AccessKeys {
 }
 
 /// Text that may contain `${NAME}`.
-type Text = Spanned<String>;
+pub(super) type Text = Spanned<String>;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -143,6 +150,8 @@ pub(super) struct RawConfig {
     endpoint: BTreeMap<String, Spanned<RawEndpoint>>,
     #[serde(default)]
     rule: Vec<Spanned<Rule>>,
+    #[serde(default)]
+    channel: Vec<Spanned<RawChannel>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -172,6 +181,7 @@ struct RawEngine {
     lease: Option<Text>,
     janitor_period: Option<Text>,
     retention: Option<Text>,
+    notification_grace: Option<Text>,
 }
 
 #[derive(Deserialize)]
@@ -187,18 +197,22 @@ struct RawEndpoint {
 }
 
 /// Resolves references and reports where they stand.
-struct Resolver<'a> {
+pub(super) struct Resolver<'a> {
     source: &'a Source<'a>,
     environment: &'a Environment,
 }
 
 impl Resolver<'_> {
-    fn error(&self, span: std::ops::Range<usize>, what: impl std::fmt::Display) -> ConfigError {
+    pub(super) fn error(
+        &self,
+        span: std::ops::Range<usize>,
+        what: impl std::fmt::Display,
+    ) -> ConfigError {
         self.source.error_at(Some(span), &what.to_string())
     }
 
     /// Replaces every `${NAME}` by the variable's value.
-    fn text(&self, text: &Text) -> Result<String, ConfigError> {
+    pub(super) fn text(&self, text: &Text) -> Result<String, ConfigError> {
         let (mut resolved, mut rest) = (String::new(), text.get_ref().as_str());
         while let Some((before, after)) = rest.split_once("${") {
             let (name, after) = after.split_once('}').ok_or_else(|| {
@@ -222,11 +236,11 @@ impl Resolver<'_> {
         Ok(resolved)
     }
 
-    fn optional(&self, text: &Option<Text>) -> Result<Option<String>, ConfigError> {
+    pub(super) fn optional(&self, text: &Option<Text>) -> Result<Option<String>, ConfigError> {
         text.as_ref().map(|text| self.text(text)).transpose()
     }
 
-    fn secret(&self, text: &Option<Text>) -> Result<Option<Secret>, ConfigError> {
+    pub(super) fn secret(&self, text: &Option<Text>) -> Result<Option<Secret>, ConfigError> {
         let Some(text) = text else { return Ok(None) };
         match self.text(text)? {
             empty if empty.is_empty() => {
@@ -246,7 +260,7 @@ impl Resolver<'_> {
         parse(&self.text(text)?).map_err(|error| self.error(text.span(), error))
     }
 
-    fn positive<T: Copy + PartialOrd + From<u8>>(
+    pub(super) fn positive<T: Copy + PartialOrd + From<u8>>(
         &self,
         number: &Option<Spanned<T>>,
         default: T,
@@ -315,12 +329,14 @@ impl RawConfig {
             }
             rules.push(rule);
         }
+        let channels = channels::resolve(self.channel, &resolver, &endpoints, &rules)?;
         Ok(Config {
             server,
             ledger: LedgerSection { path: path.into() },
             engine,
             endpoints,
             rules,
+            channels,
         })
     }
 }
@@ -391,6 +407,11 @@ impl RawEngine {
                 some_delay,
             )?,
             retention: resolver.parsed(&self.retention, default.retention, some_delay)?,
+            notification_grace: resolver.parsed(
+                &self.notification_grace,
+                default.notification_grace,
+                some_delay,
+            )?,
         };
         match &self.max_parts_in_flight {
             Some(limit) if *limit.get_ref() < section.parts_in_flight => Err(resolver.error(

@@ -1,9 +1,9 @@
 //! The engine's front: rules and events in, answers out (`answers.rs`); starts and stops everything behind it.
 
 mod answers;
+mod channels;
 
 use crate::copy::Executor;
-use crate::intake::notification::{self, BucketEvent};
 use crate::intake::{submissions, sweep, watch};
 use crate::lane::{EngineConfig, Lane, Shared};
 use crate::rule::{Rule, Scope};
@@ -61,6 +61,7 @@ pub struct Engine {
     shared: Arc<Shared>,
     stores: Arc<Stores>,
     running: RwLock<BTreeMap<String, Running>>,
+    channels: channels::Channels,
     /// One change of the rules at a time.
     applying: tokio::sync::Mutex<()>,
 }
@@ -109,6 +110,7 @@ impl Engine {
             shared,
             stores,
             running: RwLock::default(),
+            channels: channels::Channels::default(),
             applying: tokio::sync::Mutex::new(()),
         }
     }
@@ -276,41 +278,6 @@ impl Engine {
         Ok(self.shared.ledger.submit(all).await?)
     }
 
-    /// Takes in an S3-format notification for every rule it concerns (or for `rule` alone). Durable when it returns.
-    ///
-    /// # Errors
-    /// Malformed ([`Kind::Invalid`]), no such rule, or the ledger failed: the sender must keep it and send again.
-    pub async fn notify(&self, rule: Option<&str>, body: &[u8]) -> Result<Accepted> {
-        let records = notification::parse(body)?;
-        let lanes: Vec<Arc<Lane>> = match rule {
-            Some(rule) => self.lanes(rule)?,
-            None => self
-                .read()
-                .values()
-                .flat_map(|running| running.lanes.clone())
-                .collect(),
-        };
-        let now = self.shared.clock.now();
-        let mut all = Vec::new();
-        for lane in &lanes {
-            let events: Vec<ObjectEvent> = records
-                .iter()
-                .filter_map(|event: &BucketEvent| {
-                    notification::for_source(&lane.rule.source, event)
-                })
-                .collect();
-            all.extend(submissions(lane, &events, now));
-        }
-        let accepted = Accepted {
-            records: records.len(),
-            submissions: all.len(),
-        };
-        if !all.is_empty() {
-            self.shared.ledger.submit(all).await?;
-        }
-        Ok(accepted)
-    }
-
     /// Pauses or resumes a rule; survives restarts. What is being copied is finished; events are still taken in.
     ///
     /// # Errors
@@ -347,6 +314,7 @@ impl Engine {
 
     /// Stops: no new claims, claims under way are released, everything is where the next process finds it.
     pub async fn shutdown(&self) {
+        self.channels.stop().await;
         let _one_at_a_time = self.applying.lock().await;
         let all = std::mem::take(
             &mut *self

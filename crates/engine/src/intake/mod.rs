@@ -1,10 +1,13 @@
 //! **intake**: everything that says "this key may have changed" becomes a submission in the ledger.
 //!
-//! In: S3-format notifications, a directory watch, comparisons of listings. Out: [`Signal`]s, durable before anything is
-//! acknowledged. Never: believes what an event says about content; drops one silently.
+//! In: notifications of every cloud, pushed or pulled from channels; a directory watch; comparisons of listings. Out:
+//! [`Signal`]s, durable before anything is acknowledged. Never: believes what an event says about content; drops one silently.
 
 pub mod authenticate;
+pub(crate) mod dead_letters;
 pub mod notification;
+pub(crate) mod pump;
+pub(crate) mod pump_meter;
 pub(crate) mod sweep;
 pub(crate) mod sweep_merge;
 pub(crate) mod watch;

@@ -81,6 +81,13 @@ impl LaneMeter {
         totals.bytes_moved += receipt.bytes_moved;
         totals.requests += u64::from(receipt.requests);
         totals.spend += receipt.spend;
+        if matches!(receipt.outcome, Outcome::Copied | Outcome::Deleted) {
+            match receipt.origin {
+                Origin::Live => totals.told_changes += 1,
+                Origin::Repair => totals.untold_changes += 1,
+                Origin::Backfill => {}
+            }
+        }
         self.lag(&mut state, receipt);
         count_minute(&mut state.receipts_by_minute, receipt.published);
     }

@@ -1,5 +1,6 @@
 //! What is told, as values for JSON and for people.
 
+use crate::intake::pump_meter::ChannelStatus;
 use crate::intake::sweep::SweepReport;
 use serde::{Deserialize, Serialize};
 use skyfresh_ledger::{Backlog, Failure, Outcome, Receipt, Task, Tombstone};
@@ -17,6 +18,9 @@ pub struct RuleStatus {
     pub slo: String,
     /// Whether it is paused.
     pub paused: bool,
+    /// The channels it hears through, beside what is pushed and watched.
+    #[serde(default)]
+    pub channels: Vec<ChannelStatus>,
     /// Each destination.
     pub destinations: Vec<DestinationStatus>,
 }
@@ -100,6 +104,20 @@ pub struct Totals {
     pub leases_lost: u64,
     /// Changes that only a sweep found.
     pub lost_notifications: u64,
+    /// Changes brought to the destination that a notification, a channel or a watch had told of.
+    #[serde(default)]
+    pub told_changes: u64,
+    /// Changes brought to the destination that only a sweep had found.
+    #[serde(default)]
+    pub untold_changes: u64,
+}
+
+impl Totals {
+    /// The share of changes that nobody told of, 0 to 1; `None` before the first change.
+    pub fn lost_notification_rate(&self) -> Option<f64> {
+        let all = self.told_changes + self.untold_changes;
+        (all > 0).then(|| self.untold_changes as f64 / all as f64)
+    }
 }
 
 /// A key whose last attempt failed.
