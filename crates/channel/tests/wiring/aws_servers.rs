@@ -180,7 +180,7 @@ impl Scene {
             .unwrap();
     }
 
-    /// Whether an event of this key arrives in our queue, and none of another one.
+    /// Waits for an event of a key that ends so (slashes may come encoded), and for none of another one.
     async fn hears_of(&self, key: &str) {
         let caller = self.aws.caller().await.unwrap();
         let config = SqsConfig {
@@ -196,7 +196,7 @@ impl Scene {
         loop {
             for delivery in queue.receive(10, Duration::from_secs(1)).await.unwrap() {
                 let body = String::from_utf8_lossy(&delivery.body).into_owned();
-                assert!(!body.contains("theirs/"), "{body}");
+                assert!(!body.contains("not-ours"), "{body}");
                 if body.contains(key) {
                     return;
                 }
@@ -247,9 +247,9 @@ impl Scene {
         let wired = self.notifications().await;
         assert!(wired.contains("theirs"), "{wired}");
         assert_eq!(self.wire().await, all(Outcome::Unchanged));
-        self.put("theirs/1").await;
-        self.put("in/1").await;
-        self.hears_of("in/1").await;
+        self.put("theirs/not-ours").await;
+        self.put("in/ours").await;
+        self.hears_of("ours").await;
         self.unwire().await;
     }
 }

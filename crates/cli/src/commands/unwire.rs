@@ -6,7 +6,6 @@ use crate::exit::{Exit, Told};
 use crate::open::Opener;
 use crate::output::{Style, printable};
 use crate::wiring::{Opened, Records};
-use anyhow::Context as _;
 use skyfresh_channel::wiring::{Entry, Left, State};
 use skyfresh_sky::Location;
 use std::path::PathBuf;
@@ -62,10 +61,8 @@ pub(crate) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     }
     let source: Location = record.source.parse()?;
     let opener = Opener::new(context, config.endpoints.clone());
-    let cannot = || format!("cannot unwire rule {:?}", args.rule);
-    let opened = Opened::open(&opener, &source, context)
-        .await
-        .with_context(cannot)?;
+    let opened = Opened::open(&opener, &source, context).await;
+    let opened = opened.map_err(|error| super::wire::cannot_open(error, &args.rule))?;
     let done = skyfresh_channel::wiring::unwire(opened.cloud(), record, &records).await;
     let (unwired, kept) = done.map_err(|stopped| {
         let error = anyhow::Error::from(stopped.error);

@@ -82,9 +82,8 @@ pub(crate) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let opener = Opener::new(context, config.endpoints.clone());
     args.fits(rule.source.scheme)?;
     let cannot = || format!("cannot wire rule {:?}", rule.name);
-    let opened = Opened::open(&opener, &rule.source, context)
-        .await
-        .with_context(cannot)?;
+    let opened = Opened::open(&opener, &rule.source, context).await;
+    let opened = opened.map_err(|error| cannot_open(error, &rule.name))?;
     let plan = plan(&args, rule, &opened).await.with_context(cannot)?;
     let records = Records::beside(&config.ledger.path);
     let record = records.read(&rule.name)?;
@@ -147,6 +146,15 @@ pub(super) fn find<'a>(config: &'a Config, name: &str, path: &Path) -> Result<&'
             )
             .hint(format!("rules there: {known}"))
         })
+}
+
+/// What has no channel at all is no trouble but a misunderstanding.
+pub(super) fn cannot_open(error: skyfresh_store::Error, rule: &str) -> anyhow::Error {
+    let what = format!("cannot wire rule {rule:?}");
+    match error.kind {
+        Kind::Unsupported => Told::new(Exit::Usage, format!("{what}: {}", error.context)).into(),
+        _ => anyhow::Error::from(error).context(what),
+    }
 }
 
 impl Args {
@@ -294,7 +302,7 @@ async fn dry_run(
         details.lines().skip(1).for_each(|detail| {
             context
                 .output
-                .line(format_args!("            {}", printable(detail, false)));
+                .line(format_args!("             {}", printable(detail, false)));
         });
     }
     context
@@ -315,7 +323,7 @@ fn tell_line(line: &Line<'_>, context: &Context) {
     };
     let action = context
         .output
-        .paint(style, format_args!("{:<12}", line.action));
+        .paint(style, format_args!("{:<13}", line.action));
     let name = printable(&line.name, false);
     context
         .output
@@ -323,12 +331,12 @@ fn tell_line(line: &Line<'_>, context: &Context) {
     if let Some(why) = &line.differs {
         context
             .output
-            .line(format_args!("            {}", printable(why, false)));
+            .line(format_args!("             {}", printable(why, false)));
     }
     if line.action == "found" {
         context
             .output
-            .line("            it was there before: `unwire` leaves it");
+            .line("             it was there before: `unwire` leaves it");
     }
 }
 
@@ -372,7 +380,7 @@ fn told(stopped: Stopped, rule: &Rule, context: &Context) -> anyhow::Error {
         let name = printable(&entry.name, false);
         context
             .output
-            .note(format_args!("{action:<12}{} {name}", entry.resource.kind()));
+            .note(format_args!("{action:<13}{} {name}", entry.resource.kind()));
     }
     let exit = match error.kind {
         Kind::Precondition => Exit::Refused,
@@ -395,7 +403,7 @@ fn told(stopped: Stopped, rule: &Rule, context: &Context) -> anyhow::Error {
         ),
         _ => told,
     };
-    if !ours.is_empty() {
+    if !ours.is_empty() && error.code.as_deref() != Some("WiredOtherwise") {
         told = told.hint(format!(
             "`skyfresh wire {name}` goes on from here; `skyfresh unwire {name}` removes what was created"
         ));

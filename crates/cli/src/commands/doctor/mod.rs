@@ -10,7 +10,7 @@ mod side;
 mod tell;
 
 use crate::commands::with_config;
-use crate::config::Config;
+use crate::config::{ChannelAddress, ChannelSection, Config};
 use crate::context::Context;
 use crate::exit::{Exit, Told};
 use crate::locations::parse_location;
@@ -110,6 +110,7 @@ fn sides(args: &Args, context: &Context) -> anyhow::Result<Vec<Side>> {
         source.rules = vec![RuleOfSide {
             name: rule.name.clone(),
             sweep_every: rule.sweep_every,
+            channels: channels_of(&config, &rule.name),
             wired: crate::wiring::Records::beside(&config.ledger.path).read(&rule.name)?,
         }];
         add(&mut sides, source);
@@ -126,6 +127,29 @@ fn sides(args: &Args, context: &Context) -> anyhow::Result<Vec<Side>> {
         .into()),
         false => Ok(sides),
     }
+}
+
+/// The channels that are pulled for a rule, by the last part of their address: what providers call queue or subscription.
+fn channels_of(config: &Config, rule: &str) -> Vec<String> {
+    let meant = |channel: &&ChannelSection| {
+        channel.rules.is_empty() || channel.rules.iter().any(|name| name == rule)
+    };
+    let channels = config.channels.iter().filter(meant);
+    channels
+        .map(|channel| match &channel.address {
+            ChannelAddress::Sqs(address)
+            | ChannelAddress::Pubsub(address)
+            | ChannelAddress::AzureQueue(address) => address,
+        })
+        .map(|address| {
+            address
+                .trim_end_matches('/')
+                .rsplit('/')
+                .next()
+                .unwrap_or_default()
+                .to_owned()
+        })
+        .collect()
 }
 
 fn add(sides: &mut Vec<Side>, side: Side) {

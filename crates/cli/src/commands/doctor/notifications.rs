@@ -115,21 +115,28 @@ fn judge(side: &Side, listeners: Vec<String>) -> Notifications {
     let swept = swept(side);
     let mut hints = Vec::new();
     for rule in &side.rules {
-        match &rule.wired {
-            Some(record) if !reaches(record, &listeners) => hints.push(format!(
-                "rule {:?} was wired, but the bucket does not tell its channel any more: `skyfresh wire {}` mends what is missing",
-                rule.name, rule.name
+        let name = &rule.name;
+        hints.extend(match &rule.wired {
+            Some(record) if !reaches(record, &listeners) => Some(format!(
+                "rule {name:?} was wired, but the bucket does not tell its channel any more: `skyfresh wire {name}` mends what is \
+                 missing"
             )),
-            Some(record) if is_halfway(record) => hints.push(format!(
-                "wiring rule {:?} stopped midway: `skyfresh wire {}` goes on, `skyfresh unwire {}` undoes it",
-                rule.name, rule.name, rule.name
+            Some(record) if is_halfway(record) => Some(format!(
+                "wiring rule {name:?} stopped midway: `skyfresh wire {name}` goes on, `skyfresh unwire {name}` undoes it"
             )),
-            None if listeners.is_empty() => hints.push(format!(
-                "`skyfresh wire {} --dry-run` shows what a channel for its events takes, `skyfresh wire {}` creates it",
-                rule.name, rule.name
+            Some(record) if is_pulled(record) && rule.channels.is_empty() => Some(format!(
+                "rule {name:?} was wired, but no [[channel]] of the configuration pulls from it: `skyfresh wire {name}` prints it"
             )),
-            _ => {}
-        }
+            None if listeners.is_empty() && !rule.channels.is_empty() => Some(format!(
+                "the configuration pulls events of rule {name:?} from {}, but the bucket tells nobody: `skyfresh wire {name}`, or \
+                 see to what fills that channel",
+                rule.channels.join(", ")
+            )),
+            None if listeners.is_empty() => Some(format!(
+                "`skyfresh wire {name} --dry-run` shows what a channel for its events takes, `skyfresh wire {name}` creates it"
+            )),
+            _ => None,
+        });
     }
     if side.rules.is_empty() && listeners.is_empty() {
         hints.push(
@@ -166,6 +173,18 @@ fn reaches(record: &Record, listeners: &[String]) -> bool {
             .iter()
             .any(|one| one.starts_with(&format!("{name} ("))),
         _ => true,
+    })
+}
+
+/// Whether what was wired waits to be pulled.
+fn is_pulled(record: &Record) -> bool {
+    record.entries.iter().any(|entry| {
+        matches!(
+            entry.resource,
+            Resource::SqsQueue { .. }
+                | Resource::PubsubSubscription { push: None, .. }
+                | Resource::StorageQueue { .. }
+        )
     })
 }
 
@@ -212,6 +231,7 @@ mod tests {
         side.rules = vec![RuleOfSide {
             name: "r".into(),
             sweep_every: Duration::from_secs(900),
+            channels: Vec::new(),
             wired: wired.map(|state| Record {
                 rule: "r".into(),
                 source: "s3://b/".into(),
@@ -249,6 +269,10 @@ mod tests {
         assert!(broken.hints[0].contains("does not tell its channel any more"));
         let halfway = judge(&side(Some(State::Creating)), vec!["arn:ours".into()]);
         assert!(halfway.hints[0].contains("stopped midway"));
+        let mut pulled = side(None);
+        pulled.rules[0].channels.push("events".into());
+        let untold = judge(&pulled, Vec::new());
+        assert!(untold.hints[0].contains("from events, but the bucket tells nobody"));
         let others = judge(&side(None), vec!["arn:theirs".into()]);
         assert!(
             others.hints.is_empty(),

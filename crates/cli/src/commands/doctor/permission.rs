@@ -62,7 +62,7 @@ fn is_permission(word: &str) -> bool {
 
 fn of_s3(operation: &str) -> Option<&'static str> {
     Some(match operation {
-        "check" | "check readable" | "list" => "s3:ListBucket",
+        "check" | "list" => "s3:ListBucket",
         "get" | "head" => "s3:GetObject",
         "tags" => "s3:GetObjectTagging",
         "set tags" => "s3:PutObjectTagging",
@@ -78,7 +78,7 @@ fn of_s3(operation: &str) -> Option<&'static str> {
 
 fn of_google(operation: &str) -> Option<&'static str> {
     Some(match operation {
-        "check" | "check readable" | "list" => "storage.objects.list",
+        "check" | "list" => "storage.objects.list",
         "get" | "head" => "storage.objects.get",
         "probe" | "put" | "complete upload" => "storage.objects.create",
         "create upload" | "upload part" => "storage.multipartUploads.create",
@@ -92,10 +92,7 @@ fn of_google(operation: &str) -> Option<&'static str> {
 
 fn of_azure(operation: &str) -> Option<&'static str> {
     Some(match operation {
-        "check" | "check readable" => {
-            "Microsoft.Storage/storageAccounts/blobServices/containers/read"
-        }
-        "list" | "get" | "head" => {
+        "check" | "list" | "get" | "head" => {
             "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read"
         }
         "tags" => "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/tags/read",

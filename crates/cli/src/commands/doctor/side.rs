@@ -40,6 +40,8 @@ pub(super) struct RuleOfSide {
     pub(super) name: String,
     /// How often listings are compared.
     pub(super) sweep_every: Duration,
+    /// The queues and subscriptions that the configuration has for it, by the last part of their address.
+    pub(super) channels: Vec<String>,
     /// What `skyfresh wire` recorded.
     pub(super) wired: Option<Record>,
 }

@@ -147,7 +147,7 @@ fn tell_policy(context: &Context, title: &str, policy: &Policy) {
     let output = &context.output;
     for document in &policy.documents {
         output.line(format_args!("  {title}, {}:", document.file));
-        let text = serde_json::to_string_pretty(&document.content).unwrap_or_default();
+        let text = document.text();
         text.lines()
             .for_each(|line| output.line(format_args!("    {}", printable(line, false))));
     }

@@ -30,7 +30,8 @@ const GROUP: &str = "/subscriptions/SUBSCRIPTION/resourceGroups/RESOURCE_GROUP";
 const BLOBS: &str = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs";
 const QUEUES: &str = "Microsoft.Storage/storageAccounts/queueServices/queues";
 
-/// What copying needs, and at a source with rules what taking its events from a queue needs.
+/// What copying needs, and at a source with rules what taking its events from a queue needs. Listing a container is reading its
+/// blobs; nothing here needs the container's own properties.
 pub(super) fn run(side: &Side) -> Policy {
     let (account, container) = side.location.azure_container().unwrap_or_default();
     let mut data_actions = vec![format!("{BLOBS}/read")];
@@ -55,22 +56,31 @@ pub(super) fn run(side: &Side) -> Policy {
         Role::Source => "Reads the blobs of a rule's source",
         Role::Destination => "Reads and writes the blobs of a rule's destination",
     };
-    // Reading the container's properties says whether it is there; it is an action of the management plane.
-    let actions = vec!["Microsoft.Storage/storageAccounts/blobServices/containers/read".to_owned()];
     let mut policy = Policy {
-        documents: vec![definition(name, file, description, actions, data_actions)],
+        documents: vec![definition(
+            name,
+            file,
+            description,
+            Vec::new(),
+            data_actions,
+        )],
         commands: Vec::new(),
     };
     let scope = format!(
         "{}/blobServices/default/containers/{container}",
         storage(account)
     );
-    let condition = condition(side).map_or_else(String::new, |condition| {
-        format!(" --condition-version 2.0 --condition \"{condition}\"")
-    });
-    policy
-        .commands
-        .extend([create(file), assign(name, &scope) + &condition]);
+    policy.commands.push(create(file));
+    let mut assignment = assign(name, &scope);
+    if let Some(condition) = condition(side) {
+        // A file, as a shell would read more into its `!` and quotes.
+        policy.documents.push(Document {
+            file: "condition.txt",
+            content: Content::AzureCondition(condition),
+        });
+        assignment.push_str(" --condition-version 2.0 --condition \"$(cat condition.txt)\"");
+    }
+    policy.commands.push(assignment);
     if side.role == Role::Source && !side.rules.is_empty() {
         let (name, file) = ("Skyfresh events", "events-role.json");
         // Get Messages and Delete Message: process. Update Message, which gives a message back: write.

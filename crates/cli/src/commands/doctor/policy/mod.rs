@@ -52,6 +52,18 @@ pub(super) enum Content {
     GoogleCondition(google::Condition),
     /// A custom role, as `az role definition create --role-definition` reads it.
     Azure(azure::RoleDefinition),
+    /// A condition on a role assignment, as text.
+    AzureCondition(String),
+}
+
+impl Document {
+    /// What to save.
+    pub(super) fn text(&self) -> String {
+        match &self.content {
+            Content::AzureCondition(text) => text.clone(),
+            content => serde_json::to_string_pretty(content).unwrap_or_default(),
+        }
+    }
 }
 
 /// The policies one side needs: nothing its rules do not use. Directories need none.

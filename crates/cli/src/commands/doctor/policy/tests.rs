@@ -17,6 +17,7 @@ fn side(location: &str, role: Role, needs: Needs, rules: &[&str]) -> Side {
     let named = |rule: &&str| RuleOfSide {
         name: (*rule).to_owned(),
         sweep_every: std::time::Duration::from_secs(900),
+        channels: Vec::new(),
         wired: None,
     };
     side.rules = rules.iter().map(named).collect();
@@ -140,7 +141,11 @@ fn a_quote_in_a_prefix_stays_in_its_literal() {
         Needs::default(),
         &[],
     );
-    assert!(azure.run.commands[1].contains("StringStartsWith 'it''s/'"));
+    assert!(
+        azure.run.documents[1]
+            .text()
+            .contains("StringStartsWith 'it''s/'")
+    );
 }
 
 #[test]
