@@ -12,6 +12,7 @@
 //! | [`memory`] | a queue in memory that behaves like them, for tests and trials |
 //! | `plumbing` | addresses, small calls, refusals as errors |
 //! | `conformance` | what every channel must do, as tests |
+//! | [`wiring`] | channels created and removed: plan, record, the clouds' control planes |
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -19,5 +20,6 @@ pub mod memory;
 mod plumbing;
 mod seam;
 pub mod sqs;
+pub mod wiring;
 
 pub use seam::{Channel, Delivery, MESSAGE_LIMIT_BYTES};

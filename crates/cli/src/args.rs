@@ -75,6 +75,8 @@ pub(crate) enum Command {
     Explain(commands::explain::Args),
     Verify(commands::verify::Args),
     Doctor(commands::doctor::Args),
+    Wire(commands::wire::Args),
+    Unwire(commands::unwire::Args),
     Rules(commands::rules::Args),
     Pause(commands::pause::Args),
     Resume(commands::resume::Args),

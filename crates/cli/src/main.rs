@@ -21,6 +21,7 @@ mod reference;
 mod render;
 mod signals;
 mod watch;
+mod wiring;
 
 use args::Cli;
 use clap::Parser;

@@ -10,6 +10,7 @@ use crate::exit::{Exit, Told};
 use crate::locations::with_endpoint;
 use anyhow::Context as _;
 use futures::stream::BoxStream;
+use skyfresh_channel::wiring::TokenSource;
 use skyfresh_engine::{Engine, InProcess, OpenStore, Parts, Rule, Stores, Watched};
 use skyfresh_ledger::{EmbeddedLedger, Ledger};
 use skyfresh_sky::catalog::Catalog;
@@ -78,7 +79,12 @@ impl Opener {
         check_rule(rule, &self.endpoints).map_err(|why| Told::new(Exit::Usage, why))
     }
 
-    fn s3_config(&self, location: &Location, section: Option<&EndpointSection>) -> S3Config {
+    /// The settings and credentials of one S3 side, its endpoint by name resolved.
+    pub(crate) fn s3_config(
+        &self,
+        location: &Location,
+        section: Option<&EndpointSection>,
+    ) -> S3Config {
         let profile = location
             .option("profile")
             .or(section.and_then(|section| section.profile.as_deref()));
@@ -135,6 +141,37 @@ impl Opener {
         self.environment
             .get("AWS_ENDPOINT_URL_S3")
             .or_else(|| self.environment.get("AWS_ENDPOINT_URL"))
+    }
+
+    /// Where requests about a location go, for a first unsigned one; `None` for what is on this machine, or cannot be told.
+    pub(crate) fn address(&self, location: &Location) -> Option<String> {
+        let (plain, section) = self.resolve(location).ok()?;
+        let named = plain
+            .option("endpoint")
+            .or(section.and_then(|section| section.url.as_deref()));
+        match location.scheme {
+            Scheme::S3 => self.s3(location).ok().map(|store| store.url()),
+            Scheme::Gcs => Some(named.unwrap_or("https://storage.googleapis.com").to_owned()),
+            Scheme::Azure => {
+                let (account, _) = location.azure_container()?;
+                let default = || format!("https://{account}.blob.core.windows.net");
+                Some(named.map_or_else(default, str::to_owned))
+            }
+            Scheme::File | Scheme::Memory => None,
+        }
+    }
+
+    /// Access tokens for the control plane of the cloud a location is in.
+    ///
+    /// # Errors
+    /// [`Kind::Unsupported`]: this kind of store cannot be opened.
+    pub(crate) fn token_source(&self, location: &Location) -> Result<Arc<dyn TokenSource>> {
+        Err(Error::new(
+            Kind::Unsupported,
+            "open",
+            location.to_string(),
+            "this kind of store cannot be opened yet",
+        ))
     }
 
     fn disk(&self, location: &Location) -> Result<Arc<DiskStore>> {

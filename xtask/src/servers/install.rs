@@ -42,7 +42,7 @@ impl Python {
     fn is_current(&self) -> bool {
         fs::read_to_string(self.stamp()).is_ok_and(|installed| installed == REQUIREMENTS)
             // The system's Python, which the environment links to, may have been replaced since.
-            && process::succeeds(Command::new(self.interpreter()).args(["-c", "import boto3, google.cloud.storage"]))
+            && process::succeeds(Command::new(self.interpreter()).args(["-c", "import boto3, google.cloud.storage, azure.storage.blob, azure.storage.queue"]))
     }
 }
 

@@ -14,8 +14,10 @@ pub(crate) mod rules;
 pub(crate) mod serve;
 pub(crate) mod status;
 pub(crate) mod sweep;
+pub(crate) mod unwire;
 pub(crate) mod verify;
 pub(crate) mod wait;
+pub(crate) mod wire;
 
 use crate::args::Command;
 use crate::config::Config;
@@ -43,6 +45,8 @@ pub(crate) async fn run(command: Command, context: &Context) -> anyhow::Result<E
         Command::Replicate(args) => replicate::run(args, context).await,
         Command::Verify(args) => verify::run(args, context).await,
         Command::Doctor(args) => doctor::run(args, context).await,
+        Command::Wire(args) => wire::run(args, context).await,
+        Command::Unwire(args) => unwire::run(args, context).await,
         Command::Localsky(args) => localsky::run(args, context).await,
         Command::Status(args) => status::run(args, context).await,
         Command::Wait(args) => wait::run(args, context).await,

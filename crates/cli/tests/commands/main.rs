@@ -16,3 +16,4 @@ mod secrets;
 mod serve;
 mod support;
 mod verify;
+mod wire;

@@ -1,16 +1,20 @@
 //! `skyfresh doctor`: who we are at every side, what works, what does not, and the policy to paste.
 
+mod abilities;
+mod identity;
+mod notifications;
+mod permission;
 mod policy;
 mod report;
 mod side;
+mod tell;
 
 use crate::commands::with_config;
-use crate::config::Config;
+use crate::config::{ChannelAddress, ChannelSection, Config};
 use crate::context::Context;
 use crate::exit::{Exit, Told};
 use crate::locations::parse_location;
-use crate::open::Opener;
-use side::{Needs, Role, Side};
+use side::{Needs, Role, RuleOfSide, Side};
 use skyfresh_sky::Location;
 use std::path::PathBuf;
 
@@ -24,7 +28,7 @@ use std::path::PathBuf;
 Examples:
   skyfresh doctor s3://models/ s3://models-eu/
   skyfresh doctor -c skyfresh.toml
-  skyfresh doctor s3://a/ s3://b/ --delete --json | jq '.sides[1].policy' > policy.json")]
+  skyfresh doctor s3://a/ s3://b/ --delete --json | jq '.sides[1].policy.run.documents[0].content' > policy.json")]
 pub(crate) struct Args {
     /// Where objects come from; with -c alone, every rule of the configuration is checked
     #[arg(value_name = "SRC", value_parser = parse_location, required_unless_present = "config")]
@@ -78,40 +82,41 @@ pub(crate) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
 /// What is to be examined: each location once in each role.
 fn sides(args: &Args, context: &Context) -> anyhow::Result<Vec<Side>> {
     let mut sides: Vec<Side> = Vec::new();
-    let mut add = |role, location: &Location, needs: Needs| match sides
-        .iter_mut()
-        .find(|side| side.role == role && side.location == *location)
-    {
-        Some(side) => side.needs = side.needs.and(needs),
-        None => sides.push(Side {
-            role,
-            location: location.clone(),
-            needs,
-        }),
-    };
     if let Some(source) = &args.source {
         let needs = Needs {
             delete: args.delete,
             tags: args.tags,
         };
-        add(Role::Source, source, needs);
-        args.destinations
-            .iter()
-            .for_each(|destination| add(Role::Destination, destination, needs));
+        add(&mut sides, Side::new(Role::Source, source.clone(), needs));
+        for destination in &args.destinations {
+            add(
+                &mut sides,
+                Side::new(Role::Destination, destination.clone(), needs),
+            );
+        }
         return Ok(sides);
     }
     let path = args
         .config
         .as_deref()
         .unwrap_or(std::path::Path::new("skyfresh.toml"));
-    for rule in Config::read(path, &context.environment)?.rules {
+    let config = Config::read(path, &context.environment)?;
+    for rule in &config.rules {
         let needs = Needs {
             delete: rule.delete,
             tags: rule.tags,
         };
-        add(Role::Source, &rule.source, needs);
+        let mut source = Side::new(Role::Source, rule.source.clone(), needs);
+        source.rules = vec![RuleOfSide {
+            name: rule.name.clone(),
+            sweep_every: rule.sweep_every,
+            channels: channels_of(&config, &rule.name),
+            wired: crate::wiring::Records::beside(&config.ledger.path).read(&rule.name)?,
+        }];
+        add(&mut sides, source);
         for destination in &rule.destinations {
-            add(Role::Destination, &destination.location, needs);
+            let location = destination.location.clone();
+            add(&mut sides, Side::new(Role::Destination, location, needs));
         }
     }
     match sides.is_empty() {
@@ -124,55 +129,38 @@ fn sides(args: &Args, context: &Context) -> anyhow::Result<Vec<Side>> {
     }
 }
 
-/// Where the credentials of a location come from, in words. `key` is the access key id in use.
-fn credential_source(opener: &Opener, location: &Location, key: &str, context: &Context) -> String {
-    let section = opener
-        .resolve(location)
-        .ok()
-        .and_then(|(_, section)| section);
-    let profile = location.option("profile");
-    if profile.is_none() && section.is_some_and(|section| section.keys.is_some()) {
-        return format!(
-            "[endpoint.{}] of the configuration",
-            location.option("endpoint").unwrap_or_default()
-        );
-    }
-    if let Some(profile) = profile.or(section.and_then(|section| section.profile.as_deref())) {
-        return format!("profile {profile}");
-    }
-    if context.environment.get("AWS_ACCESS_KEY_ID") == Some(key) {
-        return "environment (AWS_ACCESS_KEY_ID)".into();
-    }
-    match context.environment.get("AWS_PROFILE") {
-        Some(profile) => {
-            format!("profile {profile} (AWS_PROFILE), or what follows it in the standard chain")
+/// The channels that are pulled for a rule, by the last part of their address: what providers call queue or subscription.
+fn channels_of(config: &Config, rule: &str) -> Vec<String> {
+    let meant = |channel: &&ChannelSection| {
+        channel.rules.is_empty() || channel.rules.iter().any(|name| name == rule)
+    };
+    let channels = config.channels.iter().filter(meant);
+    channels
+        .map(|channel| match &channel.address {
+            ChannelAddress::Sqs(address)
+            | ChannelAddress::Pubsub(address)
+            | ChannelAddress::AzureQueue(address) => address,
+        })
+        .map(|address| {
+            address
+                .trim_end_matches('/')
+                .rsplit('/')
+                .next()
+                .unwrap_or_default()
+                .to_owned()
+        })
+        .collect()
+}
+
+fn add(sides: &mut Vec<Side>, side: Side) {
+    let known = sides
+        .iter_mut()
+        .find(|known| known.role == side.role && known.location == side.location);
+    match known {
+        Some(known) => {
+            known.needs = known.needs.and(side.needs);
+            known.rules.extend(side.rules);
         }
-        None => "standard chain: shared files, web identity, container or instance role".into(),
-    }
-}
-
-/// An access key id that others can recognise but not use.
-fn masked(key: &str) -> String {
-    let characters: Vec<char> = key.chars().collect();
-    let shown = |range: &[char]| range.iter().collect::<String>();
-    match characters.len() {
-        0..8 => format!("{}…", shown(&characters[..characters.len().min(2)])),
-        length => format!(
-            "{}…{}",
-            shown(&characters[..4]),
-            shown(&characters[length - 4..])
-        ),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_masked_key_can_be_recognised_but_not_used() {
-        assert_eq!(masked("AKIAIOSFODNN7EXAMPLE"), "AKIA…MPLE");
-        assert_eq!(masked("test"), "te…");
-        assert_eq!(masked(""), "…");
+        None => sides.push(side),
     }
 }

@@ -1,6 +1,8 @@
 //! What is examined.
 
+use skyfresh_channel::wiring::Record;
 use skyfresh_sky::Location;
+use std::time::Duration;
 
 /// What a location is to a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -31,10 +33,37 @@ impl Needs {
     }
 }
 
+/// A rule of the configuration, as far as its source is concerned.
+#[derive(Clone, Debug)]
+pub(super) struct RuleOfSide {
+    /// Its name.
+    pub(super) name: String,
+    /// How often listings are compared.
+    pub(super) sweep_every: Duration,
+    /// The queues and subscriptions that the configuration has for it, by the last part of their address.
+    pub(super) channels: Vec<String>,
+    /// What `skyfresh wire` recorded.
+    pub(super) wired: Option<Record>,
+}
+
 /// One location in one role.
 #[derive(Clone, Debug)]
 pub(super) struct Side {
     pub(super) role: Role,
     pub(super) location: Location,
     pub(super) needs: Needs,
+    /// The rules whose source it is; none where the location was given on the command line.
+    pub(super) rules: Vec<RuleOfSide>,
+}
+
+impl Side {
+    /// A location that no rule names.
+    pub(super) fn new(role: Role, location: Location, needs: Needs) -> Self {
+        Side {
+            role,
+            location,
+            needs,
+            rules: Vec::new(),
+        }
+    }
 }

@@ -1,0 +1,135 @@
+//! What `skyfresh wire` created, one file a rule, in a directory beside the ledger: `skyfresh.ledger` has `skyfresh.ledger.wired/`.
+//!
+//! Files rather than rows of the ledger: a daemon holds the ledger while it runs, the daemon's own credentials should not be able to
+//! rewire anything, and whoever wires a rule may sit at another machine than the daemon. Losing a file loses no data: resources
+//! that are there already are then found instead of created, and removing them is left to people.
+
+use anyhow::{Context as _, bail};
+use skyfresh_channel::wiring::{Journal, Record};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+/// Longest record that is read, bytes: a few resources with their policies.
+const LIMIT_BYTES: u64 = 4 << 20;
+
+/// The directory of the records.
+#[derive(Clone, Debug)]
+pub(crate) struct Records {
+    directory: PathBuf,
+}
+
+impl Records {
+    /// Beside this ledger.
+    pub(crate) fn beside(ledger: &Path) -> Self {
+        let mut name = ledger.as_os_str().to_owned();
+        name.push(".wired");
+        Records {
+            directory: name.into(),
+        }
+    }
+
+    /// The file of a rule. A rule's name has no character that a file's name cannot have.
+    pub(crate) fn path(&self, rule: &str) -> PathBuf {
+        self.directory.join(format!("{rule}.json"))
+    }
+
+    /// What is recorded of a rule; `None` where nothing is.
+    pub(crate) fn read(&self, rule: &str) -> anyhow::Result<Option<Record>> {
+        let path = self.path(rule);
+        let mut text = String::new();
+        match std::fs::File::open(&path) {
+            Ok(file) => file.take(LIMIT_BYTES).read_to_string(&mut text),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => Err(error),
+        }
+        .with_context(|| format!("cannot read {}", path.display()))?;
+        let record: Record = serde_json::from_str(&text)
+            .with_context(|| format!("{} is no record of `skyfresh wire`", path.display()))?;
+        if record.rule != rule {
+            bail!(
+                "{} is the record of rule {:?}, not of {rule:?}",
+                path.display(),
+                record.rule
+            );
+        }
+        Ok(Some(record))
+    }
+}
+
+impl Journal for Records {
+    fn save(&self, record: &Record) -> std::io::Result<()> {
+        let path = self.path(&record.rule);
+        if record.entries.is_empty() {
+            return match std::fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            };
+        }
+        std::fs::create_dir_all(&self.directory)?;
+        // Whole or not at all, also after a crash.
+        let mut file = tempfile::NamedTempFile::new_in(&self.directory)?;
+        serde_json::to_writer_pretty(&mut file, record)?;
+        file.write_all(b"\n")?;
+        file.as_file().sync_all()?;
+        file.persist(&path).map_err(|error| error.error)?;
+        std::fs::File::open(&self.directory)?.sync_all()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skyfresh_channel::wiring::{Entry, Resource, State};
+
+    fn record(rule: &str) -> Record {
+        let resource = Resource::S3EventBridge { bucket: "b".into() };
+        Record {
+            rule: rule.into(),
+            source: "s3://b/".into(),
+            entries: vec![Entry {
+                name: resource.name(),
+                resource,
+                state: State::Created,
+            }],
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_read_again_and_nothing_leaves_no_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let records = Records::beside(&dir.path().join("skyfresh.ledger"));
+        assert_eq!(records.read("r").unwrap(), None);
+        records.save(&record("r")).unwrap();
+        assert_eq!(records.read("r").unwrap(), Some(record("r")));
+        assert_eq!(
+            records.path("r"),
+            dir.path().join("skyfresh.ledger.wired/r.json")
+        );
+        records.save(&Record::new("r", "s3://b/")).unwrap();
+        records.save(&Record::new("r", "s3://b/")).unwrap();
+        assert_eq!(records.read("r").unwrap(), None);
+    }
+
+    #[test]
+    fn what_is_no_record_is_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let records = Records::beside(&dir.path().join("l"));
+        records.save(&record("other")).unwrap();
+        std::fs::rename(records.path("other"), records.path("r")).unwrap();
+        assert!(
+            records
+                .read("r")
+                .unwrap_err()
+                .to_string()
+                .contains("\"other\"")
+        );
+        std::fs::write(records.path("r"), "{").unwrap();
+        assert!(
+            records
+                .read("r")
+                .unwrap_err()
+                .to_string()
+                .contains("no record")
+        );
+    }
+}
