@@ -10,7 +10,7 @@ use super::split::split;
 use super::write::{Sent, Target};
 use crate::checksum::{Crc32c, Crc64};
 use crate::http::{UploadBody, Wanted};
-use crate::s3::write::whole_body;
+use crate::body::whole_body;
 use crate::{ByteStream, Result};
 use bytes::Bytes;
 use http::Method;
