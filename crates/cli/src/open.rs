@@ -1,5 +1,7 @@
 //! Opens what the command line and the configuration name: stores with their credentials, ledgers, engines.
 
+mod azure;
+
 use crate::config::{EndpointSection, EngineSection, check_rule};
 use crate::context::Context;
 use crate::environment::Environment;
@@ -19,7 +21,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Opens stores: `s3://` with the credentials of its side, `file://`, `mem://`.
+/// Opens stores: `s3://` and `az://` with the credentials of their side, `file://`, `mem://`.
 #[derive(Debug)]
 pub(crate) struct Opener {
     environment: Environment,
@@ -140,7 +142,8 @@ impl OpenStore for Opener {
     fn open(&self, location: &Location) -> Result<Arc<dyn ObjectStore>> {
         Ok(match location.scheme {
             Scheme::S3 => Arc::new(self.s3(location)?),
-            Scheme::Gcs | Scheme::Azure => {
+            Scheme::Azure => Arc::new(self.azure(location)?),
+            Scheme::Gcs => {
                 return Err(Error::new(
                     Kind::Unsupported,
                     "open",

@@ -4,6 +4,7 @@
 //! names the file, the line and the column, shows the line without its secrets, and says what would be right.
 //! Never: prints a secret; ignores a field that it does not know.
 
+mod azure;
 mod diagnose;
 mod model;
 mod secret;
@@ -29,6 +30,10 @@ impl Config {
         if let Some(directory) = path.parent() {
             // Joining an absolute path leaves it as it is.
             config.ledger.path = directory.join(&config.ledger.path);
+            let sections = config.endpoints.values_mut();
+            for source in sections.filter_map(|section| section.azure.as_mut()) {
+                azure::resolve_files(source, directory);
+            }
         }
         Ok(config)
     }

@@ -1,12 +1,14 @@
 //! The fields of `skyfresh.toml`, as written and as used.
 
 use super::Secret;
+use super::azure::AzureFields;
 use super::diagnose::{ConfigError, Source};
 use crate::environment::Environment;
 use crate::locations::{addressing_of, with_endpoint};
 use serde::Deserialize;
 use skyfresh_engine::Rule;
 use skyfresh_sky::{parse_bytes, parse_delay};
+use skyfresh_store::azure::AzureCredentialSource;
 use skyfresh_store::s3::Addressing;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -114,6 +116,8 @@ pub(crate) struct EndpointSection {
     pub(crate) profile: Option<String>,
     /// Credentials given here.
     pub(crate) keys: Option<AccessKeys>,
+    /// Credentials for Azure given here.
+    pub(crate) azure: Option<AzureCredentialSource>,
 }
 
 /// Credentials written in the configuration.
@@ -184,6 +188,15 @@ struct RawEndpoint {
     access_key_id: Option<Text>,
     secret_access_key: Option<Text>,
     session_token: Option<Text>,
+    azure_account_key: Option<Text>,
+    azure_sas_token: Option<Text>,
+    azure_sas_token_file: Option<Text>,
+    azure_connection_string: Option<Text>,
+    azure_tenant_id: Option<Text>,
+    azure_client_id: Option<Text>,
+    azure_client_secret: Option<Text>,
+    azure_federated_token_file: Option<Text>,
+    azure_identity: Option<Text>,
 }
 
 /// Resolves references and reports where they stand.
@@ -436,6 +449,18 @@ impl RawEndpoint {
         if keys.is_some() && self.profile.is_some() {
             return Err(resolver.error(span, "give either a profile or access keys, not both"));
         }
+        let azure = AzureFields {
+            account_key: resolver.secret(&self.azure_account_key)?,
+            sas_token: resolver.secret(&self.azure_sas_token)?,
+            sas_token_file: resolver.optional(&self.azure_sas_token_file)?,
+            connection_string: resolver.secret(&self.azure_connection_string)?,
+            tenant_id: resolver.optional(&self.azure_tenant_id)?,
+            client_id: resolver.optional(&self.azure_client_id)?,
+            client_secret: resolver.secret(&self.azure_client_secret)?,
+            federated_token_file: resolver.optional(&self.azure_federated_token_file)?,
+            identity: resolver.optional(&self.azure_identity)?,
+        };
+        let azure = azure.source().map_err(|why| resolver.error(span, why))?;
         Ok(EndpointSection {
             url,
             region: resolver.optional(&self.region)?,
@@ -443,6 +468,7 @@ impl RawEndpoint {
                 .parsed(&self.addressing, None, |text| addressing_of(text).map(Some))?,
             profile: resolver.optional(&self.profile)?,
             keys,
+            azure,
         })
     }
 }

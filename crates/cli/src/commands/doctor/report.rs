@@ -285,7 +285,9 @@ fn proof(verification: Verification) -> &'static str {
     match verification {
         Verification::Crc64Nvme => "CRC64NVME, checked by the store",
         Verification::Crc32c => "CRC32C, checked by the store",
-        Verification::Crc64Answered => "CRC64NVME, stated by the store for each block before it is published",
+        Verification::Crc64Answered => {
+            "CRC64NVME, stated by the store for each block before it is published"
+        }
         Verification::EtagMd5 => "MD5, compared with the ETag",
         Verification::Returned => "CRC64NVME, computed by the store as it writes",
     }
