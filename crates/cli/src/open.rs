@@ -1,5 +1,6 @@
 //! Opens what the command line and the configuration name: stores with their credentials, ledgers, engines.
 
+mod azure;
 mod google;
 pub(crate) mod ledger;
 
@@ -23,7 +24,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Opens stores: `s3://` and `gs://` with the credentials of their side, `file://`, `mem://`.
+/// Opens stores: `s3://`, `gs://` and `az://` with the credentials of their side, `file://`, `mem://`.
 #[derive(Debug)]
 pub(crate) struct Opener {
     environment: Environment,
@@ -197,14 +198,7 @@ impl OpenStore for Opener {
         Ok(match location.scheme {
             Scheme::S3 => Arc::new(self.s3(location)?),
             Scheme::Gcs => Arc::new(self.gcs(location)?),
-            Scheme::Azure => {
-                return Err(Error::new(
-                    Kind::Unsupported,
-                    "open",
-                    location.to_string(),
-                    "this kind of store cannot be opened yet",
-                ));
-            }
+            Scheme::Azure => Arc::new(self.azure(location)?),
             Scheme::File => self.disk(location)?,
             Scheme::Memory => {
                 self.memory.create_bucket(&location.bucket);

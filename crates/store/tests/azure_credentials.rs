@@ -246,6 +246,14 @@ async fn a_signature_goes_into_the_address_and_nowhere_else() {
     );
     assert!(!request.headers.contains_key("authorization"));
     assert!(!format!("{credentials:?}").contains("hunter2"));
+    let plain = http::Request::get("http://acme.example/c/k")
+        .body(())
+        .unwrap();
+    let error = credentials
+        .authorize(&mut plain.into_parts().0)
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("not sent over http"), "{error}");
     let other = credentials.bearer(MANAGEMENT_RESOURCE).await.unwrap_err();
     assert_eq!(other.kind, Kind::Unsupported);
     for (bad, why) in [("https://acme/?x", "no `sig`"), ("sig=a b", "characters")] {

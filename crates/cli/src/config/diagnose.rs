@@ -94,7 +94,16 @@ impl Source<'_> {
 
 /// A line without the value of anything that sounds like a secret. A misspelt field is still one.
 fn without_secrets(line: &str) -> String {
-    const WORDS: [&str; 6] = ["secret", "token", "password", "key", "credential", "auth"];
+    const WORDS: [&str; 8] = [
+        "secret",
+        "token",
+        "password",
+        "key",
+        "credential",
+        "auth",
+        "connection",
+        "sas",
+    ];
     let lower = line.to_ascii_lowercase();
     // An address may carry a password: scheme://user:password@host.
     let address = lower

@@ -4,6 +4,7 @@
 //! names the file, the line and the column, shows the line without its secrets, and says what would be right.
 //! Never: prints a secret; ignores a field that it does not know.
 
+mod azure;
 mod channels;
 mod diagnose;
 mod google;
@@ -38,6 +39,9 @@ impl Config {
             for section in config.endpoints.values_mut() {
                 if let Some(GoogleAccess::File(file)) = &mut section.google {
                     *file = directory.join(&*file);
+                }
+                if let Some(source) = &mut section.azure {
+                    azure::resolve_files(source, directory);
                 }
             }
         }

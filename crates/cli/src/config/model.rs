@@ -1,5 +1,6 @@
 //! The fields of `skyfresh.toml`, as written and as used.
 
+use super::azure::AzureFields;
 use super::channels::{self, ChannelSection, RawChannel};
 use super::diagnose::{ConfigError, Source};
 use super::ledger::{LedgerSection, RawLedger};
@@ -9,6 +10,7 @@ use crate::locations::{addressing_of, with_endpoint};
 use serde::Deserialize;
 use skyfresh_engine::Rule;
 use skyfresh_sky::{parse_bytes, parse_delay};
+use skyfresh_store::azure::AzureCredentialSource;
 use skyfresh_store::s3::Addressing;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -116,6 +118,8 @@ pub(crate) struct EndpointSection {
     pub(crate) keys: Option<AccessKeys>,
     /// Credentials for Google given here.
     pub(crate) google: Option<GoogleAccess>,
+    /// Credentials for Azure given here.
+    pub(crate) azure: Option<AzureCredentialSource>,
 }
 
 /// Credentials written in the configuration.
@@ -185,6 +189,15 @@ struct RawEndpoint {
     session_token: Option<Text>,
     google_credentials: Option<Text>,
     google_token: Option<Text>,
+    azure_account_key: Option<Text>,
+    azure_sas_token: Option<Text>,
+    azure_sas_token_file: Option<Text>,
+    azure_connection_string: Option<Text>,
+    azure_tenant_id: Option<Text>,
+    azure_client_id: Option<Text>,
+    azure_client_secret: Option<Text>,
+    azure_federated_token_file: Option<Text>,
+    azure_identity: Option<Text>,
 }
 
 /// Resolves references and reports where they stand.
@@ -451,6 +464,18 @@ impl RawEndpoint {
             resolver.secret(&self.google_token)?,
         )
         .map_err(|why| resolver.error(span, why))?;
+        let azure = AzureFields {
+            account_key: resolver.secret(&self.azure_account_key)?,
+            sas_token: resolver.secret(&self.azure_sas_token)?,
+            sas_token_file: resolver.optional(&self.azure_sas_token_file)?,
+            connection_string: resolver.secret(&self.azure_connection_string)?,
+            tenant_id: resolver.optional(&self.azure_tenant_id)?,
+            client_id: resolver.optional(&self.azure_client_id)?,
+            client_secret: resolver.secret(&self.azure_client_secret)?,
+            federated_token_file: resolver.optional(&self.azure_federated_token_file)?,
+            identity: resolver.optional(&self.azure_identity)?,
+        };
+        let azure = azure.source().map_err(|why| resolver.error(span, why))?;
         Ok(EndpointSection {
             url,
             region: resolver.optional(&self.region)?,
@@ -459,6 +484,7 @@ impl RawEndpoint {
             profile: resolver.optional(&self.profile)?,
             keys,
             google,
+            azure,
         })
     }
 }

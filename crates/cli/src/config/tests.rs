@@ -118,12 +118,17 @@ fn a_secret_is_shown_by_no_error_and_no_debug() {
         "[server]\napi_token = \"hunter2\n",
         "[endpoint.x]\naccess_key_id = \"id\"\nsecret_access_key = \"hunter2\"\nprofile = \"p\"\n",
         "[endpoint.x]\nsecret_access_key = \"hunter2\"\n",
+        "[endpoint.x]\nazure_account_key = \"hunter2\"\nazure_sas_token = \"hunter2\"\n",
+        "[endpoint.x]\nazure_conection_string = \"hunter2\"\n",
+        "[endpoint.x]\nazure_connection_strin = \"hunter2\"\n",
     ] {
         let shown = message(text);
         assert!(!shown.contains("hunter2"), "{shown}");
     }
     let config =
         parse("[endpoint.x]\naccess_key_id = \"id\"\nsecret_access_key = \"${SECRET}\"\n").unwrap();
+    assert!(!format!("{config:?}").contains("hunter2"));
+    let config = parse("[endpoint.x]\nazure_connection_string = \"${SECRET}\"\n").unwrap();
     assert!(!format!("{config:?}").contains("hunter2"));
 }
 

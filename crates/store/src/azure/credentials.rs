@@ -214,6 +214,12 @@ impl AzureCredentials {
             "x-ms-date",
             HeaderValue::from_str(&date).map_err(|_| unusable())?,
         );
+        if matches!(cached.secret, Secret::Token(_) | Secret::Signature(_))
+            && !is_confidential(&request.uri)
+        {
+            let why = "credentials that whoever sees them can use are not sent over http: use an https endpoint";
+            return Err(self.failed(Kind::Invalid, why.into()));
+        }
         match &cached.secret {
             Secret::Key(key) => {
                 let mut value =
@@ -463,6 +469,11 @@ impl AzureCredentials {
             _ => "",
         }
     }
+}
+
+/// Nobody but the server sees what is sent.
+fn is_confidential(uri: &Uri) -> bool {
+    uri.scheme_str() == Some("https") || tokens::is_loopback(uri)
 }
 
 fn same(a: &Secret, b: &Secret) -> bool {

@@ -75,14 +75,18 @@ fn check_confidential(url: &str) -> Result<(), String> {
     let uri: http::Uri = url
         .parse()
         .map_err(|_| format!("the authority {url:?} is no address"))?;
-    let here = matches!(uri.host(), Some("127.0.0.1" | "localhost" | "[::1]"));
     match uri.scheme_str() {
         Some("https") => Ok(()),
-        Some("http") if here => Ok(()),
+        Some("http") if is_loopback(&uri) => Ok(()),
         _ => Err(format!(
             "the authority {url:?} must be https://…: a secret is sent to it"
         )),
     }
+}
+
+/// Whether an address is this machine's own.
+pub(super) fn is_loopback(uri: &http::Uri) -> bool {
+    matches!(uri.host(), Some("127.0.0.1" | "localhost" | "[::1]"))
 }
 
 /// A request for a token of this machine's identity.
