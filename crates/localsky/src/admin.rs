@@ -3,7 +3,7 @@
 use crate::faults::FaultRule;
 use crate::notify::NotificationSettings;
 use crate::sky::Inner;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -21,6 +21,7 @@ pub(crate) async fn serve(socket: TcpListener, sky: Weak<Inner>, stop: Cancellat
         .route("/faults", get(faults).post(set_faults))
         .route("/notifications", get(notifications).post(set_notifications))
         .route("/buckets", get(buckets).post(create_bucket))
+        .route("/google/service-account-key", get(service_account_key))
         .with_state(sky);
     let served = axum::serve(socket, router).with_graceful_shutdown(stop.cancelled_owned());
     if let Err(error) = served.await {
@@ -131,6 +132,24 @@ async fn buckets(State(sky): Sky) -> Result<Response, Failure> {
         }))
         .collect();
     Ok(Json(shown).into_response())
+}
+
+#[derive(Deserialize)]
+struct KeyRequest {
+    /// Where the key's `token_uri` is: an endpoint that speaks Google Cloud Storage.
+    endpoint: String,
+}
+
+/// A service-account key file for Google's clients.
+async fn service_account_key(
+    State(sky): Sky,
+    Query(request): Query<KeyRequest>,
+) -> Result<Response, Failure> {
+    let key = running(&sky)?
+        .service_account_key(&request.endpoint)
+        .await?;
+    let json = [(axum::http::header::CONTENT_TYPE, "application/json")];
+    Ok((json, key.expose().to_owned()).into_response())
 }
 
 #[derive(Deserialize)]

@@ -23,9 +23,9 @@ pub enum OperationClass {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Fault {
-    /// 503 `SlowDown`, before anything is done.
+    /// 503 `SlowDown` (Google: 429 `rateLimitExceeded`), before anything is done.
     SlowDown,
-    /// 500 `InternalError`, before anything is done.
+    /// 500 `InternalError` (Google: 503 `backendError`), before anything is done.
     InternalError,
     /// The TCP connection is reset, before anything is done.
     ConnectionReset,
@@ -59,7 +59,8 @@ pub struct FaultRule {
     /// Only these operations.
     #[serde(default)]
     pub operations: OperationClass,
-    /// Only requests whose path (percent-encoded, `/bucket/key`) starts with this.
+    /// Only requests whose path (percent-encoded; S3: `/bucket/key`, Google: `/storage/v1/b/bucket/o/key` and others)
+    /// starts with this.
     #[serde(default)]
     pub path_prefix: String,
     /// What happens.

@@ -229,7 +229,8 @@ impl LocalSky {
         self.inner.endpoints()
     }
 
-    /// The admin endpoint: GET /meter, GET and POST /faults, /notifications and /buckets, GET /endpoints; JSON.
+    /// The admin endpoint: GET /meter, GET and POST /faults, /notifications and /buckets, GET /endpoints and
+    /// /google/service-account-key?endpoint=URL; JSON.
     pub fn admin_url(&self) -> &str {
         &self.inner.admin_url
     }
@@ -261,12 +262,9 @@ impl LocalSky {
     /// Google Cloud Storage). The first call makes the key, which takes about a second.
     ///
     /// # Errors
-    /// The key could not be made.
+    /// `endpoint` is none of those, or the key could not be made.
     pub async fn google_service_account_key(&self, endpoint: &str) -> Result<Secret> {
-        let made = self.inner.google.service_account_key(endpoint).await;
-        made.map(Secret::new).map_err(|failure| {
-            Error::new(Kind::Internal, "make service-account key", failure.message)
-        })
+        self.inner.service_account_key(endpoint).await
     }
 
     /// Stops: no new requests, those begun get two seconds.
@@ -315,6 +313,19 @@ impl Inner {
 
     pub(crate) fn meter(&self) -> MeterSnapshot {
         self.meter.snapshot()
+    }
+
+    pub(crate) async fn service_account_key(&self, endpoint: &str) -> Result<Secret> {
+        let fail = |kind, why: String| Error::new(kind, "make service-account key", why);
+        let speaks = |known: &Endpoint| known.protocol == Protocol::Gcs && known.url == endpoint;
+        if !self.endpoints().iter().any(speaks) {
+            let why =
+                format!("{endpoint} is no endpoint of this sky that speaks Google Cloud Storage");
+            return Err(fail(Kind::Missing, why));
+        }
+        let made = self.google.service_account_key(endpoint).await;
+        made.map(Secret::new)
+            .map_err(|failure| fail(Kind::Internal, failure.message))
     }
 
     pub(crate) fn create_bucket(&self, region: &Region, name: &str, versioned: bool) -> Result<()> {

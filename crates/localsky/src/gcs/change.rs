@@ -243,7 +243,7 @@ impl Frontend {
         change: impl FnOnce(&mut Attributes, &mut GoogleObject) -> Result<()> + Send + 'static,
     ) -> Result<Generation> {
         let bucket = self.bucket(&name.bucket)?;
-        let named = name.clone();
+        let (google, named) = (self.google.clone(), name.clone());
         let changed = self
             .blocking(move || {
                 let missing = || Failure::no_object(&named.bucket, &named.key);
@@ -253,11 +253,12 @@ impl Frontend {
                     .ok_or_else(missing)?;
                 conditions.check(Some(&found))?;
                 let mut object = (*found.object).clone();
-                let mut google = found.google();
-                change(&mut object.meta.attributes, &mut google)?;
-                google.metageneration += 1;
-                google.updated_unix_ms = bucket.surroundings.clock.now().unix_ms();
-                object.meta.google = Some(google);
+                let mut kept = found.google();
+                change(&mut object.meta.attributes, &mut kept)?;
+                google.writes.admit(&google, &bucket.name, &named.key)?;
+                kept.metageneration += 1;
+                kept.updated_unix_ms = google.clock.now().unix_ms();
+                object.meta.google = Some(kept);
                 bucket
                     .replace(&mut state, &named.key, found.number, object)?
                     .ok_or_else(missing)

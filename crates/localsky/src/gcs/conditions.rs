@@ -97,3 +97,66 @@ impl Conditions {
             .map_err(|_| Failure::precondition())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{GoogleObject, ObjectMeta, StoredObject};
+    use http::StatusCode;
+    use skyfresh_sky::Timestamp;
+    use std::sync::Arc;
+
+    fn version(number: u64, metageneration: u64) -> Generation {
+        let google = GoogleObject {
+            metageneration,
+            ..GoogleObject::default()
+        };
+        let meta = ObjectMeta {
+            google: Some(google),
+            ..ObjectMeta::default()
+        };
+        Generation {
+            number,
+            created: Timestamp::ZERO,
+            object: Arc::new(StoredObject {
+                meta,
+                content: Arc::default(),
+            }),
+        }
+    }
+
+    /// The status that a query's conditions give; 200 where they hold.
+    fn outcome(query: &str, current: Option<&Generation>) -> u16 {
+        let conditions = Conditions::of_query(&Query::parse(query)).unwrap();
+        let refused = conditions.check(current).err();
+        refused
+            .map_or(StatusCode::OK, |failure| failure.status)
+            .as_u16()
+    }
+
+    #[test]
+    fn conditions_hold_as_documented() {
+        let there = version(7, 2);
+        for (query, present, absent) in [
+            ("", 200, 200),
+            ("ifGenerationMatch=7", 200, 412),
+            ("ifGenerationMatch=8", 412, 412),
+            ("ifGenerationMatch=0", 412, 200),
+            ("ifGenerationNotMatch=7", 304, 304),
+            ("ifGenerationNotMatch=0", 200, 304),
+            ("ifMetagenerationMatch=2", 200, 412),
+            ("ifMetagenerationMatch=1", 412, 412),
+            ("ifMetagenerationNotMatch=2", 304, 304),
+            ("ifMetagenerationNotMatch=1", 200, 304),
+            ("ifGenerationMatch=7&ifMetagenerationMatch=1", 412, 412),
+        ] {
+            assert_eq!(outcome(query, Some(&there)), present, "{query}, present");
+            assert_eq!(outcome(query, None), absent, "{query}, absent");
+        }
+        assert!(Conditions::of_query(&Query::parse("ifGenerationMatch=x")).is_err());
+        // On the source of a copy nothing is 304.
+        let source = Conditions::of_source(&Query::parse("ifSourceGenerationNotMatch=7")).unwrap();
+        let refused = source.check_source(&there).unwrap_err();
+        assert_eq!(refused.status, StatusCode::PRECONDITION_FAILED);
+    }
+}

@@ -17,13 +17,18 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use futures::StreamExt;
 use s3s::Body;
 use serde_json::{Value, json};
+use skyfresh_sky::Timestamp;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// `maxBytesRewrittenPerCall` is a multiple of this.
 const REWRITE_UNIT_BYTES: u64 = 1024 * 1024;
+
+/// How long a rewrite may be gone on with.
+const TOKEN_LIFETIME: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Rewrites under way, by token.
 #[derive(Debug, Default)]
@@ -36,6 +41,7 @@ struct Rewrite {
     source: Generation,
     copied: Vec<Content>,
     done: u64,
+    begun: Timestamp,
 }
 
 /// A source, and the store that has it.
@@ -197,6 +203,7 @@ impl Frontend {
                 source: source.found.clone(),
                 copied: Vec::new(),
                 done: 0,
+                begun: self.google.clock.now(),
             },
             Some(token) => {
                 let known = self.lock_rewrites().remove(token);
@@ -244,7 +251,10 @@ impl Frontend {
         if rewrite.done < size {
             let token = self.google.rng.token();
             shown["rewriteToken"] = json!(token);
-            self.lock_rewrites().insert(token, rewrite);
+            let mut rewrites = self.lock_rewrites();
+            let now = self.google.clock.now();
+            rewrites.retain(|_, rewrite| now.since(rewrite.begun) < TOKEN_LIFETIME);
+            rewrites.insert(token, rewrite);
         } else {
             let whole = Content::concat(rewrite.copied.iter());
             let draft = Self::draft(&rewrite.source, &resource, whole)?;

@@ -5,7 +5,7 @@
 
 use super::answer::Answer;
 use http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
 use s3s::{Body, S3Error, S3ErrorCode};
 use serde_json::json;
 
@@ -20,7 +20,7 @@ pub(crate) struct Failure {
     /// The XML API's `Code`.
     code: String,
     pub(crate) message: String,
-    headers: HeaderMap,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Failure {
@@ -35,13 +35,13 @@ impl Failure {
             reason,
             code: code.to_owned(),
             message: message.into(),
-            headers: HeaderMap::new(),
+            headers: Vec::new(),
         }
     }
 
-    pub(crate) fn with_header(mut self, name: http::HeaderName, value: &str) -> Self {
+    pub(crate) fn with_header(mut self, name: HeaderName, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {
-            self.headers.insert(name, value);
+            self.headers.push((name, value));
         }
         self
     }
@@ -179,7 +179,7 @@ impl Failure {
             Body::from(body)
         });
         *response.status_mut() = self.status;
-        *response.headers_mut() = self.headers;
+        response.headers_mut().extend(self.headers);
         if !bodiless {
             response
                 .headers_mut()

@@ -13,8 +13,10 @@ use s3s::Body;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// Most configurations of a bucket (<https://cloud.google.com/storage/quotas#buckets>).
+/// Most configurations of a bucket, and most for one type of event
+/// (<https://cloud.google.com/storage/docs/pubsub-notifications>).
 const MOST_CONFIGS: usize = 100;
+const MOST_CONFIGS_PER_EVENT: usize = 10;
 /// How the JSON API names topics, before `projects/…`.
 const TOPIC_HOST: &str = "//pubsub.googleapis.com/";
 
@@ -85,6 +87,22 @@ fn parse(resource: &Value) -> Result<NotificationConfig> {
     })
 }
 
+/// Whether a bucket may have one more configuration.
+fn has_room<'a>(
+    existing: impl Iterator<Item = &'a NotificationConfig> + Clone,
+    added: &NotificationConfig,
+) -> bool {
+    let hears = |config: &NotificationConfig, event: EventType| {
+        let names = &config.event_types;
+        names.is_empty() || names.iter().any(|name| name == event.as_str())
+    };
+    let crowded = |event: EventType| {
+        let others = existing.clone().filter(|config| hears(config, event));
+        hears(added, event) && others.count() >= MOST_CONFIGS_PER_EVENT
+    };
+    existing.clone().count() < MOST_CONFIGS && !EventType::ALL.into_iter().any(crowded)
+}
+
 impl Frontend {
     pub(crate) async fn notification_configs(
         &self,
@@ -119,7 +137,7 @@ impl Frontend {
                     .blocking(move || {
                         let mut state = bucket.lock();
                         let google = &mut state.google;
-                        if google.notifications.len() >= MOST_CONFIGS {
+                        if !has_room(google.notifications.values(), &added) {
                             return Err(Failure::invalid("Too many notification configurations."));
                         }
                         google.last_notification_id += 1;

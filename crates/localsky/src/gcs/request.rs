@@ -189,7 +189,7 @@ pub(crate) fn classify(method: &Method, uri: &Uri) -> Classified {
         (Route::Token | Route::Certificates | Route::PubSub(_), _) => {
             plain(RequestClass::Unbilled, OperationClass::Any)
         }
-        // One upload is one operation, however many chunks it has: the request that began it was counted.
+        // Taken as one operation, however many chunks it has: the request that began it was counted.
         (Route::Upload(_), &Method::PUT) if query.has("upload_id") => {
             plain(RequestClass::Unbilled, OperationClass::Write)
         }

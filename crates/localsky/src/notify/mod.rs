@@ -34,7 +34,8 @@ pub(crate) const QUEUE_EVENTS: usize = 1 << 20;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NotificationSettings {
-    /// The webhooks.
+    /// The webhooks. They hear of changes in regions that speak S3; other protocols have channels of their own, which
+    /// suffer the same losses and delays.
     pub targets: Vec<WebhookTarget>,
     /// The chance that an event is never delivered.
     pub drop_probability: f64,
