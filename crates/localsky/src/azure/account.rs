@@ -11,11 +11,18 @@ use crate::store::disk::{Disk, Storage};
 use crate::{Error, Result as SkyResult};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use http_body_util::Empty;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
 use skyfresh_sky::{Kind, Region, Timestamp};
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// Entity tags: ticks of 100 ns since the year 1, as Azure's look, each greater than the one before.
 #[derive(Debug, Default)]
@@ -65,8 +72,10 @@ pub(crate) struct Account {
     pub(crate) surroundings: Arc<Surroundings>,
     pub(crate) queues: Queues,
     pub(crate) neighbours: OnceLock<Neighbours>,
-    pub(crate) tasks: tokio_util::task::TaskTracker,
-    pub(crate) stop: tokio_util::sync::CancellationToken,
+    /// For reading the sources of copies.
+    pub(crate) client: Client<HttpConnector, Empty<Bytes>>,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) stop: CancellationToken,
     ticks: Arc<Ticks>,
     subscriptions: Mutex<BTreeMap<String, Subscription>>,
     containers: RwLock<BTreeMap<String, Arc<Container>>>,
@@ -78,8 +87,8 @@ impl Account {
         directory: Option<PathBuf>,
         surroundings: Arc<Surroundings>,
         (name, secret): (&str, &Secret),
-        tasks: tokio_util::task::TaskTracker,
-        stop: tokio_util::sync::CancellationToken,
+        tasks: TaskTracker,
+        stop: CancellationToken,
     ) -> SkyResult<Self> {
         if !is_account_name(name) {
             let context = format!(
@@ -118,6 +127,7 @@ impl Account {
             queues: Queues::new(surroundings.clone()),
             surroundings,
             neighbours: OnceLock::new(),
+            client: new_client(),
             tasks,
             stop,
             ticks,
@@ -254,6 +264,12 @@ impl Account {
                 .map_err(|_| error::internal("a change did not come to its end"))?,
         }
     }
+}
+
+fn new_client() -> Client<HttpConnector, Empty<Bytes>> {
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    Client::builder(TokioExecutor::new()).build(connector)
 }
 
 /// What Azure's own clients are given to connect with.
