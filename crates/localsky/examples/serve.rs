@@ -1,9 +1,10 @@
 //! Runs a sky until standard input is closed. Arguments are `key=value` pairs, as below. Prints one JSON line:
 //! the admin URL, all endpoints, and for every Azure region the connection string of its unshaped ports.
 //!
-//! `regions=aws:us-east-1,aws:eu-west-1 directory=/path minimum_part_bytes=1024 listen_port=9000 shaped=true`
+//! `regions=aws:us-east-1,aws:eu-west-1 directory=/path minimum_part_bytes=1024 listen_port=9000 shaped=true
+//! azure_account=name azure_key=base64`
 
-use skyfresh_localsky::{LocalSky, RegionConfig, ShapingProfile, SkyConfig};
+use skyfresh_localsky::{LocalSky, RegionConfig, Secret, ShapingProfile, SkyConfig};
 use skyfresh_sky::{Rng, SystemClock};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,6 +28,8 @@ async fn main() -> anyhow::Result<()> {
             Some(("directory", path)) => directory = Some(std::path::PathBuf::from(path)),
             Some(("minimum_part_bytes", bytes)) => config.minimum_part_bytes = bytes.parse()?,
             Some(("listen_port", port)) => config.listen_port = Some(port.parse()?),
+            Some(("azure_account", name)) => config.azure.account = Some(name.to_owned()),
+            Some(("azure_key", key)) => config.azure.key = Some(Secret::new(key)),
             Some(("shaped", "true")) => config.shaping = ShapingProfile::default(),
             _ => anyhow::bail!("unknown argument {argument:?}"),
         }

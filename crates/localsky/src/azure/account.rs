@@ -5,7 +5,6 @@ use super::container::Container;
 use super::error::{self, Result};
 use super::management::Subscription;
 use super::queue::Queues;
-use crate::config::Secret;
 use crate::store::Surroundings;
 use crate::store::disk::{Disk, Storage};
 use crate::{Error, Result as SkyResult};
@@ -86,16 +85,10 @@ impl Account {
     pub(crate) fn open(
         directory: Option<PathBuf>,
         surroundings: Arc<Surroundings>,
-        (name, secret): (&str, &Secret),
+        keys: Keys,
         tasks: TaskTracker,
         stop: CancellationToken,
     ) -> SkyResult<Self> {
-        if !is_account_name(name) {
-            let context = format!(
-                "access_key {name:?} is no name for a storage account: 3 to 24 lower-case letters and digits"
-            );
-            return Err(Error::new(Kind::Invalid, "start", context));
-        }
         let ticks = Arc::new(Ticks::default());
         let mut containers = BTreeMap::new();
         let storage = match directory {
@@ -118,11 +111,7 @@ impl Account {
             }
         };
         Ok(Account {
-            keys: Keys {
-                account: name.to_owned(),
-                key: secret.expose().as_bytes().to_vec(),
-                bearer: secret.clone(),
-            },
+            keys,
             storage,
             queues: Queues::new(surroundings.clone()),
             surroundings,
@@ -282,7 +271,7 @@ pub(crate) fn connection_string(account: &Account, blob_url: &str, queue_url: &s
 }
 
 /// learn.microsoft.com/azure/storage/common/storage-account-overview, "Storage account name".
-fn is_account_name(name: &str) -> bool {
+pub(super) fn is_account_name(name: &str) -> bool {
     (3..=24).contains(&name.len())
         && name
             .bytes()

@@ -177,6 +177,8 @@ struct Shared {
     rng: Rng,
     tasks: TaskTracker,
     stop: CancellationToken,
+    /// The resource that events of Azure regions come from.
+    topic: String,
 }
 
 /// Settings and the running senders that belong to them.
@@ -198,6 +200,7 @@ impl Notifications {
         rng: Rng,
         tasks: TaskTracker,
         stop: CancellationToken,
+        topic: String,
     ) -> Self {
         let shared = Shared {
             settings: RwLock::default(),
@@ -206,6 +209,7 @@ impl Notifications {
             rng,
             tasks,
             stop,
+            topic,
         };
         Notifications {
             shared: Arc::new(shared),
@@ -250,6 +254,7 @@ impl Notifications {
                     let sender = Target::new(
                         url,
                         target,
+                        shared.topic.clone(),
                         shared.rng.fork(),
                         shared.clock.clone(),
                         shared.counters.clone(),
