@@ -272,6 +272,8 @@ def content_settings_and_metadata(sky):
 @check
 def metadata_has_rules(sky):
     sky.put("full", b"", metadata={"a": "v" * (8192 - 1)})
+    # Names whose order in the signature is not that of their bytes.
+    sky.put("ordered", b"", metadata={"a1": "1", "a_": "2", "ab": "3", "_a": "4"})
     fails("MetadataTooLarge", 400, sky.put, "over", b"", metadata={"ab": "v" * (8192 - 1)})
     fails("InvalidMetadata", 400, sky.put, "name", b"", metadata={"a-b": "v"})
 

@@ -2,10 +2,12 @@
 //! the admin URL, all endpoints with what they speak, the credentials, and for every Azure region the connection string of
 //! its unshaped ports.
 //!
-//! `regions=aws:us-east-1,gcp:us-central1 directory=/path minimum_part_bytes=1024 listen_port=9000 shaped=true
-//! rewrite_bytes_per_call=1048576 google_key_file=/path/key.json`
+//! `regions=aws:us-east-1,gcp:us-central1,azure:eastus directory=/path minimum_part_bytes=1024 listen_port=9000 shaped=true
+//! rewrite_bytes_per_call=1048576 google_key_file=/path/key.json azure_account=name azure_key=base64`
 
-use skyfresh_localsky::{LocalSky, Protocol, RegionConfig, ShapingProfile, SkyConfig};
+use skyfresh_localsky::{
+    LocalSky, Protocol, RegionConfig, Secret, ShapingProfile, SkyConfig,
+};
 use skyfresh_sky::{Rng, SystemClock};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,6 +35,8 @@ async fn main() -> anyhow::Result<()> {
             }
             Some(("google_key_file", path)) => key_file = Some(std::path::PathBuf::from(path)),
             Some(("listen_port", port)) => config.listen_port = Some(port.parse()?),
+            Some(("azure_account", name)) => config.azure.account = Some(name.to_owned()),
+            Some(("azure_key", key)) => config.azure.key = Some(Secret::new(key)),
             Some(("shaped", "true")) => config.shaping = ShapingProfile::default(),
             _ => anyhow::bail!("unknown argument {argument:?}"),
         }

@@ -1,5 +1,6 @@
 //! What a sky is made of. Values only: nothing here opens a socket or a file.
 
+use crate::azure::AzureConfig;
 use crate::faults::FaultRule;
 use crate::gcs::GoogleConfig;
 use crate::notify::NotificationSettings;
@@ -69,8 +70,11 @@ pub struct SkyConfig {
     pub secret_key: Secret,
     /// How the regions that speak Google Cloud Storage behave, and which token they take.
     pub google: GoogleConfig,
+    /// The storage account of the regions that speak Azure's protocols.
+    pub azure: AzureConfig,
     /// The admin port; the other ports follow it in a fixed order, so that a sky with the same regions comes back on the
-    /// same ports: for each region in order its unshaped port, then one per client region. `None`: any free ports.
+    /// same ports: for each region in order its unshaped port, then one per client region; behind them, for each Azure
+    /// region the same of its Queue service. `None`: any free ports.
     pub listen_port: Option<u16>,
     /// How the network between regions behaves on the shaped ports.
     pub shaping: ShapingProfile,
@@ -102,6 +106,7 @@ impl Default for SkyConfig {
             access_key: "skyfresh".into(),
             secret_key: Secret::new("skyfresh-local-secret"),
             google: GoogleConfig::default(),
+            azure: AzureConfig::default(),
             listen_port: None,
             shaping: ShapingProfile::default(),
             minimum_part_bytes: S3_MINIMUM_PART_BYTES,

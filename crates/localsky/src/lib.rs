@@ -29,6 +29,7 @@ mod shaping;
 mod sky;
 mod store;
 
+pub use azure::AzureConfig;
 pub use config::{BucketConfig, Protocol, RegionConfig, S3_MINIMUM_PART_BYTES, Secret, SkyConfig};
 pub use error::{Error, Result};
 pub use faults::{Fault, FaultRule, Faults, OperationClass};

@@ -77,8 +77,14 @@ impl LocalSky {
             CancellationToken::new(),
             TaskTracker::new(),
         );
-        let notifications =
-            Notifications::new(clock.clone(), rng.fork(), tasks.clone(), stop.clone());
+        let topic = config.azure.topic(&config.access_key);
+        let notifications = Notifications::new(
+            clock.clone(),
+            rng.fork(),
+            tasks.clone(),
+            stop.clone(),
+            topic,
+        );
         notifications.set(config.notifications.clone())?;
         let faults = Faults::new(config.faults.clone(), rng.fork());
         let stores = config

@@ -141,6 +141,11 @@ async fn every_change_is_heard_in_s3_format() {
         .map(|record| record["s3"]["object"]["sequencer"].as_str().unwrap())
         .collect();
     assert!(sequencers.is_sorted_by(|a, b| a < b), "{sequencers:?}");
+    // Counted once the answer is there, which is after the receiver has heard.
+    until("four deliveries", || {
+        sky.notifications().counts().delivered == 4
+    })
+    .await;
     let counts = sky.notifications().counts();
     assert_eq!(
         (counts.emitted, counts.delivered, counts.failed_posts),

@@ -5,17 +5,23 @@ use super::container::Container;
 use super::error::{self, Result};
 use super::management::Subscription;
 use super::queue::Queues;
-use crate::config::Secret;
 use crate::store::Surroundings;
 use crate::store::disk::{Disk, Storage};
 use crate::{Error, Result as SkyResult};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use http_body_util::Empty;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
 use skyfresh_sky::{Kind, Region, Timestamp};
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// Entity tags: ticks of 100 ns since the year 1, as Azure's look, each greater than the one before.
 #[derive(Debug, Default)]
@@ -65,8 +71,10 @@ pub(crate) struct Account {
     pub(crate) surroundings: Arc<Surroundings>,
     pub(crate) queues: Queues,
     pub(crate) neighbours: OnceLock<Neighbours>,
-    pub(crate) tasks: tokio_util::task::TaskTracker,
-    pub(crate) stop: tokio_util::sync::CancellationToken,
+    /// For reading the sources of copies.
+    pub(crate) client: Client<HttpConnector, Empty<Bytes>>,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) stop: CancellationToken,
     ticks: Arc<Ticks>,
     subscriptions: Mutex<BTreeMap<String, Subscription>>,
     containers: RwLock<BTreeMap<String, Arc<Container>>>,
@@ -77,16 +85,10 @@ impl Account {
     pub(crate) fn open(
         directory: Option<PathBuf>,
         surroundings: Arc<Surroundings>,
-        (name, secret): (&str, &Secret),
-        tasks: tokio_util::task::TaskTracker,
-        stop: tokio_util::sync::CancellationToken,
+        keys: Keys,
+        tasks: TaskTracker,
+        stop: CancellationToken,
     ) -> SkyResult<Self> {
-        if !is_account_name(name) {
-            let context = format!(
-                "access_key {name:?} is no name for a storage account: 3 to 24 lower-case letters and digits"
-            );
-            return Err(Error::new(Kind::Invalid, "start", context));
-        }
         let ticks = Arc::new(Ticks::default());
         let mut containers = BTreeMap::new();
         let storage = match directory {
@@ -109,15 +111,12 @@ impl Account {
             }
         };
         Ok(Account {
-            keys: Keys {
-                account: name.to_owned(),
-                key: secret.expose().as_bytes().to_vec(),
-                bearer: secret.clone(),
-            },
+            keys,
             storage,
             queues: Queues::new(surroundings.clone()),
             surroundings,
             neighbours: OnceLock::new(),
+            client: new_client(),
             tasks,
             stop,
             ticks,
@@ -256,6 +255,12 @@ impl Account {
     }
 }
 
+fn new_client() -> Client<HttpConnector, Empty<Bytes>> {
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    Client::builder(TokioExecutor::new()).build(connector)
+}
+
 /// What Azure's own clients are given to connect with.
 pub(crate) fn connection_string(account: &Account, blob_url: &str, queue_url: &str) -> String {
     let (name, key) = (&account.keys.account, BASE64.encode(&account.keys.key));
@@ -266,7 +271,7 @@ pub(crate) fn connection_string(account: &Account, blob_url: &str, queue_url: &s
 }
 
 /// learn.microsoft.com/azure/storage/common/storage-account-overview, "Storage account name".
-fn is_account_name(name: &str) -> bool {
+pub(super) fn is_account_name(name: &str) -> bool {
     (3..=24).contains(&name.len())
         && name
             .bytes()

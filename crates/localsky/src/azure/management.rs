@@ -151,8 +151,10 @@ async fn put(
         .map_err(|error| bad(format!("the body is not JSON: {error}")))?;
     let mut properties = given["properties"].clone();
     let mut target = target(account, &properties)?;
+    let topic = super::events::topic(&account.keys.account);
     validate(
         &target,
+        &topic,
         &account.surroundings.rng,
         &*account.surroundings.clock,
     )
@@ -170,7 +172,7 @@ async fn put(
     target.validated = true;
     hide_secrets(&mut properties);
     properties["provisioningState"] = json!("Succeeded");
-    properties["topic"] = json!(super::topic(&account.keys.account));
+    properties["topic"] = json!(topic);
     let resource = json!({
         "id": head.raw_path,
         "name": name,

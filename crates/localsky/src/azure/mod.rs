@@ -5,8 +5,8 @@
 //! **Out:** what Azure would answer, by learn.microsoft.com/rest/api/storageservices.
 //! **Never:** publishes a body that did not arrive whole and verified; tells who asks what a secret is.
 //!
-//! One account a region, named as the sky's access key; its key is the Base64 form of the sky's secret key, and the
-//! secret key itself is accepted as a bearer token.
+//! One account a region, the same in all ([`AzureConfig`]): by default named as the sky's access key, its key the Base64
+//! form of the sky's secret key, and the secret key itself accepted as a bearer token.
 //!
 //! Deliberately absent: append and page blobs, snapshots, versions, soft delete, immutability, container leases, public
 //! access, encryption scopes, user delegation keys, stored access policies, batches, conditions on tags.
@@ -16,6 +16,7 @@ mod auth;
 mod blob;
 mod classify;
 mod conditions;
+mod config;
 mod container;
 mod error;
 mod events;
@@ -30,7 +31,8 @@ mod wiring;
 mod xml;
 
 pub(crate) use classify::{classify, internal_error, slow_down};
-pub(crate) use events::{AzureEvent, topic};
+pub use config::AzureConfig;
+pub(crate) use events::AzureEvent;
 pub(crate) use wiring::Accounts;
 
 use account::Account;

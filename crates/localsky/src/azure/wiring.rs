@@ -36,7 +36,7 @@ impl Accounts {
             let account = Account::open(
                 region.directory.clone(),
                 Arc::new(surroundings(&region.region)),
-                (&config.access_key, &config.secret_key),
+                config.azure.keys(&config.access_key, &config.secret_key)?,
                 tasks.clone(),
                 stop.clone(),
             )?;

@@ -179,6 +179,8 @@ struct Shared {
     rng: Rng,
     tasks: TaskTracker,
     stop: CancellationToken,
+    /// The resource that events of Azure regions come from.
+    topic: String,
 }
 
 /// Settings and the running senders that belong to them.
@@ -200,6 +202,7 @@ impl Notifications {
         rng: Rng,
         tasks: TaskTracker,
         stop: CancellationToken,
+        topic: String,
     ) -> Self {
         let shared = Shared {
             settings: RwLock::default(),
@@ -208,6 +211,7 @@ impl Notifications {
             rng,
             tasks,
             stop,
+            topic,
         };
         Notifications {
             shared: Arc::new(shared),
@@ -252,6 +256,7 @@ impl Notifications {
                     let sender = Target::new(
                         url,
                         target,
+                        shared.topic.clone(),
                         shared.rng.fork(),
                         shared.clock.clone(),
                         shared.counters.clone(),

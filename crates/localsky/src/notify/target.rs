@@ -2,7 +2,6 @@
 
 use super::format::{Handshake, Outgoing};
 use super::{Counters, Event, EventFormat, QUEUE_EVENTS, WebhookTarget};
-use crate::azure::topic;
 use crate::config::Secret;
 use crate::{Error, Result};
 use bytes::Bytes;
@@ -73,6 +72,7 @@ pub(crate) struct Target {
     token: Option<Secret>,
     format: EventFormat,
     handshake_due: bool,
+    topic: String,
     rng: Rng,
     clock: Arc<dyn Clock>,
     counters: Arc<Counters>,
@@ -85,6 +85,7 @@ impl Target {
     pub(crate) fn new(
         url: http::Uri,
         target: &WebhookTarget,
+        topic: String,
         rng: Rng,
         clock: Arc<dyn Clock>,
         counters: Arc<Counters>,
@@ -94,6 +95,7 @@ impl Target {
             token: target.token.clone(),
             format: target.format,
             handshake_due: !target.validated,
+            topic,
             rng,
             clock,
             counters,
@@ -186,7 +188,7 @@ impl Target {
     /// Repeats the handshake until it succeeds; events wait meanwhile.
     async fn until_validated(&self) {
         let mut retry = RETRY_FIRST;
-        while let Some(handshake) = handshake(self.format, &self.rng, &*self.clock) {
+        while let Some(handshake) = handshake(self.format, &self.topic, &self.rng, &*self.clock) {
             let asked = shake(&self.client, &self.url, self.token.as_ref(), &handshake);
             match timeout(&*self.clock, POST_TIMEOUT, asked).await {
                 Some(Ok(())) => return,
@@ -231,9 +233,9 @@ fn new_client() -> Client<HttpConnector, Full<Bytes>> {
     Client::builder(TokioExecutor::new()).build(connector)
 }
 
-fn handshake(format: EventFormat, rng: &Rng, clock: &dyn Clock) -> Option<Handshake> {
+fn handshake(format: EventFormat, topic: &str, rng: &Rng, clock: &dyn Clock) -> Option<Handshake> {
     let code = format!("{}{}", rng.token(), rng.token());
-    format.handshake(&topic("skyfresh"), &code, clock.now())
+    format.handshake(topic, &code, clock.now())
 }
 
 /// Performs a receiver's handshake once, where its format has one.
@@ -242,11 +244,12 @@ fn handshake(format: EventFormat, rng: &Rng, clock: &dyn Clock) -> Option<Handsh
 /// What the receiver did instead.
 pub(crate) async fn validate(
     target: &WebhookTarget,
+    topic: &str,
     rng: &Rng,
     clock: &dyn Clock,
 ) -> Result<(), String> {
     let url = parse_url(&target.url).map_err(|error| error.to_string())?;
-    let Some(handshake) = handshake(target.format, rng, clock) else {
+    let Some(handshake) = handshake(target.format, topic, rng, clock) else {
         return Ok(());
     };
     let client = new_client();

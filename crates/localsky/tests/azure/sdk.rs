@@ -6,21 +6,34 @@
 use crate::client::{config, europe, us};
 use crate::support::start;
 use skyfresh_localsky::SkyConfig;
+use std::io::Write;
 
 #[expect(
     clippy::disallowed_methods,
     reason = "the test command names the interpreter"
 )]
-fn python() -> Option<String> {
-    std::env::var("SKYFRESH_TEST_PYTHON").ok()
+#[expect(clippy::print_stdout, reason = "a skipped test says so")]
+fn python(test: &str) -> Option<String> {
+    let python = std::env::var("SKYFRESH_TEST_PYTHON").ok();
+    if python.is_none() {
+        let why =
+            "SKYFRESH_TEST_PYTHON names no Python with azure-storage-blob and azure-storage-queue";
+        let line = format!("skipped: {test}: {why}");
+        println!("{line}");
+        if let Ok(path) = std::env::var("SKYFRESH_TEST_SKIP_LOG") {
+            let log = std::fs::OpenOptions::new()
+                .append(true)
+                .create(true)
+                .open(path);
+            log.and_then(|mut log| writeln!(log, "{line}"))
+                .expect("the skip log can be written");
+        }
+    }
+    python
 }
 
-#[expect(clippy::print_stdout, reason = "a skipped test says so")]
-async fn run(config: SkyConfig) {
-    let Some(python) = python() else {
-        println!(
-            "SKIPPED: set SKYFRESH_TEST_PYTHON to a Python interpreter with azure-storage-blob and -queue"
-        );
+async fn run(test: &str, config: SkyConfig) {
+    let Some(python) = python(test) else {
         return;
     };
     let sky = start(config).await;
@@ -47,7 +60,7 @@ async fn run(config: SkyConfig) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn azures_clients_find_azure_in_memory() {
-    run(config()).await;
+    run("azures_clients_find_azure_in_memory", config()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -57,5 +70,5 @@ async fn azures_clients_find_azure_on_disk() {
     for region in &mut config.regions {
         region.directory = Some(root.path().join(&region.region.name));
     }
-    run(config).await;
+    run("azures_clients_find_azure_on_disk", config).await;
 }

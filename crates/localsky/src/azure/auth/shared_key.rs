@@ -4,6 +4,7 @@
 //! version 2009-09-19 and later for the Blob and Queue services; an empty body counts as no length since 2015-02-21).
 
 use crate::azure::request::Head;
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 /// The first version in which a length of zero is left out.
@@ -58,19 +59,37 @@ pub(super) fn lite_string_to_sign(head: &Head, account: &str) -> String {
     )
 }
 
-/// `x-ms-*` in the order of their names, each on a line.
+/// `x-ms-*` in the service's order of names, each on a line.
 fn canonical_headers(head: &Head) -> String {
-    let mut headers = BTreeMap::<&str, Vec<String>>::new();
-    for (name, value) in &head.headers {
+    let mut headers: Vec<(&str, String)> = Vec::new();
+    for name in head.headers.keys() {
         if name.as_str().starts_with("x-ms-") {
-            let value = String::from_utf8_lossy(value.as_bytes()).trim().to_owned();
-            headers.entry(name.as_str()).or_default().push(value);
+            let values = head.headers.get_all(name).iter();
+            let values: Vec<String> = values
+                .map(|value| String::from_utf8_lossy(value.as_bytes()).trim().to_owned())
+                .collect();
+            headers.push((name.as_str(), values.join(",")));
         }
     }
+    headers.sort_by(|(a, _), (b, _)| collate(a, b));
     headers
         .into_iter()
-        .map(|(name, values)| format!("{name}:{}\n", values.join(",")))
+        .map(|(name, value)| format!("{name}:{value}\n"))
         .collect()
+}
+
+/// Compares header names as the service does: by .NET's culture-aware comparison, in which hyphens count for nothing unless
+/// all else is equal, and `_` and other signs come before digits, digits before letters (`_storage_header_sort` in the
+/// Azure SDK for Python, `SharedKeyComparator` in the one for JavaScript). Byte order would put `a1` before `a_`.
+fn collate(a: &str, b: &str) -> Ordering {
+    fn weights(name: &str) -> impl Iterator<Item = (u8, u8)> + '_ {
+        let weight = |byte: u8| {
+            let class = u8::from(byte.is_ascii_digit()) + 2 * u8::from(byte.is_ascii_lowercase());
+            (class, byte)
+        };
+        name.bytes().filter(|byte| *byte != b'-').map(weight)
+    }
+    weights(a).cmp(weights(b)).then_with(|| a.cmp(b))
 }
 
 /// Account and path, then the query in the order of its names, the values of one name sorted and joined.
@@ -137,6 +156,16 @@ mod tests {
         assert_eq!(
             canonical_resource(&blob, "myaccount"),
             "/myaccount/mycontainer/myblob"
+        );
+    }
+
+    #[test]
+    fn names_of_headers_have_the_services_order() {
+        let mut names = ["m-ab", "m-a1", "m-a", "m-a_", "date", "m-_a", "m-1"];
+        names.sort_by(|a, b| collate(a, b));
+        assert_eq!(
+            names,
+            ["date", "m-_a", "m-1", "m-a", "m-a_", "m-a1", "m-ab"]
         );
     }
 

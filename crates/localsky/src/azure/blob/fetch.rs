@@ -13,9 +13,6 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode, Uri};
 use http_body_util::Empty;
 use hyper::body::Incoming;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use s3s::Body;
 
 /// A source that was opened.
@@ -64,9 +61,9 @@ impl Source {
             request = request.header(http::header::RANGE, range);
         }
         let request = request.body(Empty::<Bytes>::new()).map_err(|_| refused())?;
-        let client: Client<HttpConnector, Empty<Bytes>> =
-            Client::builder(TokioExecutor::new()).build(HttpConnector::new());
-        let response = client
+        let response = call
+            .account
+            .client
             .request(request)
             .await
             .map_err(|source| unreadable(StatusCode::INTERNAL_SERVER_ERROR, &source.to_string()))?;
