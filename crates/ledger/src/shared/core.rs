@@ -44,6 +44,10 @@ pub(crate) struct Core {
 }
 
 /// What is to become of a task.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "lives between a decision and its write"
+)]
 pub(crate) enum Step<T> {
     /// Nothing: the answer is known.
     Answer(T),

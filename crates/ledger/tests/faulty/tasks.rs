@@ -263,10 +263,16 @@ async fn settle(world: &World, rng: &Rng) -> u64 {
             world.truth().live.remove(&claim.task.task);
         }
     }
-    let (seed, truth) = (world.seed, world.truth());
-    let (written, finished) = (truth.written.clone(), truth.finished.clone());
-    assert_eq!(truth.copied, written, "seed {seed}: a task was lost");
-    drop(truth);
+    let seed = world.seed;
+    let (written, copied, finished) = {
+        let truth = world.truth();
+        (
+            truth.written.clone(),
+            truth.copied.clone(),
+            truth.finished.clone(),
+        )
+    };
+    assert_eq!(copied, written, "seed {seed}: a task was lost");
     let ledger = &process.ledger;
     let backlog = ledger.backlog("rule", "eu").await.unwrap();
     assert_eq!(backlog, Backlog::default(), "seed {seed}");
