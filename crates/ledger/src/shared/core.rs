@@ -19,7 +19,10 @@ const TRIES: usize = 64;
 const TURNS: usize = 64;
 
 /// Bits of a token that tell processes apart.
-const OWN_BITS: u32 = 20;
+const OWN_BITS: u32 = 14;
+
+/// Bits of a token that tell those of one process in one millisecond apart.
+const SEQUENCE_BITS: u32 = 8;
 
 /// Documents written or read at once by one operation.
 pub(crate) const AT_ONCE: usize = 32;
@@ -41,6 +44,10 @@ pub(crate) struct Core {
 }
 
 /// What is to become of a task.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "lives between a decision and its write"
+)]
 pub(crate) enum Step<T> {
     /// Nothing: the answer is known.
     Answer(T),
@@ -102,12 +109,13 @@ impl Core {
         }
     }
 
-    /// A token for a row whose newest was `previous`: a time in milliseconds, or more where tokens given or seen have used it up,
-    /// and behind it 20 bits that are this process's. So it is greater than `previous`, than every token this process has
-    /// given or seen, and, as far as clocks agree, than every token given anywhere.
+    /// A token for a row whose newest was `previous`: the time in milliseconds and a sequence within it (or more, where tokens
+    /// given or seen have used that up), and behind them some bits that are this process's. So it is greater than `previous`,
+    /// than every token this process has given or seen, and, as far as clocks agree, than every token given anywhere.
     pub(crate) fn next_token(&self, previous: u64, now: Timestamp) -> u64 {
         let own = self.holder & ((1 << OWN_BITS) - 1);
-        let now = now.unix_ms().min((1 << (u64::BITS - OWN_BITS - 1)) - 1);
+        let last = 1 << (u64::BITS - OWN_BITS - SEQUENCE_BITS - 1);
+        let now = now.unix_ms().min(last) << SEQUENCE_BITS;
         let mut given = 0;
         let update = |newest: u64| {
             let used = (newest.max(previous) >> OWN_BITS) + 1;

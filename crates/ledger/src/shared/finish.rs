@@ -47,8 +47,10 @@ impl Core {
             mark: completion.mark,
             tombstone: completion.tombstone.clone(),
         };
+        self.write_journal(operation, &spot.lane, token, completion)
+            .await?;
         futures::future::try_join(
-            self.add_receipt(operation, &spot.lane, token, completion),
+            self.write_receipt(operation, &spot.lane, token, &completion.receipt),
             self.set_memory(operation, &spot.lane, &task.key, &memory),
         )
         .await?;

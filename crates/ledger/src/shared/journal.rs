@@ -67,8 +67,9 @@ impl Drop for Queued<'_> {
 }
 
 impl Core {
-    /// Writes the receipt of a claim, and, where it left a tombstone, what pruning will need to find it.
-    pub(crate) async fn add_receipt(
+    /// Writes into the journal what a claim leaves: its receipt, and where it left a tombstone, that. Pruning finds by the journal
+    /// what is to be removed elsewhere, so this is written first.
+    pub(crate) async fn write_journal(
         &self,
         operation: &'static str,
         lane: &Lane,
@@ -76,8 +77,6 @@ impl Core {
         completion: &Completion,
     ) -> Result<()> {
         let receipt = &completion.receipt;
-        let id = lane.receipt(&receipt.task.key, receipt.published, token);
-        let by_key = put_any(&*self.documents, &id, encode(operation, receipt)?);
         let mut lines = vec![Entry {
             token,
             what: Line::Receipt(Box::new(receipt.clone())),
@@ -88,8 +87,19 @@ impl Core {
                 what: Line::Tombstone(receipt.task.clone(), tombstone.deleted),
             });
         }
-        futures::future::try_join(by_key, self.append(operation, &lane.rule, &lines)).await?;
-        Ok(())
+        self.append(operation, &lane.rule, &lines).await
+    }
+
+    /// Writes the receipt of a claim to where it is found by key.
+    pub(crate) async fn write_receipt(
+        &self,
+        operation: &'static str,
+        lane: &Lane,
+        token: u64,
+        receipt: &Receipt,
+    ) -> Result<()> {
+        let id = lane.receipt(&receipt.task.key, receipt.published, token);
+        put_any(&*self.documents, &id, encode(operation, receipt)?).await
     }
 
     /// Appends lines: whoever has the turn writes all that wait for the same slot.

@@ -9,15 +9,15 @@
 //! what follows from tasks (what is due, what is pending) is not stored but read, by scans of a destination's shards, and
 //! remembered per process in `view`, which may be wrong and costs a refused write where it is.
 //!
-//! **Order instead of transactions.** [`finish`](crate::Ledger::finish) writes the receipt, then mark and tombstone, then
-//! ends the task. A process that dies in between leaves a true receipt and a task that is done again, found equal, and gets
+//! **Order instead of transactions.** [`finish`](crate::Ledger::finish) writes the receipt, first by time, then by key, with
+//! mark and tombstone, then ends the task. A process that dies in between leaves a true receipt and a task that is done again, found equal, and gets
 //! another receipt. Where another owner has taken the task meanwhile, the receipt is taken back; a mark or tombstone
 //! already written stays, for it is true.
 //!
 //! **Clocks.** Leases are compared with the claimer's clock: one that is ahead by d takes over d early, which fencing makes
 //! harmless, and one that is behind, d late. Tokens grow with the clock and with every token seen (as Lamport's clocks do);
-//! between machines whose clocks differ and that have not seen each other's last token of a row that is gone, a later token
-//! may be the smaller. Nothing here compares tokens of different rows, or for more than equality while a claim is alive.
+//! between machines whose clocks differ, or one of which has been slow since it read its clock, and that have not seen each
+//! other's last token of a row that is gone, a later token may be the smaller. Nothing here compares tokens of different rows, or for more than equality while a claim is alive.
 
 mod backlog;
 mod bodies;

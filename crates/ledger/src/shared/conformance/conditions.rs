@@ -171,7 +171,7 @@ pub async fn neighbours_are_strangers(documents: Subject) {
 /// Any bytes, none at all, and 300 KiB of them.
 pub async fn bodies_are_kept_byte_for_byte(documents: Subject) {
     let every_byte: Vec<u8> = (0..=255).collect();
-    let big: Vec<u8> = (0..300 << 10).map(|n: u32| (n * 31 >> 3) as u8).collect();
+    let big: Vec<u8> = (0..300 << 10).map(|n: u32| ((n * 31) >> 3) as u8).collect();
     for (sort, body) in [
         (&b"empty"[..], Vec::new()),
         (b"zero", vec![0]),

@@ -45,7 +45,14 @@ const GROUPS_END: &[u8] = b"h";
 
 /// The pools this process works on.
 #[derive(Debug, Default)]
-pub(crate) struct Pools(Mutex<(HashMap<String, Arc<Pool>>, VecDeque<String>)>);
+pub(crate) struct Pools(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    pools: HashMap<String, Arc<Pool>>,
+    /// By when they became known.
+    order: VecDeque<String>,
+}
 
 /// One of them.
 #[derive(Debug)]
@@ -57,12 +64,12 @@ pub(crate) struct Pool {
 
 impl Pools {
     fn get(&self, attempt: &str) -> Option<Arc<Pool>> {
-        lock(&self.0).0.get(attempt).cloned()
+        lock(&self.0).pools.get(attempt).cloned()
     }
 
     fn insert(&self, attempt: &str, state: State) -> Arc<Pool> {
-        let mut pools = lock(&self.0);
-        let (pools, order) = &mut *pools;
+        let mut known = lock(&self.0);
+        let Known { pools, order } = &mut *known;
         if let Some(pool) = pools.get(attempt) {
             return Arc::clone(pool);
         }
@@ -81,9 +88,10 @@ impl Pools {
     }
 
     fn remove(&self, attempt: &str) {
-        let mut pools = lock(&self.0);
-        pools.0.remove(attempt);
-        pools.1.retain(|known| known != attempt);
+        let mut known = lock(&self.0);
+        if known.pools.remove(attempt).is_some() {
+            known.order.retain(|other| other != attempt);
+        }
     }
 }
 

@@ -262,3 +262,78 @@ impl State {
         self.undone(1, self.head.total).next().map_or(0, group_of)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> Timestamp {
+        Timestamp::from_unix_ms(ms)
+    }
+
+    fn state(total: u32, blocks: &[(u64, u32, u32)]) -> State {
+        let blocks = blocks.iter().map(|&(holder, from, to)| Block {
+            holder,
+            from,
+            to,
+            expires_ms: 100,
+        });
+        let head = Head {
+            total,
+            blocks: blocks.collect(),
+        };
+        State::new(head, Stamp("s".to_owned()))
+    }
+
+    fn blocks(head: Option<Head>) -> Vec<(u64, u32, u32)> {
+        let blocks = head.into_iter().flat_map(|head| head.blocks);
+        blocks
+            .map(|block| (block.holder, block.from, block.to))
+            .collect()
+    }
+
+    fn done(state: &mut State, parts: impl Iterator<Item = u32>) {
+        let mut group = Group::default();
+        for number in parts {
+            let part = PartDone {
+                number,
+                etag: String::new(),
+                size: 1,
+                crc64: None,
+            };
+            group.parts.insert(number, part);
+        }
+        state.set_group(0, group, None);
+    }
+
+    #[test]
+    fn free_parts_come_first_then_the_dead_s_then_half_of_another_s() {
+        let acquired = |state: &State, now| blocks(state.acquired(9, at(now), at(300)));
+        assert_eq!(acquired(&state(40, &[]), 50), [(9, 1, 40)]);
+        let gap = state(40, &[(1, 1, 5), (2, 20, 40)]);
+        assert_eq!(acquired(&gap, 200), [(1, 1, 5), (9, 6, 19), (2, 20, 40)]);
+
+        let full = state(40, &[(1, 1, 10), (2, 11, 40)]);
+        assert_eq!(acquired(&full, 100), [(9, 1, 10), (2, 11, 40)]);
+        assert_eq!(acquired(&full, 99), [(1, 1, 10), (2, 11, 25), (9, 26, 40)]);
+
+        // Of what is left, not of what was.
+        let mut late = state(40, &[(1, 1, 10), (2, 11, 40)]);
+        done(&mut late, 11..=24);
+        assert_eq!(acquired(&late, 99), [(1, 1, 10), (2, 11, 32), (9, 33, 40)]);
+        done(&mut late, 11..=25);
+        assert_eq!(acquired(&late, 99), [], "too few to be worth it");
+        done(&mut late, 1..=40);
+        assert_eq!(acquired(&late, 200), [], "nothing left");
+    }
+
+    #[test]
+    fn others_matter_only_near_the_end() {
+        let mut mixed = state(60, &[(1, 1, 20), (2, 21, 40)]);
+        assert!(!state(60, &[(1, 1, 60)]).depends_on_others(1), "alone");
+        assert!(!mixed.depends_on_others(1), "40 parts are free or own");
+        done(&mut mixed, (1..=20).chain(41..=44));
+        assert!(mixed.depends_on_others(1));
+        assert!(mixed.depends_on_others(3), "16 parts are free");
+    }
+}
