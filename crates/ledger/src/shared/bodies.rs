@@ -141,10 +141,10 @@ enum LineFormat {
 }
 
 /// A group of encoded lines as a body.
-pub(crate) fn encode_group(lines: impl IntoIterator<Item = Vec<u8>>) -> Vec<u8> {
+pub(crate) fn encode_group<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
     let mut body = vec![VERSION];
     for line in lines {
-        body.extend(line);
+        body.extend_from_slice(line);
     }
     body
 }

@@ -12,10 +12,6 @@ use futures::StreamExt;
 use skyfresh_sky::{Kind, ObjectKey, Timestamp};
 use std::time::Duration;
 
-/// While this process knows of due tasks, it still reads so often what others have written: a dead process's tasks must not
-/// wait until this one is idle.
-const BUSY_SCAN_INTERVAL: Duration = Duration::from_secs(1);
-
 /// Rounds of losing every race before a claim gives up.
 const ROUNDS: usize = 64;
 
@@ -34,11 +30,12 @@ impl Core {
             Some(last) => now < last || now.since(last) >= interval,
             None => true,
         };
-        let idle = view.count_due(now, 1) == 0;
+        let due = view.count_due(now, request.limit);
+        let idle = due == 0;
         let interval = if idle {
             self.settings.scan_interval
         } else {
-            BUSY_SCAN_INTERVAL
+            self.settings.busy_scan_interval
         };
         let mut may_look = idle && passed(interval);
         if !idle && passed(interval) {
@@ -106,10 +103,11 @@ impl Core {
                 let Some(stored) = current.stored else {
                     return Ok(Step::Answer(None));
                 };
-                let lease = stored.task.lease.as_ref();
-                if let Some(lease) = lease
-                    && let Some((due, claim)) =
-                        tried.iter().find(|(_, claim)| claim.token == lease.token)
+                // Compared whole: a token alone might, by the rarest chance, be another's of this moment.
+                let lease = &stored.task.lease;
+                let mut tries = tried.iter();
+                if lease.is_some()
+                    && let Some((due, claim)) = tries.find(|(_, claim)| claim.task.lease == *lease)
                 {
                     let claim = Claim {
                         task: stored.task.clone(),

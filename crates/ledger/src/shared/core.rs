@@ -18,6 +18,9 @@ const TRIES: usize = 64;
 /// Own operations on one key take turns, so that they do not refuse each other: so many keys at once, at least.
 const TURNS: usize = 64;
 
+/// Bits of a token that tell processes apart.
+const OWN_BITS: u32 = 20;
+
 /// Documents written or read at once by one operation.
 pub(crate) const AT_ONCE: usize = 32;
 
@@ -99,14 +102,16 @@ impl Core {
         }
     }
 
-    /// A token for a row whose newest was `previous`. Greater than that, than every token this process has given or seen, and,
-    /// as far as clocks agree, than every token given anywhere; and unlike every other, by 20 random bits for each
-    /// millisecond.
+    /// A token for a row whose newest was `previous`: a time in milliseconds, or more where tokens given or seen have used it up,
+    /// and behind it 20 bits that are this process's. So it is greater than `previous`, than every token this process has
+    /// given or seen, and, as far as clocks agree, than every token given anywhere.
     pub(crate) fn next_token(&self, previous: u64, now: Timestamp) -> u64 {
-        let by_clock = (now.unix_ms().min((1 << 44) - 1) << 20) | self.rng.below(1 << 20);
+        let own = self.holder & ((1 << OWN_BITS) - 1);
+        let now = now.unix_ms().min((1 << (u64::BITS - OWN_BITS - 1)) - 1);
         let mut given = 0;
         let update = |newest: u64| {
-            given = by_clock.max(newest + 1).max(previous + 1);
+            let used = (newest.max(previous) >> OWN_BITS) + 1;
+            given = (now.max(used) << OWN_BITS) | own;
             Some(given)
         };
         let order = Ordering::SeqCst;

@@ -12,9 +12,10 @@ use crate::model::*;
 use crate::rows::{decode, encode};
 use crate::tables::Table;
 use skyfresh_sky::Timestamp;
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::oneshot;
 
 /// A group is at most this long.
 const GROUP_LIMIT_BYTES: usize = 32 << 10;
@@ -30,27 +31,38 @@ pub(crate) struct Journal {
 #[derive(Debug, Default)]
 struct Writer {
     turn: tokio::sync::Mutex<()>,
-    waiting: Mutex<VecDeque<Waiting>>,
+    /// By number: in the order they came.
+    waiting: Mutex<BTreeMap<u64, Waiting>>,
     /// Hours that are known to be marked: the newest two that were written.
     hours: Mutex<BTreeSet<u64>>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Waiting {
-    number: u64,
     slot: u64,
     line: Vec<u8>,
+    written: oneshot::Sender<()>,
+}
+
+/// Lines of one slot that are written together.
+struct Batch {
+    slot: u64,
+    numbers: Vec<u64>,
+    lines: Vec<Vec<u8>>,
 }
 
 /// Takes lines out of the queue when their caller goes, whether or not they were written.
 struct Queued<'writer> {
     writer: &'writer Writer,
-    numbers: Vec<u64>,
+    lines: Vec<(u64, oneshot::Receiver<()>)>,
 }
 
 impl Drop for Queued<'_> {
     fn drop(&mut self) {
-        lock(&self.writer.waiting).retain(|waiting| !self.numbers.contains(&waiting.number));
+        let mut waiting = lock(&self.writer.waiting);
+        for (number, _) in &self.lines {
+            waiting.remove(number);
+        }
     }
 }
 
@@ -88,33 +100,36 @@ impl Core {
         };
         let mut queued = Queued {
             writer: &writer,
-            numbers: Vec::new(),
+            lines: Vec::with_capacity(lines.len()),
         };
         for line in lines {
+            let (written, heard) = oneshot::channel();
             let waiting = Waiting {
-                number: self.journal.numbers.fetch_add(1, Ordering::Relaxed),
                 slot: line.time().unix_ms() / SLOT_MS,
                 line: line.encode(operation)?,
+                written,
             };
-            queued.numbers.push(waiting.number);
-            lock(&writer.waiting).push_back(waiting);
+            let number = self.journal.numbers.fetch_add(1, Ordering::Relaxed);
+            lock(&writer.waiting).insert(number, waiting);
+            queued.lines.push((number, heard));
         }
-        for number in &queued.numbers {
-            loop {
-                let _turn = writer.turn.lock().await;
-                let Some(group) = writer.group_of(*number) else {
-                    break;
-                };
-                self.write_group(rule, &writer, &group).await?;
-                let written: BTreeSet<_> = group.iter().map(|waiting| waiting.number).collect();
-                lock(&writer.waiting).retain(|waiting| !written.contains(&waiting.number));
+        for (number, written) in &mut queued.lines {
+            tokio::select! {
+                biased;
+                _ = written => {}
+                _turn = writer.turn.lock() => {
+                    if let Some(batch) = writer.batch_with(*number) {
+                        self.write_batch(rule, &writer, &batch).await?;
+                        writer.settle(&batch);
+                    }
+                }
             }
         }
         Ok(())
     }
 
-    async fn write_group(&self, rule: &str, writer: &Writer, group: &[Waiting]) -> Result<()> {
-        let slot = group[0].slot;
+    async fn write_batch(&self, rule: &str, writer: &Writer, batch: &Batch) -> Result<()> {
+        let slot = batch.slot;
         let hour = slot * SLOT_MS / HOUR_MS;
         if !lock(&writer.hours).contains(&hour) {
             let [all, own] = hour_marks(rule, hour);
@@ -138,7 +153,7 @@ impl Core {
             partition: journal(rule, hour, name % JOURNAL_SHARDS),
             sort,
         };
-        let lines = group.iter().map(|waiting| waiting.line.clone());
+        let lines = batch.lines.iter().map(Vec::as_slice);
         put_any(&*self.documents, &id, encode_group(lines)).await
     }
 
@@ -180,9 +195,9 @@ impl Core {
                 if lines.is_empty() {
                     self.documents.delete(&id, condition).await?;
                 } else {
-                    let lines: Result<Vec<_>> =
+                    let lines: Result<Vec<Vec<u8>>> =
                         lines.iter().map(|line| line.encode(operation)).collect();
-                    let body = encode_group(lines?);
+                    let body = encode_group(lines?.iter().map(Vec::as_slice));
                     self.documents.put(&id, body, condition).await?;
                 }
             }
@@ -324,22 +339,38 @@ impl Core {
 }
 
 impl Writer {
-    /// What to write so that this line is: all that wait for its slot, as far as they fit. `None`: it is written.
-    fn group_of(&self, number: u64) -> Option<Vec<Waiting>> {
+    /// What to write so that this line is: with it, all that wait for its slot, as far as they fit. `None`: it is written.
+    fn batch_with(&self, number: u64) -> Option<Batch> {
         let waiting = lock(&self.waiting);
-        let own = waiting.iter().find(|waiting| waiting.number == number)?;
-        let mut group = vec![own.clone()];
+        let own = waiting.get(&number)?;
+        let mut batch = Batch {
+            slot: own.slot,
+            numbers: vec![number],
+            lines: vec![own.line.clone()],
+        };
         let mut bytes = own.line.len();
-        for other in waiting.iter() {
-            bytes += other.line.len();
+        for (other, waiting) in waiting.iter() {
+            if *other == number || waiting.slot != batch.slot {
+                continue;
+            }
+            bytes += waiting.line.len();
             if bytes > GROUP_LIMIT_BYTES {
                 break;
             }
-            if other.number != number && other.slot == own.slot {
-                group.push(other.clone());
+            batch.numbers.push(*other);
+            batch.lines.push(waiting.line.clone());
+        }
+        Some(batch)
+    }
+
+    fn settle(&self, batch: &Batch) {
+        let mut waiting = lock(&self.waiting);
+        for number in &batch.numbers {
+            if let Some(waiting) = waiting.remove(number) {
+                // Nobody hears it who has gone.
+                let _ = waiting.written.send(());
             }
         }
-        Some(group)
     }
 }
 

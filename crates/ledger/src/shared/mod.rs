@@ -16,8 +16,8 @@
 //!
 //! **Clocks.** Leases are compared with the claimer's clock: one that is ahead by d takes over d early, which fencing makes
 //! harmless, and one that is behind, d late. Tokens grow with the clock and with every token seen (as Lamport's clocks do);
-//! between machines whose clocks differ and that have not seen each other's last token of a row, a later token may be the
-//! smaller. Nothing here compares tokens but for equality, which their random bits protect.
+//! between machines whose clocks differ and that have not seen each other's last token of a row that is gone, a later token
+//! may be the smaller. Nothing here compares tokens of different rows, or for more than equality while a claim is alive.
 
 mod backlog;
 mod bodies;
@@ -57,6 +57,9 @@ pub struct Settings {
     /// A claim that finds nothing due in what this process knows reads what others have written. Not again before this long
     /// after it last did: others' tasks are found so much later. Zero: always.
     pub scan_interval: Duration,
+    /// A claim that does find something reads what others have written so long after it was last read: a dead process's tasks
+    /// must not wait until the living are idle.
+    pub busy_scan_interval: Duration,
     /// Tasks that others recorded and nobody claims are tried only so long after they are due: their own process claims them
     /// at once, and two that try at once pay for one refused write. Zero: at once.
     pub patience: Duration,
@@ -67,6 +70,7 @@ impl Default for Settings {
         Settings {
             task_shards: 8,
             scan_interval: Duration::ZERO,
+            busy_scan_interval: Duration::from_secs(1),
             patience: Duration::ZERO,
         }
     }

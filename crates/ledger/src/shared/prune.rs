@@ -129,8 +129,9 @@ impl Core {
         let written = if kept.is_empty() {
             self.documents.delete(&id, condition).await?
         } else {
-            let lines: Result<Vec<_>> = kept.iter().map(|line| line.encode(OPERATION)).collect();
-            let body = encode_group(lines?);
+            let lines: Result<Vec<Vec<u8>>> =
+                kept.iter().map(|line| line.encode(OPERATION)).collect();
+            let body = encode_group(lines?.iter().map(Vec::as_slice));
             self.documents.put(&id, body, condition).await?
         };
         match written {

@@ -168,13 +168,48 @@ pub(crate) fn attempt(some: bool, now: u64) -> Option<Attempt> {
     })
 }
 
-/// Performs it on a ledger.
+/// Performs it on a ledger whose tokens count from 1.
 pub(crate) async fn perform(
     ledger: &dyn Ledger,
     operation: &Operation,
     now: u64,
     tokens_given: u64,
 ) -> Answer {
+    let counted: Vec<_> = (1..=tokens_given).collect();
+    perform_with(ledger, operation, now, &counted).await
+}
+
+/// Performs it on a ledger that has given these tokens, and numbers those it gives now like those of one that counts.
+pub(crate) async fn perform_numbered(
+    ledger: &dyn Ledger,
+    operation: &Operation,
+    now: u64,
+    tokens: &mut Vec<u64>,
+) -> Answer {
+    let mut answer = perform_with(ledger, operation, now, tokens).await;
+    if let Answer::Claimed(claims) = &mut answer {
+        for (task, token, _) in claims {
+            assert!(!tokens.contains(token), "token {token} was given twice");
+            tokens.push(*token);
+            let lease = task.lease.as_mut().expect("a claimed task has a lease");
+            assert_eq!(lease.token, *token);
+            *token = tokens.len() as u64;
+            lease.token = *token;
+        }
+    }
+    answer
+}
+
+async fn perform_with(
+    ledger: &dyn Ledger,
+    operation: &Operation,
+    now: u64,
+    tokens: &[u64],
+) -> Answer {
+    let real_token = |held: &Held| match token(held, tokens.len() as u64) {
+        0 => 0,
+        number => tokens[number as usize - 1],
+    };
     let at = Timestamp::from_unix_ms(now);
     let later = |after: &u64| Timestamp::from_unix_ms(now + after);
     let result = match operation {
@@ -203,17 +238,17 @@ pub(crate) async fn perform(
             })
         }
         Operation::Renew(held, after) => ledger
-            .renew(&held.task, token(held, tokens_given), later(after))
+            .renew(&held.task, real_token(held), later(after))
             .await
             .map(|()| Answer::Done),
         Operation::Record(held, some) => ledger
-            .record_attempt(&held.task, token(held, tokens_given), attempt(*some, now))
+            .record_attempt(&held.task, real_token(held), attempt(*some, now))
             .await
             .map(|()| Answer::Done),
         Operation::Finish(held, mark, tombstone) => ledger
             .finish(
                 &held.task,
-                token(held, tokens_given),
+                real_token(held),
                 completion(held, *mark, *tombstone, now),
                 at,
             )
@@ -226,12 +261,12 @@ pub(crate) async fn perform(
                 at,
             };
             ledger
-                .fail(&held.task, token(held, tokens_given), failure, later(after))
+                .fail(&held.task, real_token(held), failure, later(after))
                 .await
                 .map(|()| Answer::Done)
         }
         Operation::Release(held, after) => ledger
-            .release(&held.task, token(held, tokens_given), later(after))
+            .release(&held.task, real_token(held), later(after))
             .await
             .map(|()| Answer::Done),
         Operation::Hurry(destination) => ledger

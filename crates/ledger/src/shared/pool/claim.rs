@@ -29,8 +29,11 @@ impl Core {
             request.now.after(request.lease),
             request.now.after(request.lease * BLOCK_LEASE_PERCENT / 100),
         );
-        let mut is_new = pool.state().given >= PARTS_A_LOOK;
-        if is_new {
+        let mut is_new = false;
+        if pool.state().has_dead_holders(request.now) {
+            self.look_for_parts(operation, attempt, &pool).await?;
+            is_new = true;
+        } else if pool.state().given >= PARTS_A_LOOK {
             self.look_at_head(operation, attempt, &pool).await?;
         }
         for _ in 0..TRIES {
@@ -58,7 +61,8 @@ impl Core {
             };
             let Some(after) = after else {
                 // Nothing left of the own blocks: what others hold, and have done, must be read.
-                is_new = self.look_for_parts(operation, attempt, &pool).await?;
+                self.look_for_parts(operation, attempt, &pool).await?;
+                is_new = true;
                 continue;
             };
             let (body, condition) = {
@@ -69,12 +73,11 @@ impl Core {
             };
             match self.documents.put(&head_id(attempt), body, condition).await {
                 Ok(Written::Done(Some(stamp))) => {
-                    let mut state = pool.state();
-                    (state.head, state.stamp) = (after, stamp);
+                    pool.state().take_head(after, stamp);
                 }
                 Ok(_) => {
-                    self.look_at_head(operation, attempt, &pool).await?;
-                    is_new = self.look_for_parts(operation, attempt, &pool).await?;
+                    self.look_for_parts(operation, attempt, &pool).await?;
+                    is_new = true;
                 }
                 // The head tells whether it took effect.
                 Err(error) if error.kind == Kind::RetryAfter => {
@@ -107,28 +110,18 @@ impl Core {
         Ok(())
     }
 
-    /// Reads the pool's own document and, where other processes hold parts, what they have done.
+    /// Reads the pool's own document and what is done.
     async fn look_for_parts(
         &self,
         operation: &'static str,
         attempt: &str,
         pool: &Pool,
-    ) -> Result<bool> {
+    ) -> Result<()> {
         self.look_at_head(operation, attempt, pool).await?;
-        let (others, from) = {
-            let state = pool.state();
-            let mut blocks = state.head.blocks.iter();
-            (
-                blocks.any(|block| block.holder != self.holder),
-                state.first_open_group(),
-            )
-        };
-        if others {
-            self.read_groups(operation, attempt, from, &mut |number, group, stamp| {
-                pool.state().set_group(number, group, Some(stamp));
-            })
-            .await?;
-        }
-        Ok(true)
+        let from = pool.state().first_open_group();
+        self.read_groups(operation, attempt, from, &mut |number, group, stamp| {
+            pool.state().set_group(number, group, Some(stamp));
+        })
+        .await
     }
 }

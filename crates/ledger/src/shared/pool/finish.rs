@@ -149,26 +149,19 @@ impl Core {
         Ok(state.groups.get(&number).map(|(_, group)| group.clone()))
     }
 
-    /// Whether all parts are done, and nobody is known to have completed the pool. Reads what others have done once this process
-    /// has done all that it holds.
+    /// Whether all parts are done, and nobody is known to have completed the pool. Asks whether others hold parts, and where this
+    /// process has few left, what they have done.
     async fn may_be_complete(
         &self,
         operation: &'static str,
         attempt: &str,
         pool: &Pool,
     ) -> Result<bool> {
-        let wait_for_others = {
+        {
             let state = pool.state();
-            if state.completed {
-                return Ok(false);
+            if state.completed || state.is_all_done() {
+                return Ok(!state.completed);
             }
-            if state.is_all_done() {
-                return Ok(true);
-            }
-            state.has_own_work(self.holder)
-        };
-        if wait_for_others {
-            return Ok(false);
         }
         self.look_at_head(operation, attempt, pool).await?;
         let from = {

@@ -29,6 +29,10 @@ pub(crate) struct State {
     pub(crate) completed: bool,
     /// Parts handed out here or given back, and not done.
     holds: BTreeMap<u32, Holders>,
+    /// All parts before this one are done.
+    done_before: u32,
+    /// All own parts before this one are done, handed out, or given back.
+    touched_before: u32,
     /// Parts handed out since the last look at the head.
     pub(crate) given: usize,
     /// Results that wait for their turn to be written.
@@ -52,6 +56,8 @@ impl State {
             done: BTreeSet::new(),
             completed: false,
             holds: BTreeMap::new(),
+            done_before: 1,
+            touched_before: 1,
             given: 0,
             waiting: BTreeMap::new(),
         }
@@ -59,9 +65,17 @@ impl State {
 
     /// The head as it was read or written.
     pub(crate) fn set_head(&mut self, head: Head, group: Group, stamp: Stamp) {
+        self.take_head(head, stamp);
+        self.set_group(0, group, None);
+    }
+
+    /// The head as it was written, its group being known.
+    pub(crate) fn take_head(&mut self, head: Head, stamp: Stamp) {
+        if head.blocks != self.head.blocks {
+            self.touched_before = 1;
+        }
         self.head = head;
         self.stamp = stamp;
-        self.set_group(0, group, None);
     }
 
     /// A group as it was read or written.
@@ -70,6 +84,9 @@ impl State {
         for part in group.parts.keys() {
             self.done.insert(*part);
             self.holds.remove(part);
+        }
+        while self.done.contains(&self.done_before) {
+            self.done_before += 1;
         }
         self.groups.insert(number, (stamp, group));
     }
@@ -86,7 +103,7 @@ impl State {
     }
 
     fn undone(&self, from: u32, to: u32) -> impl DoubleEndedIterator<Item = u32> {
-        (from..=to).filter(|part| !self.done.contains(part))
+        (from.max(self.done_before)..=to).filter(|part| !self.done.contains(part))
     }
 
     /// Whether every own block is good until `until`.
@@ -108,9 +125,16 @@ impl State {
         let left = wanted.limit - parts.len();
         let never_held = self
             .own(holder)
-            .flat_map(|block| self.undone(block.from, block.to))
+            .flat_map(|block| self.undone(block.from.max(self.touched_before), block.to))
             .filter(|part| !self.holds.contains_key(part) && !self.waiting.contains_key(part));
-        parts.extend(never_held.take(left));
+        let never_held: Vec<_> = never_held.take(left).collect();
+        // A result that waits may yet fail to be written; its part is then to be found again.
+        if self.waiting.is_empty()
+            && let Some(last) = never_held.last()
+        {
+            self.touched_before = last + 1;
+        }
+        parts.extend(never_held);
         self.given += parts.len();
         parts
             .into_iter()
@@ -210,20 +234,27 @@ impl State {
         Some(head)
     }
 
-    /// Whether something of the own blocks is not done.
-    pub(crate) fn has_own_work(&self, holder: u64) -> bool {
-        let mut own = self.own(holder);
-        own.any(|block| self.undone(block.from, block.to).next().is_some())
+    /// Whether others hold blocks, and what no other holds is done but for a few parts: then the rest may be done too. A few,
+    /// because another that held a part before may have finished it late.
+    pub(crate) fn depends_on_others(&self, holder: u64) -> bool {
+        let (mut from, mut left) = (1, 0);
+        let mut others = self.head.blocks.iter().filter(|b| b.holder != holder);
+        let mut is_shared = false;
+        loop {
+            let block = others.next();
+            let to = block.map_or(self.head.total, |block| block.from - 1);
+            left += self.undone(from, to).take(SPLIT_PARTS + 1).count();
+            match block {
+                Some(block) => (from, is_shared) = (block.to + 1, true),
+                None => return is_shared && left <= SPLIT_PARTS,
+            }
+        }
     }
 
-    /// Whether all that is not known to be done is in others' blocks: then they may have done it.
-    pub(crate) fn depends_on_others(&self, holder: u64) -> bool {
-        let others = |part: u32| {
-            let mut blocks = self.head.blocks.iter();
-            let block = blocks.find(|block| (block.from..=block.to).contains(&part));
-            block.is_some_and(|block| block.holder != holder)
-        };
-        self.undone(1, self.head.total).all(others)
+    /// Whether a holder's lease has run out: what it held may be done, by itself or through another process.
+    pub(crate) fn has_dead_holders(&self, now: Timestamp) -> bool {
+        let mut holds = self.holds.values().flat_map(|holders| &holders.0);
+        holds.any(|hold| hold.expires_ms <= now.unix_ms())
     }
 
     /// The first group in which something is not known to be done.
