@@ -8,9 +8,9 @@
 mod services;
 
 use services::proxy::Proxy;
-use skyfresh_ledger::Ledger;
-use skyfresh_ledger::dynamodb::{AccessKeys, DynamoConfig, DynamoDocuments};
+use skyfresh_ledger::dynamodb::{AccessKeys, AwsKeys, DynamoConfig, DynamoDocuments};
 use skyfresh_ledger::shared::{Condition, DocumentId, Documents, Written};
+use skyfresh_ledger::{Error, Ledger};
 use skyfresh_sky::{Kind, Rng, SystemClock};
 use std::sync::Arc;
 
@@ -188,4 +188,30 @@ async fn a_service_that_cannot_be_reached_is_told() {
         .await
         .expect_err("no service");
     assert_eq!(error.kind, Kind::RetryAfter, "{error}");
+}
+
+/// Whoever asks for keys and finds none is told so, in the words of where they were looked for.
+#[tokio::test]
+async fn what_the_source_of_keys_says_is_passed_on() {
+    #[derive(Debug)]
+    struct NoKeys;
+
+    #[async_trait::async_trait]
+    impl AwsKeys for NoKeys {
+        async fn keys(&self) -> skyfresh_ledger::Result<AccessKeys> {
+            let why = "no profile, no role";
+            Err(Error::new(Kind::Denied, "sign", "DynamoDB", why))
+        }
+    }
+
+    let config = DynamoConfig {
+        region: "us-east-1".into(),
+        endpoint: Some("http://127.0.0.1:9".into()),
+        table: "t".into(),
+        credentials: Arc::new(NoKeys),
+    };
+    let documents = DynamoDocuments::new(config, Arc::new(SystemClock), &Rng::from_entropy());
+    let error = documents.check().await.expect_err("no keys");
+    assert_eq!(error.kind, Kind::Denied, "{error}");
+    assert!(error.to_string().contains("no profile, no role"), "{error}");
 }

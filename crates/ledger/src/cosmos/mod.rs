@@ -19,7 +19,9 @@ mod signing;
 
 pub use signing::CosmosKey;
 
-use crate::remote::{Failure, Repeater, Stamps, check_body, check_id, check_partition, name};
+use crate::remote::{
+    Failure, IN_FLIGHT, Repeater, Stamps, check_body, check_id, check_partition, name,
+};
 use crate::shared::{Condition, Document, DocumentId, Documents, Written};
 use crate::{Error, Result};
 use async_trait::async_trait;
@@ -65,7 +67,7 @@ impl CosmosDocuments {
             client: Client::new(&config.endpoint, config.key, Arc::clone(&clock))?,
             database: config.database,
             container: config.container,
-            repeater: Repeater::new(clock, rng.fork()),
+            repeater: Repeater::new(clock, rng.fork(), IN_FLIGHT),
             stamps: Stamps::new(rng),
         })
     }

@@ -19,7 +19,9 @@ mod usage;
 pub use credentials::{AccessKeys, AwsKeys};
 pub use usage::Usage;
 
-use crate::remote::{Failure, Repeater, Stamps, check_body, check_id, check_partition, name};
+use crate::remote::{
+    Failure, IN_FLIGHT, Repeater, Stamps, check_body, check_id, check_partition, name,
+};
 use crate::shared::{Condition, Document, DocumentId, Documents, Stamp, Written};
 use crate::{Error, Result};
 use async_trait::async_trait;
@@ -86,7 +88,7 @@ impl DynamoDocuments {
         DynamoDocuments {
             client: Client::from_conf(sdk.build()),
             table: config.table,
-            repeater: Repeater::new(Arc::clone(&clock), rng.fork()),
+            repeater: Repeater::new(Arc::clone(&clock), rng.fork(), IN_FLIGHT),
             stamps: Stamps::new(rng),
             counters: Counters::default(),
             clock,

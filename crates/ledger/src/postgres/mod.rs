@@ -73,7 +73,7 @@ impl PostgresDocuments {
         Ok(PostgresDocuments {
             pool: Pool::new(&config.url, &config.table, config.connections)?,
             table: config.table,
-            repeater: Repeater::new(clock, rng.fork()),
+            repeater: Repeater::new(clock, rng.fork(), config.connections),
             stamps: Stamps::new(rng),
         })
     }

@@ -7,6 +7,8 @@
 mod repeat;
 mod stamps;
 
+#[cfg(any(feature = "cosmos", feature = "dynamodb"))]
+pub(crate) use repeat::IN_FLIGHT;
 pub(crate) use repeat::{Attempted, Failure, Repeater};
 pub(crate) use stamps::Stamps;
 
