@@ -95,9 +95,17 @@ pub async fn wire(
         .with_code("WiredOtherwise");
         return Err(Box::new(Stopped { record, error }));
     }
-    let mut outcomes = Vec::new();
+    // Everything is looked at before anything is created: what is wrong shows while nothing has happened yet.
+    let mut found = Vec::new();
     for resource in &plan.resources {
-        match ensure(cloud, resource, &mut record, journal, clock).await {
+        match look(cloud, resource).await {
+            Ok(there) => found.push((resource, there)),
+            Err(error) => return Err(Box::new(Stopped { record, error })),
+        }
+    }
+    let mut outcomes = Vec::new();
+    for (resource, there) in found {
+        match ensure(cloud, resource, there, &mut record, journal, clock).await {
             Ok(outcome) => outcomes.push(outcome),
             Err(error) => return Err(Box::new(Stopped { record, error })),
         }
@@ -105,15 +113,11 @@ pub async fn wire(
     Ok(Wired { record, outcomes })
 }
 
-async fn ensure(
-    cloud: &dyn Cloud,
-    resource: &Resource,
-    record: &mut Record,
-    journal: &dyn Journal,
-    clock: &dyn Clock,
-) -> Result<Outcome> {
-    let before = record.entry(resource).map(|entry| entry.state);
+/// The name of what is there as planned, or `None`.
+async fn look(cloud: &dyn Cloud, resource: &Resource) -> Result<Option<String>> {
     match cloud.look(resource).await? {
+        Found::Absent => Ok(None),
+        Found::AsPlanned(name) => Ok(Some(name)),
         Found::Different(why) => Err(Error::new(
             Kind::Precondition,
             "wire",
@@ -121,26 +125,34 @@ async fn ensure(
             format!("it is there already, but differs: {why}"),
         )
         .with_code("Different")),
-        Found::AsPlanned(name) => {
-            let (state, outcome) = match before {
-                Some(State::Created) => (State::Created, Outcome::Unchanged),
-                // It was absent when creating it began: what is there now is ours.
-                Some(State::Creating) => (State::Created, Outcome::Created),
-                Some(State::Found) | None => (State::Found, Outcome::Found),
-            };
-            record.set(resource, name, state);
-            save(journal, record)?;
-            Ok(outcome)
-        }
-        Found::Absent => {
-            record.set(resource, resource.name(), State::Creating);
-            save(journal, record)?;
-            let name = patiently(clock, || cloud.create(resource)).await?;
-            record.set(resource, name, State::Created);
-            save(journal, record)?;
-            Ok(Outcome::Created)
-        }
     }
+}
+
+async fn ensure(
+    cloud: &dyn Cloud,
+    resource: &Resource,
+    there: Option<String>,
+    record: &mut Record,
+    journal: &dyn Journal,
+    clock: &dyn Clock,
+) -> Result<Outcome> {
+    let Some(name) = there else {
+        record.set(resource, resource.name(), State::Creating);
+        save(journal, record)?;
+        let name = patiently(clock, || cloud.create(resource)).await?;
+        record.set(resource, name, State::Created);
+        save(journal, record)?;
+        return Ok(Outcome::Created);
+    };
+    let (state, outcome) = match record.entry(resource).map(|entry| entry.state) {
+        Some(State::Created) => (State::Created, Outcome::Unchanged),
+        // It was absent when creating it began: what is there now is ours.
+        Some(State::Creating) => (State::Created, Outcome::Created),
+        Some(State::Found) | None => (State::Found, Outcome::Found),
+    };
+    record.set(resource, name, state);
+    save(journal, record)?;
+    Ok(outcome)
 }
 
 /// Tries again while the answer is "not yet".

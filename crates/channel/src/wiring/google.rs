@@ -3,16 +3,20 @@
 //! Requests: Pub/Sub REST reference (<https://cloud.google.com/pubsub/docs/reference/rest>) and the JSON API's
 //! `notificationConfigs` (<https://cloud.google.com/storage/docs/json_api/v1/notifications>).
 
+mod access;
+mod plan;
+
+pub use plan::{Source, plan};
+
 use super::control::{json_answer, json_request, refusal};
-use super::{Cloud, ControlPlane, Found, Plan, Push, Resource, Signing, names};
+use super::{Cloud, ControlPlane, Found, Resource, Signing, names};
+use access::{add_publisher, is_publisher, remove_publisher};
 use async_trait::async_trait;
 use http::Method;
 use serde_json::{Value, json};
 use skyfresh_sky::Kind;
 use skyfresh_store::{Error, Result};
 
-/// Whoever has it may publish to a topic.
-const PUBLISHER: &str = "roles/pubsub.publisher";
 /// How topics are named where Cloud Storage speaks of them.
 const PUBSUB: &str = "//pubsub.googleapis.com/";
 /// How long a pulled message stays hidden, seconds (10 to 600).
@@ -27,65 +31,6 @@ pub struct Google<C> {
     control: C,
     storage: String,
     pubsub: String,
-}
-
-/// What to wire.
-#[derive(Clone, Debug)]
-pub struct Source<'a> {
-    /// The rule.
-    pub rule: &'a str,
-    /// The bucket.
-    pub bucket: &'a str,
-    /// Names begin with this.
-    pub prefix: &'a str,
-    /// Sent to an address instead of being pulled.
-    pub push: Option<Push>,
-}
-
-/// What is to be there for a source. `service_agent` is the e-mail address that Cloud Storage publishes under.
-pub fn plan(source: &Source<'_>, project: &str, service_agent: &str) -> Plan {
-    let rule = source.rule;
-    let topic = format!("projects/{project}/topics/{}", names::topic(rule));
-    let label = names::label(rule);
-    let resources = vec![
-        Resource::PubsubTopic {
-            name: topic.clone(),
-            label: label.clone(),
-        },
-        Resource::PubsubPublisher {
-            topic: topic.clone(),
-            member: format!("serviceAccount:{service_agent}"),
-        },
-        Resource::PubsubSubscription {
-            name: format!(
-                "projects/{project}/subscriptions/{}",
-                names::subscription(rule)
-            ),
-            topic: topic.clone(),
-            label,
-            push: source.push.clone(),
-        },
-        // Last: a subscription gets only what is published after it was created.
-        Resource::GcsNotification {
-            bucket: source.bucket.to_owned(),
-            topic,
-            rule: rule.to_owned(),
-            prefix: source.prefix.to_owned(),
-            // A live object of a bucket with versions is not deleted but archived.
-            events: [
-                "OBJECT_FINALIZE",
-                "OBJECT_METADATA_UPDATE",
-                "OBJECT_DELETE",
-                "OBJECT_ARCHIVE",
-            ]
-            .map(str::to_owned)
-            .into(),
-        },
-    ];
-    Plan {
-        rule: rule.to_owned(),
-        resources,
-    }
 }
 
 impl<C: ControlPlane> Google<C> {
@@ -372,56 +317,6 @@ fn labelled(found: &Value, name: &str, label: &str) -> Found {
     }
 }
 
-fn is_publisher(policy: &Value, member: &str) -> bool {
-    unconditional(policy).is_some_and(|members| members.iter().any(|one| one == member))
-}
-
-/// The members that may publish whatever the circumstances.
-fn unconditional(policy: &Value) -> Option<&Vec<Value>> {
-    let mut bindings = policy["bindings"].as_array()?.iter();
-    bindings
-        .find(|binding| binding["role"] == PUBLISHER && binding["condition"].is_null())?["members"]
-        .as_array()
-}
-
-fn add_publisher(policy: &mut Value, member: &str) {
-    if is_publisher(policy, member) {
-        return;
-    }
-    if !policy["bindings"].is_array() {
-        policy["bindings"] = json!([]);
-    }
-    let Some(bindings) = policy["bindings"].as_array_mut() else {
-        return;
-    };
-    let binding = bindings
-        .iter_mut()
-        .find(|binding| binding["role"] == PUBLISHER && binding["condition"].is_null());
-    match binding.and_then(|binding| binding["members"].as_array_mut()) {
-        Some(members) => members.push(member.into()),
-        None => bindings.push(json!({ "role": PUBLISHER, "members": [member] })),
-    }
-}
-
-fn remove_publisher(policy: &mut Value, member: &str) {
-    let Some(bindings) = policy["bindings"].as_array_mut() else {
-        return;
-    };
-    for binding in bindings.iter_mut() {
-        if binding["role"] == PUBLISHER
-            && binding["condition"].is_null()
-            && let Some(members) = binding["members"].as_array_mut()
-        {
-            members.retain(|one| one != member);
-        }
-    }
-    bindings.retain(|binding| {
-        binding["members"]
-            .as_array()
-            .is_none_or(|members| !members.is_empty())
-    });
-}
-
 /// Cloud Storage tries the topic when a configuration is created, and may not know yet that it was given the right.
 fn not_yet(mut error: Error) -> Error {
     if error.context.contains("permission to publish") {
@@ -553,36 +448,5 @@ impl<C: ControlPlane> Cloud for Google<C> {
             }
             other => Err(not_ours(other)),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn other_publishers_and_conditions_stay() {
-        let mut policy = json!({
-            "version": 3, "etag": "e",
-            "bindings": [
-                { "role": PUBLISHER, "members": ["user:a"], "condition": { "title": "t", "expression": "true" } },
-                { "role": "roles/pubsub.viewer", "members": ["user:b"] },
-            ],
-        });
-        let before = policy.clone();
-        add_publisher(&mut policy, "serviceAccount:x");
-        assert!(is_publisher(&policy, "serviceAccount:x"));
-        assert_eq!(policy["bindings"].as_array().unwrap().len(), 3);
-        let once = policy.clone();
-        add_publisher(&mut policy, "serviceAccount:x");
-        assert_eq!(policy, once);
-        add_publisher(&mut policy, "user:c");
-        remove_publisher(&mut policy, "serviceAccount:x");
-        assert!(is_publisher(&policy, "user:c"));
-        remove_publisher(&mut policy, "user:c");
-        assert_eq!(policy, before);
-        let mut empty = json!({ "etag": "e" });
-        add_publisher(&mut empty, "user:c");
-        assert!(is_publisher(&empty, "user:c"));
     }
 }

@@ -61,13 +61,13 @@ fn queue_there() -> Value {
 async fn wired(script: &Script) -> (Plan, Notebook) {
     script
         .on(&format!("GET {QUEUE}"), 404, missing())
+        .on(&format!("GET {SUBSCRIPTION}"), 404, missing())
         .with(
             &format!("PUT {QUEUE}"),
             json!({ "properties": { "metadata": { "skyfresh_rule": "models" } } }),
             200,
             queue_there(),
         )
-        .on(&format!("GET {SUBSCRIPTION}"), 404, missing())
         .with(
             &format!("PUT {SUBSCRIPTION}"),
             subscription_body(),

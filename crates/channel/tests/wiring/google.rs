@@ -89,6 +89,9 @@ async fn wired(script: &Script) -> Notebook {
     let not_yet = "The service account does not have permission to publish messages to the topic";
     script
         .on(&at("GET", TOPIC), 404, missing())
+        .on(&policy_of(TOPIC), 404, missing())
+        .on(&at("GET", SUBSCRIPTION), 404, missing())
+        .on(&format!("GET {CONFIGS}"), 200, json!({ "items": [] }))
         .with(
             &at("PUT", TOPIC),
             json!({ "labels": { "skyfresh-rule": "models" } }),
@@ -96,21 +99,18 @@ async fn wired(script: &Script) -> Notebook {
             topic_there(),
         )
         .on(&policy_of(TOPIC), 200, json!({ "etag": "e0" }))
-        .on(&policy_of(TOPIC), 200, json!({ "etag": "e0" }))
         .with(
             &at("POST", &format!("{TOPIC}:setIamPolicy")),
             json!({ "policy": { "etag": "e0", "bindings": granted()["bindings"] } }),
             200,
             granted(),
         )
-        .on(&at("GET", SUBSCRIPTION), 404, missing())
         .with(
             &at("PUT", SUBSCRIPTION),
             subscription,
             200,
             subscription_there(),
         )
-        .on(&format!("GET {CONFIGS}"), 200, json!({ "items": [] }))
         // The right to publish is not known everywhere at once.
         .with(
             &format!("POST {CONFIGS}"),

@@ -63,6 +63,8 @@ pub(crate) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let opener = Opener::new(context, config.endpoints.clone());
     let opened = Opened::open(&opener, &source, context).await;
     let opened = opened.map_err(|error| super::wire::cannot_open(error, &args.rule))?;
+    // Nothing is removed before it is certain that no other rule needs it.
+    let record = records.hand_over(record)?;
     let done = skyfresh_channel::wiring::unwire(opened.cloud(), record, &records).await;
     let (unwired, kept) = done.map_err(|stopped| {
         let error = anyhow::Error::from(stopped.error);
@@ -80,7 +82,14 @@ pub(crate) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     }
     for (entry, left) in &unwired.left {
         match left {
-            Left::NotOurs => tell(context, "left", entry, "it was there before"),
+            Left::NotOurs => {
+                tell(
+                    context,
+                    "left",
+                    entry,
+                    "it was there before, or another rule uses it",
+                );
+            }
             Left::Changed(why) => {
                 tell(
                     context,

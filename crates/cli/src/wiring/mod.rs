@@ -69,8 +69,13 @@ async fn endpoints(
                 .with_code("NoControlPlane"),
         );
     }
-    // A bucket of AWS answers from its own region whatever was configured; the first call finds out.
-    store.check_readable().await?;
+    // A bucket of AWS names its own region whatever was configured; the first call finds out, even one that is refused.
+    let reached = store.check_readable().await;
+    if let Err(error) = reached
+        && error.kind != Kind::Denied
+    {
+        return Err(error);
+    }
     let identity = store.identity().await?;
     let mut endpoints = Endpoints::of_region(identity.url, &identity.region);
     for (address, variable) in [

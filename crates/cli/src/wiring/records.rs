@@ -5,7 +5,7 @@
 //! that are there already are then found instead of created, and removing them is left to people.
 
 use anyhow::{Context as _, bail};
-use skyfresh_channel::wiring::{Journal, Record};
+use skyfresh_channel::wiring::{Entry, Journal, Record, State};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -54,6 +54,62 @@ impl Records {
         }
         Ok(Some(record))
     }
+
+    /// Gives what other rules use too (a bucket's events going to EventBridge) into their hands: it is theirs to remove from now
+    /// on, and no longer this rule's.
+    pub(crate) fn hand_over(&self, mut record: Record) -> anyhow::Result<Record> {
+        let ours = |entry: &&mut Entry| entry.state != State::Found;
+        for entry in record.entries.iter_mut().filter(ours) {
+            let mut heir = None;
+            for rule in self
+                .rules()?
+                .into_iter()
+                .filter(|rule| *rule != record.rule)
+            {
+                let Some(other) = self.read(&rule)? else {
+                    continue;
+                };
+                let shared = |theirs: &Entry| theirs.resource == entry.resource;
+                if heir.is_none() && other.entries.iter().any(shared) {
+                    heir = Some(other);
+                }
+            }
+            let Some(mut heir) = heir else { continue };
+            let theirs = heir
+                .entries
+                .iter_mut()
+                .find(|theirs| theirs.resource == entry.resource);
+            if let Some(theirs) = theirs {
+                theirs.state = entry.state;
+            }
+            self.save(&heir).with_context(|| {
+                format!("cannot hand {} over to rule {:?}", entry.name, heir.rule)
+            })?;
+            entry.state = State::Found;
+        }
+        Ok(record)
+    }
+
+    /// The rules on record.
+    fn rules(&self) -> anyhow::Result<Vec<String>> {
+        let listed = match std::fs::read_dir(&self.directory) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            listed => {
+                listed.with_context(|| format!("cannot list {}", self.directory.display()))?
+            }
+        };
+        let mut rules = Vec::new();
+        for file in listed {
+            let name = file?.file_name();
+            rules.extend(
+                name.to_str()
+                    .and_then(|name| name.strip_suffix(".json"))
+                    .map(str::to_owned),
+            );
+        }
+        rules.sort_unstable();
+        Ok(rules)
+    }
 }
 
 impl Journal for Records {
@@ -79,7 +135,7 @@ impl Journal for Records {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use skyfresh_channel::wiring::{Entry, Resource, State};
+    use skyfresh_channel::wiring::Resource;
 
     fn record(rule: &str) -> Record {
         let resource = Resource::S3EventBridge { bucket: "b".into() };
@@ -108,6 +164,31 @@ mod tests {
         records.save(&Record::new("r", "s3://b/")).unwrap();
         records.save(&Record::new("r", "s3://b/")).unwrap();
         assert_eq!(records.read("r").unwrap(), None);
+    }
+
+    #[test]
+    fn what_two_rules_use_goes_with_the_last() {
+        let dir = tempfile::tempdir().unwrap();
+        let records = Records::beside(&dir.path().join("l"));
+        assert_eq!(
+            records.hand_over(record("first")).unwrap(),
+            record("first"),
+            "nobody else is there"
+        );
+        records.save(&record("first")).unwrap();
+        let mut second = record("second");
+        second.entries[0].state = State::Found;
+        records.save(&second).unwrap();
+        let left = records.hand_over(record("first")).unwrap();
+        assert_eq!(left.entries[0].state, State::Found);
+        let heir = records.read("second").unwrap().unwrap();
+        assert_eq!(heir.entries[0].state, State::Created);
+        records.save(&Record::new("first", "s3://b/")).unwrap();
+        assert_eq!(
+            records.hand_over(heir.clone()).unwrap(),
+            heir,
+            "the last one removes it"
+        );
     }
 
     #[test]

@@ -240,3 +240,117 @@ fn what_cannot_be_wired_is_told() {
         &run(&place, &manager, &["wire", "models"]).exits(2),
     );
 }
+
+/// MiniStack's address; without one the skip is put on record.
+fn ministack(test: &str) -> Option<String> {
+    const VARIABLE: &str = "SKYFRESH_TEST_MINISTACK";
+    let address = std::env::var(VARIABLE)
+        .ok()
+        .filter(|address| !address.is_empty());
+    if address.is_none() {
+        let line = format!("skipped: {test}: {VARIABLE} is not set\n");
+        if let Ok(path) = std::env::var("SKYFRESH_TEST_SKIP_LOG") {
+            let log = std::fs::OpenOptions::new()
+                .append(true)
+                .create(true)
+                .open(path);
+            log.and_then(|mut log| log.write_all(line.as_bytes()))
+                .expect("the skip log can be written");
+        }
+        std::io::stderr()
+            .write_all(line.as_bytes())
+            .expect("is told");
+    }
+    address
+}
+
+#[test]
+fn doctor_sees_what_wire_did_on_aws() {
+    let Some(cloud) = ministack("doctor_sees_what_wire_did_on_aws") else {
+        return;
+    };
+    let place = Place::new();
+    let unique = place
+        .path("")
+        .display()
+        .to_string()
+        .replace(|c: char| !c.is_ascii_alphanumeric(), "");
+    let bucket = format!("wire-{}", unique.to_lowercase());
+    let host = cloud.strip_prefix("http://").unwrap();
+    let mut connection = TcpStream::connect(host).unwrap();
+    let put = format!(
+        "PUT /{bucket} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    );
+    connection.write_all(put.as_bytes()).unwrap();
+    connection.read_to_end(&mut Vec::new()).unwrap();
+    let config = format!(
+        "[endpoint.cloud]\nurl = \"{cloud}\"\nregion = \"us-east-1\"\naccess_key_id = \"test\"\nsecret_access_key = \"testtest\"\n\
+         [[rule]]\nname = \"{bucket}\"\nsource = \"s3://{bucket}/in/?endpoint=cloud\"\n\
+         [[rule.destination]]\nname = \"copy\"\nlocation = \"file://{}\"\n",
+        place.path("dst").display()
+    );
+    place.write("skyfresh.toml", &config);
+    let on_aws = |args: &[&str]| {
+        let mut command = place.command(args);
+        Ran::new(command.env("AWS_ENDPOINT_URL", &cloud).output().unwrap())
+    };
+    let source = || {
+        let ran = on_aws(&["doctor", "-c", "skyfresh.toml", "--json"]);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        ran.json()["sides"][0].clone()
+    };
+    let before = source();
+    assert_eq!(before["notifications"]["heard"], "untold", "{before}");
+    assert!(
+        before["notifications"]["hints"][0]
+            .as_str()
+            .unwrap()
+            .contains("skyfresh wire")
+    );
+    assert!(
+        before["identity"]["name"]
+            .as_str()
+            .unwrap()
+            .starts_with("arn:aws:"),
+        "{before}"
+    );
+    let planned = on_aws(&["wire", &bucket, "--dry-run", "--json"]).json();
+    assert_eq!(
+        planned["resources"][0]["action"], "would create",
+        "{planned}"
+    );
+    assert_eq!(
+        source()["notifications"]["heard"],
+        "untold",
+        "a dry run changes nothing"
+    );
+    let wired = on_aws(&["wire", &bucket, "--json"]);
+    assert_eq!(wired.code, Some(0), "{wired:?}");
+    let wired = wired.json();
+    // What it was told to create is what it created.
+    assert_eq!(
+        wired["resources"][1]["resource"],
+        planned["resources"][1]["resource"]
+    );
+    let told = source();
+    assert_eq!(told["notifications"]["heard"], "told", "{told}");
+    assert!(
+        told["notifications"]["hints"][0]
+            .as_str()
+            .unwrap()
+            .contains("no [[channel]]"),
+        "{told}"
+    );
+    // The lines it prints are lines of a configuration, and then nothing is missing.
+    place.write(
+        "skyfresh.toml",
+        config.clone() + wired["channel"].as_str().unwrap(),
+    );
+    let told = source();
+    assert!(told["notifications"]["hints"].is_null(), "{told}");
+    assert_eq!(on_aws(&["unwire", &bucket]).code, Some(0));
+    let after = source();
+    assert_eq!(after["notifications"]["heard"], "untold", "{after}");
+    let hint = after["notifications"]["hints"][0].as_str().unwrap();
+    assert!(hint.contains("but the bucket tells nobody"), "{hint}");
+}

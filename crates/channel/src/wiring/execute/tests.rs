@@ -170,30 +170,33 @@ async fn what_was_there_before_is_never_removed() {
 }
 
 #[tokio::test]
-async fn what_differs_is_neither_changed_nor_removed() {
+async fn what_differs_stops_it_before_anything_is_created() {
     let (cloud, notes) = (Sandbox::with(&[("bucket", false)]), Notebook::default());
-    let stopped = wire(
-        &cloud,
-        &plan(),
-        Record::new("r", "s3://bucket/"),
-        &notes,
-        &clock(),
-    )
-    .await
-    .unwrap_err();
+    let record = Record::new("r", "s3://bucket/");
+    let stopped = wire(&cloud, &plan(), record, &notes, &clock())
+        .await
+        .unwrap_err();
     assert_eq!(stopped.error.kind, Kind::Precondition);
     assert!(
         stopped.error.to_string().contains("it is blue"),
         "{}",
         stopped.error
     );
-    assert_eq!(stopped.record, notes.last());
-    assert_eq!(stopped.record.entries.len(), 1, "the queue is on record");
+    assert!(cloud.requests().is_empty() && stopped.record.entries.is_empty());
+}
+
+#[tokio::test]
+async fn what_others_changed_is_not_removed_and_stays_on_record() {
+    let (cloud, notes) = (Sandbox::default(), Notebook::default());
+    let record = Record::new("r", "s3://bucket/");
+    wire(&cloud, &plan(), record, &notes, &clock())
+        .await
+        .unwrap();
     cloud.there.lock().unwrap().insert("queue".into(), false);
     let (unwired, left) = unwire(&cloud, notes.last(), &notes).await.unwrap();
     assert_eq!(unwired.left[0].1, Left::Changed("it is blue".into()));
-    assert_eq!(left.entries.len(), 1, "it stays on record");
-    assert_eq!(cloud.names(), ["bucket", "queue"]);
+    assert_eq!((unwired.removed.len(), left.entries.len()), (1, 1));
+    assert_eq!(cloud.names(), ["queue"]);
 }
 
 #[tokio::test]

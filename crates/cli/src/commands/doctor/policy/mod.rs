@@ -68,16 +68,15 @@ impl Document {
 
 /// The policies one side needs: nothing its rules do not use. Directories need none.
 pub(super) fn of(side: &Side) -> Option<Policies> {
-    let (run, wire): (fn(&Side) -> Policy, fn(&Side) -> Policy) = match side.location.scheme {
-        Scheme::S3 => (aws::run, aws::wire),
-        Scheme::Gcs => (google::run, google::wire),
-        Scheme::Azure => (azure::run, azure::wire),
+    let wired = side.role == Role::Source && !side.rules.is_empty();
+    let wire = |policy: fn(&Side) -> Policy| wired.then(|| policy(side));
+    let (run, wire) = match side.location.scheme {
+        Scheme::S3 => (aws::run(side), wire(aws::wire)),
+        Scheme::Gcs => (google::run(side), wire(google::wire)),
+        Scheme::Azure => (azure::run(side), wire(azure::wire)),
         Scheme::File | Scheme::Memory => return None,
     };
-    Some(Policies {
-        run: run(side),
-        wire: (side.role == Role::Source && !side.rules.is_empty()).then(|| wire(side)),
-    })
+    Some(Policies { run, wire })
 }
 
 #[cfg(test)]
