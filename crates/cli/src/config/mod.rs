@@ -7,6 +7,7 @@
 mod channels;
 mod diagnose;
 mod model;
+mod push;
 mod secret;
 
 pub(crate) use channels::{ChannelAddress, ChannelSection};

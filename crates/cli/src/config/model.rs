@@ -3,6 +3,7 @@
 use super::Secret;
 use super::channels::{self, ChannelSection, RawChannel};
 use super::diagnose::{ConfigError, Source};
+use super::push::{self, PushSection, RawEventGrid, RawPubsub};
 use crate::environment::Environment;
 use crate::locations::{addressing_of, with_endpoint};
 use serde::Deserialize;
@@ -43,6 +44,8 @@ pub(crate) struct ServerSection {
     pub(crate) webhook_secret: Option<Secret>,
     /// Take notifications from anyone.
     pub(crate) allow_unauthenticated_notifications: bool,
+    /// `[server.pubsub]`, `[server.event_grid]`
+    pub(crate) push: PushSection,
 }
 
 /// `[ledger]`: the state that outlives the process.
@@ -162,6 +165,8 @@ struct RawServer {
     webhook_secret: Option<Text>,
     #[serde(default)]
     allow_unauthenticated_notifications: bool,
+    pubsub: Option<RawPubsub>,
+    event_grid: Option<Spanned<RawEventGrid>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -381,6 +386,7 @@ impl RawServer {
             api_token: resolver.secret(&self.api_token)?,
             webhook_secret: resolver.secret(&self.webhook_secret)?,
             allow_unauthenticated_notifications: self.allow_unauthenticated_notifications,
+            push: push::resolve(self.pubsub, self.event_grid, resolver)?,
         })
     }
 }
