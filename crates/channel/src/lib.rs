@@ -8,16 +8,18 @@
 //! | file | holds |
 //! |---|---|
 //! | `seam` | [`Channel`]: receive, acknowledge, give back |
-//! | [`sqs`], `pubsub`, `azure_queue` | the three clouds' queues, as thin REST calls over the stores' own client |
+//! | [`sqs`], [`pubsub`], [`azure_queue`] | the three clouds' queues, as thin REST calls over the stores' own client |
 //! | [`memory`] | a queue in memory that behaves like them, for tests and trials |
 //! | `plumbing` | addresses, small calls, refusals as errors |
 //! | `conformance` | what every channel must do, as tests |
 //! | [`wiring`] | channels created and removed: plan, record, the clouds' control planes |
 
+pub mod azure_queue;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod memory;
 mod plumbing;
+pub mod pubsub;
 mod seam;
 pub mod sqs;
 pub mod wiring;

@@ -2,12 +2,20 @@
 
 use crate::config::{ChannelAddress, ChannelSection};
 use crate::open::Opener;
+use futures::FutureExt;
+use http::Request;
 use skyfresh_channel::Channel;
 use skyfresh_channel::sqs::{SqsConfig, SqsQueue};
 use skyfresh_engine::PulledChannel;
-use skyfresh_sky::Kind;
+use skyfresh_server::{Fetch, KEYS_LIMIT_BYTES};
+use skyfresh_sky::{Clock, Kind};
+use skyfresh_store::service::{Limits, ServiceClient};
 use skyfresh_store::{Error, Result};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// Longest wait for an issuer's keys.
+const KEYS_WAIT: Duration = Duration::from_secs(10);
 
 /// Opens all channels. Nothing is sent yet.
 ///
@@ -45,4 +53,31 @@ fn open(opener: &Opener, section: &ChannelSection) -> Result<Arc<dyn Channel>> {
             "this kind of channel cannot be opened yet",
         )),
     }
+}
+
+/// What the server reads the keys of tokens with: over the stores' client, so TLS is verified.
+///
+/// # Errors
+/// The system's root certificates cannot be read.
+pub(crate) fn fetch_keys(clock: Arc<dyn Clock>) -> Result<Fetch> {
+    let client = ServiceClient::new(true, clock)?;
+    Ok(Arc::new(move |url| {
+        let client = client.clone();
+        async move {
+            let request = Request::get(&url)
+                .body(bytes::Bytes::new())
+                .map_err(|error| error.to_string())?;
+            let limits = Limits {
+                wait: KEYS_WAIT,
+                answer_bytes: KEYS_LIMIT_BYTES,
+            };
+            let answer = client.send("read keys", &url, request, limits).await;
+            let answer = answer.map_err(|error| error.to_string())?;
+            match answer.status() {
+                http::StatusCode::OK => Ok(answer.into_body()),
+                status => Err(format!("{url} answered {status}")),
+            }
+        }
+        .boxed()
+    }))
 }

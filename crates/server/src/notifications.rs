@@ -1,4 +1,4 @@
-//! `POST /v1/notifications`: S3-format notifications from the outside world, durable before they are acknowledged.
+//! `POST /v1/notifications`: notifications from the outside world, durable before they are acknowledged.
 
 use crate::api::Api;
 use crate::error::ApiError;
@@ -19,9 +19,15 @@ const BODY_LIMIT: Duration = Duration::from_secs(30);
 const OPERATION: &str = "take notification";
 
 /// A notification that was not taken, and the reason it is counted under.
-struct Refused {
-    reason: &'static str,
-    answer: ApiError,
+pub(crate) struct Refused {
+    pub(crate) reason: &'static str,
+    pub(crate) answer: ApiError,
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        refused(refusal)
+    }
 }
 
 /// For every rule whose source it concerns.
@@ -46,17 +52,26 @@ async fn counted(
     rule: Option<&str>,
     request: Request,
 ) -> Result<Json<Accepted>, ApiError> {
-    match take(api, rule, request).await {
+    count(api, take(api, rule, request).await).map(Json)
+}
+
+/// Counts what became of a notification.
+pub(crate) fn count(api: &Api, taken: Result<Accepted, Refused>) -> Result<Accepted, ApiError> {
+    match taken {
         Ok(accepted) => {
             api.counters.notification_accepted();
-            Ok(Json(accepted))
+            Ok(accepted)
         }
-        Err(Refused { reason, answer }) => {
-            api.counters.notification_refused(reason);
-            tracing::debug!(reason, "notification refused");
-            Err(answer)
-        }
+        Err(refused) => Err(refuse(api, refused)),
     }
+}
+
+/// Counts a refusal; the answer to it.
+pub(crate) fn refuse(api: &Api, refused: Refused) -> ApiError {
+    let Refused { reason, answer } = refused;
+    api.counters.notification_refused(reason);
+    tracing::debug!(reason, "notification refused");
+    answer
 }
 
 async fn take(api: &Api, rule: Option<&str>, request: Request) -> Result<Accepted, Refused> {
@@ -65,23 +80,31 @@ async fn take(api: &Api, rule: Option<&str>, request: Request) -> Result<Accepte
     let secret = match &api.options.webhook_secret {
         Some(secret) => Some(secret),
         None if api.options.allow_unauthenticated_notifications => None,
-        None => return Err(not_configured()),
+        None => {
+            return Err(not_configured(
+                "no webhook_secret is configured, so no sender can be trusted",
+            )
+            .hinted());
+        }
     };
     let credentials = credentials(&head.headers);
     if secret.is_some() && credentials.authorization.is_none() && credentials.signature.is_none() {
         return Err(refused(Refusal::Missing));
     }
-    if declared_length(&head.headers).is_some_and(|length| length > LIMIT_BYTES as u64) {
-        return Err(too_large());
-    }
-    let body = match timeout(api.clock.as_ref(), BODY_LIMIT, read(body)).await {
-        Some(body) => body?,
-        None => return Err(too_slow()),
+    let body = read(api, &head.headers, body, LIMIT_BYTES).await?;
+    let Some(secret) = secret else {
+        return api.engine.notify(rule, &body).await.map_err(not_taken);
     };
-    if let Some(secret) = secret {
-        authenticate::check(secret, credentials, &body, api.clock.now()).map_err(refused)?;
+    authenticate::check(secret, credentials, &body, api.clock.now()).map_err(refused)?;
+    // A signature is good for one notification: whoever has read one on its way cannot use it again.
+    let signature = credentials.signature.unwrap_or_default();
+    if !api.seen.is_new(signature) {
+        return Err(refused(Refusal::Replayed));
     }
-    api.engine.notify(rule, &body).await.map_err(not_taken)
+    api.engine.notify(rule, &body).await.map_err(|error| {
+        api.seen.forget(signature);
+        not_taken(error)
+    })
 }
 
 fn credentials(headers: &HeaderMap) -> Credentials<'_> {
@@ -101,11 +124,22 @@ fn declared_length(headers: &HeaderMap) -> Option<u64> {
         .ok()
 }
 
-async fn read(body: Body) -> Result<bytes::Bytes, Refused> {
-    match Limited::new(body, LIMIT_BYTES).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
-        Err(error) => Err(Refused {
+/// Reads a body of at most `limit` bytes; one that says it is longer is refused unread.
+pub(crate) async fn read(
+    api: &Api,
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+) -> Result<bytes::Bytes, Refused> {
+    if declared_length(headers).is_some_and(|length| length > limit as u64) {
+        return Err(too_large(limit));
+    }
+    let reading = Limited::new(body, limit).collect();
+    match timeout(api.clock.as_ref(), BODY_LIMIT, reading).await {
+        None => Err(too_slow()),
+        Some(Ok(collected)) => Ok(collected.to_bytes()),
+        Some(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(limit)),
+        Some(Err(error)) => Err(Refused {
             reason: "incomplete",
             answer: ApiError::invalid(
                 OPERATION,
@@ -116,16 +150,21 @@ async fn read(body: Body) -> Result<bytes::Bytes, Refused> {
     }
 }
 
-fn not_configured() -> Refused {
+pub(crate) fn not_configured(why: &'static str) -> Refused {
     Refused {
         reason: "not_configured",
-        answer: ApiError::new(
-            Kind::Denied,
-            OPERATION,
-            "sender",
-            "no webhook_secret is configured, so no sender can be trusted",
-        )
-        .hint("set webhook_secret in [server], or allow_unauthenticated_notifications = true"),
+        answer: ApiError::new(Kind::Denied, OPERATION, "sender", why),
+    }
+}
+
+impl Refused {
+    /// With what the owner of the webhook can do.
+    fn hinted(self) -> Self {
+        let hint = "set webhook_secret in [server], or allow_unauthenticated_notifications = true";
+        Refused {
+            answer: self.answer.hint(hint),
+            ..self
+        }
     }
 }
 
@@ -133,10 +172,12 @@ fn refused(refusal: Refusal) -> Refused {
     let message = match refusal {
         Refusal::Missing => "neither Authorization nor X-Skyfresh-Signature was sent",
         Refusal::Wrong => "the secret or the signature is wrong",
-        Refusal::Replayed => "the signature is right, but too old or from the future",
+        Refusal::Replayed => "the signature is right, but used already, too old or from the future",
     };
     let hint = match refusal {
-        Refusal::Replayed => "compare the clocks of both machines; a signature holds for 5 minutes",
+        Refusal::Replayed => {
+            "compare the clocks of both machines; a signature holds for 5 minutes, and once"
+        }
         _ => {
             "send Authorization: Bearer WEBHOOK_SECRET, or X-Skyfresh-Signature: t=UNIX_SECONDS,v1=HEX"
         }
@@ -149,16 +190,12 @@ fn refused(refusal: Refusal) -> Refused {
     }
 }
 
-fn too_large() -> Refused {
+fn too_large(limit: usize) -> Refused {
     Refused {
         reason: "too_large",
-        answer: ApiError::invalid(
-            OPERATION,
-            "body",
-            format!("larger than {LIMIT_BYTES} bytes"),
-        )
-        .status(StatusCode::PAYLOAD_TOO_LARGE)
-        .hint("send fewer records at once"),
+        answer: ApiError::invalid(OPERATION, "body", format!("larger than {limit} bytes"))
+            .status(StatusCode::PAYLOAD_TOO_LARGE)
+            .hint("send fewer records at once"),
     }
 }
 
@@ -172,7 +209,7 @@ fn too_slow() -> Refused {
 }
 
 /// What the sender sent is its own fault; everything else is ours, and it must keep the notification.
-fn not_taken(error: Error) -> Refused {
+pub(crate) fn not_taken(error: Error) -> Refused {
     let reason = match (error.kind, error.operation) {
         (Kind::Invalid, "parse notification") => "malformed",
         (Kind::Missing, "find rule") => "unknown_rule",
@@ -188,11 +225,15 @@ fn not_taken(error: Error) -> Refused {
 }
 
 /// Every reason a notification is refused for, so that each is a series from the start.
-pub(crate) const REASONS: [&str; 10] = [
+pub(crate) const REASONS: [&str; 14] = [
     "not_configured",
     "missing_credentials",
     "wrong_credentials",
+    "wrong_audience",
+    "expired",
+    "keys_unavailable",
     "replayed",
+    "duplicate",
     "too_large",
     "too_slow",
     "incomplete",

@@ -1,5 +1,6 @@
 //! What the binary decides about the server.
 
+use crate::push::{EventGridRules, Fetch, TokenRules};
 use futures::future::BoxFuture;
 use skyfresh_engine::{Applied, Result};
 use std::fmt;
@@ -20,6 +21,12 @@ pub struct ServerOptions {
     /// Takes notifications from anyone where no secret is set. They can only make the engine look at a key again, so the
     /// harm is work, not wrong data.
     pub allow_unauthenticated_notifications: bool,
+    /// Who may post as Pub/Sub. `None`: nobody.
+    pub pubsub: Option<TokenRules>,
+    /// Who may post as Event Grid. `None`: nobody.
+    pub event_grid: Option<EventGridRules>,
+    /// Fetches the keys that tokens are checked with. `None`: tokens are refused.
+    pub fetch_keys: Option<Fetch>,
     /// Reads the rules again. `None`: `POST /v1/reload` answers 501.
     pub reload: Option<Reload>,
     /// How long requests under way may take to finish after the stop.
@@ -33,6 +40,9 @@ impl Default for ServerOptions {
             api_token: None,
             webhook_secret: None,
             allow_unauthenticated_notifications: false,
+            pubsub: None,
+            event_grid: None,
+            fetch_keys: None,
             reload: None,
             shutdown_limit: Duration::from_secs(10),
         }
@@ -49,6 +59,9 @@ impl fmt::Debug for ServerOptions {
                 "allow_unauthenticated_notifications",
                 &self.allow_unauthenticated_notifications,
             )
+            .field("pubsub", &self.pubsub)
+            .field("event_grid", &self.event_grid)
+            .field("fetch_keys", &self.fetch_keys.is_some())
             .field("reload", &self.reload.is_some())
             .field("shutdown_limit", &self.shutdown_limit)
             .finish()
@@ -64,11 +77,15 @@ mod tests {
         let options = ServerOptions {
             api_token: Some("token-1".into()),
             webhook_secret: Some("secret-2".into()),
+            event_grid: Some(EventGridRules {
+                secret: Some("secret-3".into()),
+                token: None,
+            }),
             ..ServerOptions::default()
         };
         let shown = format!("{options:?}");
         assert!(
-            !shown.contains("token-1") && !shown.contains("secret-2"),
+            !shown.contains("token-1") && !shown.contains("secret-"),
             "{shown}"
         );
         assert!(shown.contains("[redacted]"), "{shown}");

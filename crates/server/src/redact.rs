@@ -1,7 +1,7 @@
 //! Takes credentials out of what is shown. `https://user:password@host` is a legal endpoint, and stores repeat the
 //! endpoint in their errors.
 
-use skyfresh_engine::{Explanation, Rule, RuleStatus};
+use skyfresh_engine::{ChannelStatus, Explanation, Rule, RuleStatus};
 use std::borrow::Cow;
 
 const HIDDEN: &str = "***";
@@ -49,6 +49,7 @@ pub(crate) fn rule(mut rule: Rule) -> Rule {
 
 pub(crate) fn status(mut status: RuleStatus) -> RuleStatus {
     in_place(&mut status.source);
+    status.channels = status.channels.into_iter().map(channel).collect();
     for destination in &mut status.destinations {
         in_place(&mut destination.location);
         destination
@@ -62,6 +63,15 @@ pub(crate) fn status(mut status: RuleStatus) -> RuleStatus {
             .filter_map(|key| key.last.as_mut())
             .for_each(|last| in_place(&mut last.message));
     }
+    status
+}
+
+pub(crate) fn channel(mut status: ChannelStatus) -> ChannelStatus {
+    let last_failure = status.last_failure.as_mut().map(|(_, why)| why);
+    std::iter::once(&mut status.address)
+        .chain(&mut status.trouble)
+        .chain(last_failure)
+        .for_each(in_place);
     status
 }
 

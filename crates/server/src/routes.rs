@@ -3,11 +3,12 @@
 
 use crate::api::Api;
 use crate::error::ApiError;
-use crate::{admit, dashboard, health, metrics, notifications, rules};
+use crate::push::{event_grid, pubsub};
+use crate::{admit, channels, dashboard, health, metrics, notifications, rules};
 use axum::Router;
 use axum::http::{StatusCode, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, get, options, post};
 use skyfresh_sky::Kind;
 use std::sync::Arc;
 
@@ -20,12 +21,16 @@ pub(crate) enum Access {
     Token,
     /// Whoever has the webhook secret; the handler checks, since signatures cover the body.
     Secret,
+    /// Whoever has a token that Google signed for our push subscription; the handler checks.
+    Pubsub,
+    /// Whoever has Event Grid's secret or a token of its tenant; the handler checks.
+    EventGrid,
 }
 
 /// One route.
 #[derive(Debug)]
 pub(crate) struct Route {
-    /// `GET` or `POST`.
+    /// `GET`, `POST` or `OPTIONS`.
     pub(crate) method: &'static str,
     /// The path, with parameters as OpenAPI writes them.
     pub(crate) path: &'static str,
@@ -62,6 +67,18 @@ pub(crate) static ROUTES: &[Route] = &[
     }),
     route("POST", "/v1/notifications/{rule}", Access::Secret, || {
         post(notifications::for_rule)
+    }),
+    route("POST", "/v1/notify/pubsub", Access::Pubsub, || {
+        post(pubsub::notify)
+    }),
+    route("POST", "/v1/notify/eventgrid", Access::EventGrid, || {
+        post(event_grid::notify)
+    }),
+    route("OPTIONS", "/v1/notify/eventgrid", Access::EventGrid, || {
+        options(event_grid::handshake)
+    }),
+    route("GET", "/v1/channels", Access::Token, || {
+        get(channels::channels)
     }),
     route("GET", "/v1/rules", Access::Token, || get(rules::rules)),
     route("GET", "/v1/status", Access::Token, || get(rules::status)),
@@ -158,6 +175,8 @@ mod tests {
                 Access::Open => Some(vec![]),
                 Access::Token => None,
                 Access::Secret => Some(vec!["webhookSecret", "webhookSignature"]),
+                Access::Pubsub => Some(vec!["pubsubToken"]),
+                Access::EventGrid => Some(vec!["eventGridSecret", "eventGridToken"]),
             };
             assert_eq!(schemes, expected, "{} {}", route.method, route.path);
         }

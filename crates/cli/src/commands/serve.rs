@@ -73,6 +73,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         at_start: config.clone(),
     });
     let stop_server = CancellationToken::new();
+    let push = &config.server.push;
     let options = ServerOptions {
         api_token: config
             .server
@@ -85,6 +86,12 @@ pub(crate) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
             .as_ref()
             .map(|secret| secret.expose().to_owned()),
         allow_unauthenticated_notifications: config.server.allow_unauthenticated_notifications,
+        pubsub: push.pubsub.clone(),
+        event_grid: push.event_grid.as_ref().map(|section| section.rules()),
+        fetch_keys: match push.pubsub.is_some() || push.event_grid.is_some() {
+            true => Some(channels::fetch_keys(context.clock.clone())?),
+            false => None,
+        },
         reload: Some({
             let reloader = Arc::clone(&reloader);
             Arc::new(move || Arc::clone(&reloader).reload().boxed())
@@ -158,6 +165,7 @@ fn warn_of_open_doors(config: &Config, loopback: bool) {
     if config.server.webhook_secret.is_none()
         && !config.server.allow_unauthenticated_notifications
         && config.channels.is_empty()
+        && config.server.push == Default::default()
     {
         tracing::info!(
             "[server] webhook_secret is not set: notifications are refused, changes are found by sweeps and watches"

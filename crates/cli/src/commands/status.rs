@@ -4,8 +4,11 @@ use super::api::{ServerArgs, encode};
 use crate::client::ApiClient;
 use crate::context::Context;
 use crate::exit::Exit;
+use crate::output::printable;
 use crate::render;
+use serde::Deserialize;
 use skyfresh_engine::RuleStatus;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How often --watch looks.
@@ -37,12 +40,17 @@ pub(crate) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let output = &context.output;
     loop {
         let rules = fetch(&client, args.rule.as_deref()).await?;
+        let refused = match output.json {
+            true => None,
+            false => refused(&client).await?,
+        };
+        let text = || text(&rules, refused.as_deref(), context);
         if output.json {
             output.json_line(&rules)?;
         } else if args.watch && output.is_live() {
-            output.frame(&text(&rules, context));
+            output.frame(&text());
         } else {
-            output.line(text(&rules, context).trim_end());
+            output.line(text().trim_end());
         }
         if !args.watch {
             return Ok(Exit::Ok);
@@ -61,7 +69,35 @@ async fn fetch(client: &ApiClient, rule: Option<&str>) -> anyhow::Result<Vec<Rul
     })
 }
 
-fn text(rules: &[RuleStatus], context: &Context) -> String {
+/// What of `/v1/channels` no rule's status has.
+#[derive(Deserialize)]
+struct Intake {
+    notifications: Notifications,
+}
+
+#[derive(Deserialize)]
+struct Notifications {
+    refused: BTreeMap<String, u64>,
+}
+
+/// Pushed notifications that were refused, in words.
+async fn refused(client: &ApiClient) -> anyhow::Result<Option<String>> {
+    let intake: Intake = client.get("/v1/channels").await?;
+    let refused = intake.notifications.refused;
+    if refused.is_empty() {
+        return Ok(None);
+    }
+    let reasons: Vec<String> = refused
+        .iter()
+        .map(|(reason, count)| format!("{count} {reason}"))
+        .collect();
+    Ok(Some(format!(
+        "notifications refused: {}",
+        reasons.join(", ")
+    )))
+}
+
+fn text(rules: &[RuleStatus], refused: Option<&str>, context: &Context) -> String {
     if rules.is_empty() {
         return "no rules".into();
     }
@@ -69,6 +105,7 @@ fn text(rules: &[RuleStatus], context: &Context) -> String {
     let rules: Vec<String> = rules
         .iter()
         .map(|rule| render::rule(&context.output, rule, now))
+        .chain(refused.map(|refused| format!("{}\n", printable(refused, false))))
         .collect();
     rules.join("\n")
 }

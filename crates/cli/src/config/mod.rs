@@ -10,6 +10,7 @@ mod diagnose;
 mod google;
 mod ledger;
 mod model;
+mod push;
 mod secret;
 
 pub(crate) use channels::{ChannelAddress, ChannelSection};

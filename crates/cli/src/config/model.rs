@@ -4,6 +4,7 @@ use super::azure::AzureFields;
 use super::channels::{self, ChannelSection, RawChannel};
 use super::diagnose::{ConfigError, Source};
 use super::ledger::{LedgerSection, RawLedger};
+use super::push::{self, PushSection, RawEventGrid, RawPubsub};
 use super::{GoogleAccess, Secret};
 use crate::environment::Environment;
 use crate::locations::{addressing_of, with_endpoint};
@@ -45,6 +46,8 @@ pub(crate) struct ServerSection {
     pub(crate) webhook_secret: Option<Secret>,
     /// Take notifications from anyone.
     pub(crate) allow_unauthenticated_notifications: bool,
+    /// `[server.pubsub]`, `[server.event_grid]`
+    pub(crate) push: PushSection,
 }
 
 /// `[engine]`: how the work runs.
@@ -161,6 +164,8 @@ struct RawServer {
     webhook_secret: Option<Text>,
     #[serde(default)]
     allow_unauthenticated_notifications: bool,
+    pubsub: Option<RawPubsub>,
+    event_grid: Option<Spanned<RawEventGrid>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -383,6 +388,7 @@ impl RawServer {
             api_token: resolver.secret(&self.api_token)?,
             webhook_secret: resolver.secret(&self.webhook_secret)?,
             allow_unauthenticated_notifications: self.allow_unauthenticated_notifications,
+            push: push::resolve(self.pubsub, self.event_grid, resolver)?,
         })
     }
 }

@@ -51,13 +51,20 @@ impl Counters {
             .or_default() += 1;
     }
 
+    /// Notifications that are durable.
+    pub(crate) fn notifications_accepted(&self) -> u64 {
+        self.accepted.load(Ordering::Relaxed)
+    }
+
+    /// Notifications that were refused, by reason.
+    pub(crate) fn notifications_refused(&self) -> BTreeMap<&'static str, u64> {
+        let refused = self.refused.lock();
+        refused.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Writes them.
     pub(super) fn write(&self, page: &mut Exposition) {
-        let refused = self
-            .refused
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let refused = self.notifications_refused();
         page.family(
             "skyfresh_notifications_total",
             Type::Counter,

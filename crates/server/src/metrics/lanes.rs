@@ -32,7 +32,7 @@ const KINDS: [Kind; 8] = [
 type Read = fn(&RuleStatus, &DestinationStatus) -> Option<f64>;
 
 /// The metrics with one value a lane.
-const SIMPLE: [(&str, Type, &str, Read); 15] = [
+const SIMPLE: [(&str, Type, &str, Read); 16] = [
     (
         "skyfresh_lag_changes",
         Type::Gauge,
@@ -127,6 +127,12 @@ const SIMPLE: [(&str, Type, &str, Read); 15] = [
         Type::Counter,
         "Changes that only a sweep found.",
         |_, lane| Some(lane.totals.lost_notifications as f64),
+    ),
+    (
+        "skyfresh_lost_notification_ratio",
+        Type::Gauge,
+        "Share of the changes brought over since the process began that only a sweep found; absent without changes.",
+        |_, lane| lane.totals.lost_notification_rate(),
     ),
 ];
 

@@ -4,6 +4,7 @@
 //! time of the scrape, so there are no metric objects to register or to keep in step, and that crate writes OpenMetrics,
 //! which older scrapers do not ask for. What remains is the escaping and the grammar, in [`text`].
 
+mod channels;
 mod counters;
 mod lanes;
 mod process;
@@ -36,6 +37,7 @@ pub(crate) async fn page(State(api): State<Arc<Api>>) -> Result<impl IntoRespons
     )
     .sample(&[], api.uptime().as_secs_f64());
     lanes::write(&mut page, &status);
+    channels::write(&mut page, &api.engine.channels().await?);
     api.counters.write(&mut page);
     process::write(&mut page);
     Ok((

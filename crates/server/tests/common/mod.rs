@@ -6,6 +6,7 @@
 )]
 
 pub mod failing_ledger;
+pub mod tokens;
 
 use skyfresh_engine::{Engine, EngineConfig, InProcess, OpenStore, Parts, Rule, Stores};
 use skyfresh_ledger::{Ledger, MemoryLedger};

@@ -22,7 +22,7 @@ const BLOBS: &str = "/blobs/";
 pub struct Delivered {
     /// What must be sent back where it only asks whether this endpoint wants events (Event Grid schema).
     pub validation_code: Option<String>,
-    /// The events' ids with what each says: one whose id is known already is a repetition.
+    /// The events' names (ids are unique within a topic) with what each says: one whose name is known is a repetition.
     pub events: Vec<(String, Vec<BucketEvent>)>,
 }
 
@@ -94,7 +94,7 @@ fn delivered(body: &[u8]) -> Result<Delivered, Refused> {
             let what = what.to_owned();
             delivered
                 .events
-                .push((event.id.clone(), changes(&event, &what)?));
+                .push((format!("{} {}", event.id, event.topic), changes(&event, &what)?));
         } else if !event.kind.starts_with(OTHER_GRID_EVENTS) {
             return Err("an event of another service than Blob Storage".into());
         }

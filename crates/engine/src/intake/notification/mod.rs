@@ -139,11 +139,13 @@ fn of_any_format(body: &[u8], depth: usize) -> Result<Vec<BucketEvent>, Refused>
     }
 }
 
-/// The event for a rule whose source this is, if it lies inside. A store in memory stands for any cloud.
+/// The event for a rule whose source this is, if it lies inside. A store in memory stands for any cloud, whatever the account.
 pub fn for_source(source: &Location, event: &BucketEvent) -> Option<ObjectEvent> {
-    if !(source.scheme == event.scheme || source.scheme == Scheme::Memory)
-        || source.bucket != event.bucket
-    {
+    let concerned = match source.scheme {
+        Scheme::Memory => event.bucket.rsplit('/').next() == Some(source.bucket.as_str()),
+        scheme => scheme == event.scheme && source.bucket == event.bucket,
+    };
+    if !concerned {
         return None;
     }
     let key = source.relative_key(&event.full_key)?;
