@@ -323,5 +323,5 @@ async fn no_old_version_of_anything_temporary_stays() {
     );
     let listed = raw(&address, "GET", &path, "").await;
     assert_eq!(listed.matches("\"name\"").count(), 4, "{listed}");
-    assert!(!listed.contains("skyfresh-"), "{listed}");
+    assert!(!listed.contains("/.skyfresh-"), "{listed}");
 }
