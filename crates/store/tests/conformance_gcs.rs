@@ -10,7 +10,7 @@ mod gcs_support;
 mod s3_support;
 
 use async_trait::async_trait;
-use gcs_support::{BUCKET, GCS, create_bucket};
+use gcs_support::{BUCKET, GCS, VERSIONED_BUCKET, create_bucket};
 use skyfresh_sky::{Location, Rng};
 use skyfresh_store::conformance::{Backend, run_all};
 use skyfresh_store::{Capabilities, ObjectStore, Result, UploadLimits, Verification};
@@ -19,6 +19,7 @@ use std::sync::Arc;
 struct Server {
     name: &'static str,
     address: String,
+    bucket: &'static str,
     /// Apart from what earlier runs left on a server that outlives them.
     run: String,
     change: fn(Capabilities) -> Capabilities,
@@ -31,7 +32,7 @@ impl Backend for Server {
         self.name.into()
     }
     fn place(&self, case: &str) -> Location {
-        gcs_support::place(&self.address, BUCKET, &format!("{}/{case}/", self.run))
+        gcs_support::place(&self.address, self.bucket, &format!("{}/{case}/", self.run))
     }
     fn missing_place(&self) -> Location {
         gcs_support::place(&self.address, "skyfresh-no-such-bucket", "")
@@ -46,15 +47,16 @@ impl Backend for Server {
 
 async fn conform(
     name: &'static str,
+    bucket: &'static str,
     change: fn(Capabilities) -> Capabilities,
     skip: &[(&str, &str)],
 ) {
     let Some(address) = s3_support::address(GCS, name) else {
         return;
     };
-    create_bucket(&address).await;
+    create_bucket(&address, bucket, bucket == VERSIONED_BUCKET).await;
     let run = Rng::from_entropy().token();
-    let root = gcs_support::place(&address, BUCKET, &format!("{run}/"));
+    let root = gcs_support::place(&address, bucket, &format!("{run}/"));
     let capabilities = gcs_support::store_at(&root)
         .probe("once")
         .await
@@ -63,6 +65,7 @@ async fn conform(
     let server = Server {
         name,
         address,
+        bucket,
         run,
         change,
         capabilities,
@@ -74,13 +77,20 @@ async fn conform(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn gcs_conforms() {
-    conform("gcs_conforms", |capabilities| capabilities, &[]).await;
+    conform("gcs_conforms", BUCKET, |capabilities| capabilities, &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gcs_conforms_with_versions() {
+    let name = "gcs_conforms_with_versions";
+    conform(name, VERSIONED_BUCKET, |capabilities| capabilities, &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn gcs_conforms_by_composing() {
     conform(
         "gcs_conforms_by_composing",
+        BUCKET,
         |capabilities| Capabilities {
             upload_limits: UploadLimits::GCS_COMPOSE,
             ..capabilities
@@ -97,6 +107,7 @@ async fn gcs_conforms_by_composing() {
 async fn gcs_conforms_with_staging() {
     conform(
         "gcs_conforms_with_staging",
+        BUCKET,
         |capabilities| Capabilities {
             verification: Verification::Staged,
             ..capabilities

@@ -6,7 +6,7 @@ mod s3_support;
 
 use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
-use gcs_support::{BUCKET, GCS, create_bucket, place, store_at};
+use gcs_support::{BUCKET, GCS, VERSIONED_BUCKET, create_bucket, place, raw, store_at};
 use s3_support::scripted::{Reply, Scripted};
 use skyfresh_sky::{Attributes, Kind, ObjectKey, Rng};
 use skyfresh_store::checksum::Crc32c;
@@ -23,7 +23,7 @@ fn key() -> ObjectKey {
 /// A store at a place of its own; `None` where there is no server.
 async fn store(test: &str) -> Option<GcsStore> {
     let address = s3_support::address(GCS, test)?;
-    create_bucket(&address).await;
+    create_bucket(&address, BUCKET, false).await;
     let prefix = format!("{}/", Rng::from_entropy().token());
     Some(store_at(&place(&address, BUCKET, &prefix)))
 }
@@ -229,7 +229,7 @@ async fn a_probe_finds_out_what_is_lacking() {
     let Some(address) = s3_support::address(GCS, test) else {
         return;
     };
-    create_bucket(&address).await;
+    create_bucket(&address, BUCKET, false).await;
     let probe = async |lacking: &'static str| {
         let to = address.clone();
         let server = Scripted::deciding(move |request| {
@@ -271,4 +271,57 @@ async fn a_probe_finds_out_what_is_lacking() {
             ..all
         }
     );
+}
+
+#[tokio::test]
+async fn no_old_version_of_anything_temporary_stays() {
+    let test = "no_old_version_of_anything_temporary_stays";
+    let Some(address) = s3_support::address(GCS, test) else {
+        return;
+    };
+    create_bucket(&address, VERSIONED_BUCKET, true).await;
+    let prefix = format!("{}/", Rng::from_entropy().token());
+    let location = place(&address, VERSIONED_BUCKET, &prefix);
+    let found = store_at(&location).probe("n").await.unwrap();
+    for change in [
+        found.clone(),
+        Capabilities {
+            upload_limits: UploadLimits::GCS_COMPOSE,
+            verification: Verification::Staged,
+            ..found
+        },
+    ] {
+        let store = store_at(&location).with_capabilities(change);
+        for finish in [true, false] {
+            let upload = store
+                .create_upload(&key(), &Attributes::default())
+                .await
+                .unwrap();
+            send(&store, &upload, 1, "first".into()).await;
+            let parts = [send(&store, &upload, 1, "again".into()).await];
+            if finish {
+                store
+                    .complete_upload(&key(), &upload, &parts, &Precondition::None)
+                    .await
+                    .unwrap();
+            } else {
+                store.abort_upload(&key(), &upload).await.unwrap();
+            }
+        }
+        let options = PutOptions {
+            size: 3,
+            attributes: Attributes::default(),
+            precondition: Precondition::None,
+        };
+        store
+            .put(&key(), options, single_chunk("put"))
+            .await
+            .unwrap();
+    }
+    let path = format!(
+        "/storage/v1/b/{VERSIONED_BUCKET}/o?versions=true&prefix={prefix}&fields=items/name"
+    );
+    let listed = raw(&address, "GET", &path, "").await;
+    assert_eq!(listed.matches("\"name\"").count(), 4, "{listed}");
+    assert!(!listed.contains("/.skyfresh-"), "{listed}");
 }

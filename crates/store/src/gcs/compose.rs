@@ -8,7 +8,7 @@ use super::endpoint::add;
 use super::names;
 use super::request::Call;
 use super::resource::{OBJECT_FIELDS, Object};
-use super::uploads::{Whole, part_tag};
+use super::uploads::{OwnTag, Whole, part_tag};
 use super::write::{Target, staging_metadata};
 use crate::{ByteStream, PartReceipt, Precondition, Result};
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -21,7 +21,7 @@ use skyfresh_sky::{Attributes, Kind};
 pub(super) const KEY: &str = "skyfresh-key";
 /// Sources of one composition.
 const MAX_SOURCES: usize = 32;
-/// Compositions, and deletions of parts, at once.
+/// Compositions at once.
 const AT_ONCE: usize = 8;
 
 #[derive(Deserialize, Serialize)]
@@ -99,7 +99,7 @@ impl GcsStore {
                 crc64: Some(sent.crc64),
             }),
             Err(error) if error.kind == Kind::Missing && !error.is_missing_bucket() => {
-                self.remove_quietly(&name).await;
+                self.remove_quietly(&object).await;
                 Err(self.upload_is_gone(operation, full_key))
             }
             Err(error) => Err(error),
@@ -116,7 +116,7 @@ impl GcsStore {
         &self,
         full_key: &str,
         nonce: &str,
-        parts: &[(u32, &str)],
+        parts: &[OwnTag<'_>],
         whole: Whole,
         precondition: &Precondition,
     ) -> Result<Object> {
@@ -252,21 +252,8 @@ impl GcsStore {
     pub(super) async fn discard_compose(&self, nonce: &str) -> Result<()> {
         let operation = "abort upload";
         let manifest = names::manifest(&self.location, nonce);
-        self.delete_object(&manifest, &Precondition::None).await?;
-        let prefix = format!("{manifest}/");
-        loop {
-            let parameters = [("prefix", prefix.as_str())];
-            let page = self.objects_page(operation, 1000, &parameters).await?;
-            let more = page.next_page_token.is_some();
-            stream::iter(page.items)
-                .map(Ok)
-                .try_for_each_concurrent(AT_ONCE, |object| async move {
-                    self.delete_object(&object.name, &Precondition::None).await
-                })
-                .await?;
-            if !more {
-                return Ok(());
-            }
-        }
+        self.remove_temporary(operation, &manifest).await?;
+        // With the old versions, where parts were sent again.
+        self.remove_all(operation, &format!("{manifest}/")).await
     }
 }

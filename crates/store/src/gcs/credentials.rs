@@ -322,8 +322,8 @@ impl GoogleCredentials {
             },
         };
         let fetched: Fetched = match &content {
-            Some((file, content)) => self.from_file(&file.path, content).await?,
-            None => self.from_metadata().await?,
+            Some((file, content)) => self.token_of_file(&file.path, content).await?,
+            None => self.token_of_machine().await?,
         };
         let now = self.now_ns();
         let cached = Cached {

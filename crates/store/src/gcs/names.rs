@@ -112,7 +112,7 @@ pub(super) fn xml_temporary(location: &Location, nonce: &str, full_key: &str) ->
 
 /// Whether the temporary name of this key fits; otherwise its parts must be composed.
 pub(super) fn fits_xml(full_key: &str) -> bool {
-    full_key.len() + UPLOAD.len() + NONCE_LEN + 1 <= NAME_LIMIT_BYTES
+    full_key.len() + UPLOAD.len() + NONCE_LEN + "/".len() <= NAME_LIMIT_BYTES
 }
 
 /// Whether the names of an upload by composing fit.

@@ -305,9 +305,11 @@ impl Probe<'_> {
         for upload in &uploads {
             outcome = outcome.and(self.store.discard_upload(&self.object, upload).await);
         }
-        for key in [&self.object, &self.proof, &self.copy] {
-            outcome = outcome.and(self.store.delete_object(key, &Precondition::None).await);
-        }
+        outcome = outcome.and(
+            self.store
+                .remove_all(OPERATION, &format!("{}-", self.root))
+                .await,
+        );
         outcome.map_err(|error| Error {
             context: format!("{} (while removing {}*)", error.context, self.root),
             ..error

@@ -30,6 +30,9 @@ pub(super) struct Whole {
     pub(super) crc32c: Crc32c,
 }
 
+/// A part's number and the store's own tag of it.
+pub(super) type OwnTag<'a> = (u32, &'a str);
+
 /// A part's entity tag as we hand it out: the CRC32C of what was sent, and the store's own name for it.
 pub(super) fn part_tag(crc32c: Crc32c, own: &str) -> String {
     format!("{crc32c}-{own}")
@@ -46,7 +49,7 @@ fn read_part_tag(tag: &str) -> Option<(Crc32c, &str)> {
 ///
 /// # Errors
 /// Why these parts cannot be an object.
-pub(super) fn read_parts(parts: &[CompletedPart]) -> Result<(Vec<(u32, &str)>, Whole), String> {
+pub(super) fn read_parts(parts: &[CompletedPart]) -> Result<(Vec<OwnTag<'_>>, Whole), String> {
     if parts.is_empty() || !parts.windows(2).all(|pair| pair[0].number < pair[1].number) {
         return Err("needs at least one part, in ascending order of numbers".into());
     }

@@ -10,12 +10,14 @@ use crate::{ByteStream, Precondition, PutOptions, PutReceipt, Result, Verificati
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
+use futures::stream::{self, StreamExt, TryStreamExt};
 use http::{HeaderValue, Method};
 use serde_json::{Map, Value};
 use skyfresh_sky::Kind;
 
 /// Bodies up to this size are collected first: they go in one request with their checksum ahead, and can be sent again.
 const COLLECT_LIMIT_BYTES: u64 = 1 << 20;
+const DELETIONS_AT_ONCE: usize = 8;
 
 /// Checksums of bytes that were sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +84,14 @@ impl GcsStore {
             metadata: staging_metadata(),
             precondition: &Precondition::Absent,
         };
-        let (object, sent) = self.send(target, options.size, body).await?;
+        let (object, sent) = match self.send(target, options.size, body).await {
+            // It is there, but it is not what was sent.
+            Err(error) if matches!(error.kind, Kind::Corrupt | Kind::Unsupported) => {
+                let removed = self.remove_temporary(operation, &temporary).await;
+                return removed.and(Err(error));
+            }
+            sent => sent?,
+        };
         let published = self
             .publish(
                 operation,
@@ -92,7 +101,7 @@ impl GcsStore {
                 &options.precondition,
             )
             .await;
-        self.remove_quietly(&temporary).await;
+        self.remove_quietly(&object).await;
         Ok(PutReceipt {
             version: published?.version(),
             crc64: Some(sent.crc64),
@@ -275,9 +284,60 @@ impl GcsStore {
         }
     }
 
+    /// Removes one generation for good: where a bucket keeps versions, a deletion without it would keep the bytes.
+    pub(super) async fn remove_generation(
+        &self,
+        operation: &'static str,
+        name: &str,
+        generation: u64,
+    ) -> Result<()> {
+        let mut query = String::new();
+        add(&mut query, "generation", &generation.to_string());
+        let url = self.endpoint.object(name, &query);
+        let outcome = self
+            .call(Call::new(operation, Method::DELETE, name, url))
+            .await;
+        match self.settle_missing(operation, outcome).await {
+            Err(error) if error.kind == Kind::Missing && !error.is_missing_bucket() => Ok(()),
+            outcome => outcome.map(|_| ()),
+        }
+    }
+
+    /// Removes a temporary object by its name, for good. One that is gone is no error.
+    pub(super) async fn remove_temporary(&self, operation: &'static str, name: &str) -> Result<()> {
+        match self.resource(operation, name, None).await {
+            Ok(object) => {
+                self.remove_generation(operation, name, object.generation)
+                    .await
+            }
+            Err(error) if error.kind == Kind::Missing && !error.is_missing_bucket() => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes every version of every object whose name begins like this.
+    pub(super) async fn remove_all(&self, operation: &'static str, prefix: &str) -> Result<()> {
+        loop {
+            let parameters = [("prefix", prefix), ("versions", "true")];
+            let page = self.objects_page(operation, 1000, &parameters).await?;
+            let more = page.next_page_token.is_some();
+            stream::iter(page.items)
+                .map(Ok)
+                .try_for_each_concurrent(DELETIONS_AT_ONCE, |object| async move {
+                    self.remove_generation(operation, &object.name, object.generation)
+                        .await
+                })
+                .await?;
+            if !more {
+                return Ok(());
+            }
+        }
+    }
+
     /// Removes a temporary object whose purpose is over; what remains is found by its name.
-    pub(super) async fn remove_quietly(&self, name: &str) {
-        if let Err(error) = self.delete_object(name, &Precondition::None).await {
+    pub(super) async fn remove_quietly(&self, object: &Object) {
+        let removed = self.remove_generation("clean up", &object.name, object.generation);
+        if let Err(error) = removed.await {
             tracing::warn!(%error, "a temporary object could not be removed");
         }
     }

@@ -6,7 +6,7 @@ use super::GcsStore;
 use super::names;
 use super::request::Call;
 use super::resource::Object;
-use super::uploads::{Whole, part_tag};
+use super::uploads::{OwnTag, Whole, part_tag};
 use super::write::{Sent, staging_metadata};
 use crate::body::whole_body;
 use crate::checksum::{Crc32c, Crc64};
@@ -142,7 +142,7 @@ impl GcsStore {
         &self,
         full_key: &str,
         (nonce, id): (&str, Option<&str>),
-        parts: &[(u32, &str)],
+        parts: &[OwnTag<'_>],
         whole: Whole,
         precondition: &Precondition,
     ) -> Result<Object> {
@@ -189,7 +189,7 @@ impl GcsStore {
             object => object?,
         };
         if let Err(error) = self.compare(operation, full_key, &object, whole.size, whole.crc32c) {
-            self.remove_quietly(&temporary).await;
+            self.remove_quietly(&object).await;
             return Err(error);
         }
         let attributes = object
@@ -205,7 +205,7 @@ impl GcsStore {
         let published = self
             .publish(operation, &object, full_key, metadata, precondition)
             .await?;
-        self.remove_quietly(&temporary).await;
+        self.remove_quietly(&object).await;
         Ok(published)
     }
 
@@ -227,7 +227,7 @@ impl GcsStore {
             }
         }
         let temporary = names::xml_temporary(&self.location, nonce, full_key);
-        self.delete_object(&temporary, &Precondition::None).await
+        self.remove_temporary(operation, &temporary).await
     }
 
     /// A page of unfinished uploads of ours, and where the next begins.

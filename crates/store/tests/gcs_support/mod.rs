@@ -16,6 +16,8 @@ pub(crate) const TOKEN: &str = "skyfresh-local-token";
 
 /// The bucket that tests use there.
 pub(crate) const BUCKET: &str = "conformance";
+/// A bucket that keeps versions.
+pub(crate) const VERSIONED_BUCKET: &str = "conformance-versioned";
 
 /// Settings with that token.
 pub(crate) fn config() -> GcsConfig {
@@ -91,12 +93,11 @@ pub(crate) fn missing() -> Reply {
     refusal("404 Not Found", "notFound", "No such object: b/k")
 }
 
-/// Makes the bucket, where it is not there yet.
-pub(crate) async fn create_bucket(address: &str) {
+/// Sends a request that the store has no operation for; returns the answer with its head.
+pub(crate) async fn raw(address: &str, method: &str, path: &str, body: &str) -> String {
     let host = address.strip_prefix("http://").expect("http://host:port");
-    let body = format!("{{\"name\":\"{BUCKET}\"}}");
     let request = format!(
-        "POST /storage/v1/b?project=skyfresh HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {TOKEN}\r\n\
+        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {TOKEN}\r\n\
          Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
         body.len()
     );
@@ -112,8 +113,15 @@ pub(crate) async fn create_bucket(address: &str) {
         .read_to_string(&mut answer)
         .await
         .expect("the server answers in text");
+    answer
+}
+
+/// Makes a bucket, where it is not there yet.
+pub(crate) async fn create_bucket(address: &str, name: &str, versioned: bool) {
+    let body = json!({"name": name, "versioning": {"enabled": versioned}}).to_string();
+    let answer = raw(address, "POST", "/storage/v1/b?project=skyfresh", &body).await;
     assert!(
         answer.starts_with("HTTP/1.1 200") || answer.starts_with("HTTP/1.1 409"),
-        "creating {BUCKET}: {answer}"
+        "creating {name}: {answer}"
     );
 }

@@ -83,7 +83,7 @@ struct TokenRefusal {
 }
 
 impl GoogleCredentials {
-    pub(super) async fn from_file(&self, path: &Path, content: &[u8]) -> Result<Fetched> {
+    pub(super) async fn token_of_file(&self, path: &Path, content: &[u8]) -> Result<Fetched> {
         // A message of the parser could show a part of the file.
         let file: KeyFile = serde_json::from_slice(content).map_err(|error| {
             denied(format!(
@@ -180,7 +180,7 @@ impl GoogleCredentials {
     }
 
     /// The service account of this machine (<https://cloud.google.com/compute/docs/metadata/overview>).
-    pub(super) async fn from_metadata(&self) -> Result<Fetched> {
+    pub(super) async fn token_of_machine(&self) -> Result<Fetched> {
         let host = match &self.source {
             GoogleCredentialSource::Chain { env, .. } => env
                 .get("GCE_METADATA_HOST")
