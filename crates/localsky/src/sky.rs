@@ -93,7 +93,7 @@ impl LocalSky {
             .collect::<Result<Vec<_>>>()?;
         let stores = Arc::new(stores);
         let surroundings =
-            |region: &Region| surroundings(region, &config, &clock, &rng, &notifications);
+            |region: &RegionConfig| surroundings(region, &config, &clock, &rng, &notifications);
         let azure = Accounts::open(&config, surroundings, &tasks, &stop)?;
         let catalog = Catalog::embedded();
         let mut meter = Meter::new(catalog.clone());
@@ -343,7 +343,7 @@ fn open(
     rng: &Rng,
     notifications: &Notifications,
 ) -> Result<RegionStore> {
-    let surroundings = surroundings(&region.region, config, clock, rng, notifications);
+    let surroundings = surroundings(region, config, clock, rng, notifications);
     let store = RegionStore::open(region.directory.clone(), Arc::new(surroundings))?;
     for bucket in &region.buckets {
         store.ensure_bucket(&bucket.name, bucket.versioned)?;
@@ -352,14 +352,14 @@ fn open(
 }
 
 fn surroundings(
-    region: &Region,
+    region: &RegionConfig,
     config: &SkyConfig,
     clock: &Arc<dyn Clock>,
     rng: &Rng,
     notifications: &Notifications,
 ) -> Surroundings {
     Surroundings {
-        region: region.clone(),
+        region: region.region.clone(),
         clock: clock.clone(),
         rng: rng.fork(),
         notifications: notifications.clone(),
