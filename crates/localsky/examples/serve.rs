@@ -5,9 +5,7 @@
 //! `regions=aws:us-east-1,gcp:us-central1,azure:eastus directory=/path minimum_part_bytes=1024 listen_port=9000 shaped=true
 //! rewrite_bytes_per_call=1048576 google_key_file=/path/key.json azure_account=name azure_key=base64`
 
-use skyfresh_localsky::{
-    LocalSky, Protocol, RegionConfig, Secret, ShapingProfile, SkyConfig,
-};
+use skyfresh_localsky::{LocalSky, Protocol, RegionConfig, Secret, ShapingProfile, SkyConfig};
 use skyfresh_sky::{Rng, SystemClock};
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -95,7 +95,7 @@ impl LocalSky {
             .collect::<Result<Vec<_>>>()?;
         let stores = Arc::new(stores);
         let surroundings =
-            |region: &Region| surroundings(region, &config, &clock, &rng, &notifications);
+            |region: &RegionConfig| surroundings(region, &config, &clock, &rng, &notifications);
         let azure = Accounts::open(&config, surroundings, &tasks, &stop)?;
         let catalog = Catalog::embedded();
         let mut meter = Meter::new(catalog.clone());
@@ -381,7 +381,7 @@ fn open(
     rng: &Rng,
     notifications: &Notifications,
 ) -> Result<RegionStore> {
-    let surroundings = surroundings(&region.region, config, clock, rng, notifications);
+    let surroundings = surroundings(region, config, clock, rng, notifications);
     let store = RegionStore::open(region.directory.clone(), Arc::new(surroundings))?;
     for bucket in &region.buckets {
         store.ensure_bucket(&bucket.name, bucket.versioned)?;
@@ -390,16 +390,15 @@ fn open(
 }
 
 fn surroundings(
-    region: &Region,
+    region: &RegionConfig,
     config: &SkyConfig,
     clock: &Arc<dyn Clock>,
     rng: &Rng,
     notifications: &Notifications,
 ) -> Surroundings {
-    let speaks = config.regions.iter().find(|at| at.region == *region);
     Surroundings {
-        region: region.clone(),
-        protocol: speaks.map_or(Protocol::S3, RegionConfig::protocol),
+        region: region.region.clone(),
+        protocol: region.protocol(),
         clock: clock.clone(),
         rng: rng.fork(),
         notifications: notifications.clone(),

@@ -469,7 +469,7 @@ impl RawEndpoint {
             resolver.optional(&self.google_credentials)?,
             resolver.secret(&self.google_token)?,
         )
-        .map_err(|why| resolver.error(span, why))?;
+        .map_err(|why| resolver.error(span.clone(), why))?;
         let azure = AzureFields {
             account_key: resolver.secret(&self.azure_account_key)?,
             sas_token: resolver.secret(&self.azure_sas_token)?,

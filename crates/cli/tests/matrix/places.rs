@@ -4,7 +4,9 @@ use crate::meddle::Meddled;
 use skyfresh_engine::OpenStore;
 use skyfresh_localsky::{BucketConfig, LocalSky, RegionConfig, ShapingProfile, SkyConfig};
 use skyfresh_sky::{Clock, Location, Region, Rng, Scheme, SystemClock};
+use skyfresh_store::azure::{AzureConfig, AzureCredentialSource, AzureStore};
 use skyfresh_store::disk::{DiskOptions, DiskStore};
+use skyfresh_store::gcs::{GcsConfig, GcsStore, GoogleCredentialSource};
 use skyfresh_store::s3::{Credentials, S3Config, S3Store};
 use skyfresh_store::{ObjectStore, Result};
 use std::collections::BTreeMap;
@@ -14,6 +16,8 @@ use std::time::Duration;
 
 /// The clouds' regions, as the local sky plays them.
 const S3_REGION: &str = "aws:us-east-1";
+const GCS_REGION: &str = "gcp:us-central1";
+const AZURE_REGION: &str = "azure:westeurope";
 /// The bucket, or container, in each.
 const BUCKET: &str = "matrix";
 
@@ -68,7 +72,11 @@ impl Places {
             ..RegionConfig::in_memory(region(name))
         };
         let config = SkyConfig {
-            regions: vec![with_bucket(S3_REGION)],
+            regions: vec![
+                with_bucket(S3_REGION),
+                with_bucket(GCS_REGION),
+                with_bucket(AZURE_REGION),
+            ],
             shaping: ShapingProfile::unshaped(),
             ..SkyConfig::default()
         };
@@ -77,16 +85,35 @@ impl Places {
             secret_access_key: config.secret_key.expose().to_owned(),
             session_token: None,
         };
+        let google_token = config.google.token.expose().to_owned();
         let sky = LocalSky::start(config, Arc::new(SystemClock), rng.fork())
             .await
             .expect("the sky starts");
         let directory = tempfile::tempdir().expect("a directory");
         let endpoint = |name: &str| sky.endpoint(None, &region(name));
+        let azure = sky
+            .azure_connection_string(None, &region(AZURE_REGION))
+            .expect("the region speaks Azure's protocol");
+        let account = azure
+            .split(';')
+            .find_map(|field| field.strip_prefix("AccountName="))
+            .expect("a connection string names the account")
+            .to_owned();
         let all = vec![
             Place::new(
                 "s3",
                 format!("s3://{BUCKET}/"),
                 format!("?endpoint={}&region=us-east-1", endpoint(S3_REGION)),
+            ),
+            Place::new(
+                "gs",
+                format!("gs://{BUCKET}/"),
+                format!("?endpoint={}", endpoint(GCS_REGION)),
+            ),
+            Place::new(
+                "az",
+                format!("az://{account}/{BUCKET}/"),
+                format!("?endpoint={}", endpoint(AZURE_REGION)),
             ),
             Place::new(
                 "disk",
@@ -103,6 +130,8 @@ impl Places {
             .collect();
         let opener = Arc::new(Opener {
             credentials,
+            google_token,
+            azure,
             rng: Mutex::new(rng),
             meddlings,
         });
@@ -173,6 +202,9 @@ fn make_directories(place: &Place, all: &[Place]) {
 #[derive(Debug)]
 struct Opener {
     credentials: Credentials,
+    google_token: String,
+    /// A connection string.
+    azure: String,
     rng: Mutex<Rng>,
     meddlings: BTreeMap<Location, Meddling>,
 }
@@ -194,7 +226,21 @@ impl Opener {
                 Arc::new(S3Store::new(location.clone(), config, clock, rng)?)
             }
             Scheme::File => DiskStore::open(location.clone(), clock, DiskOptions::default())?,
-            Scheme::Gcs | Scheme::Azure | Scheme::Memory => {
+            Scheme::Gcs => {
+                let config = GcsConfig {
+                    credentials: GoogleCredentialSource::Token(self.google_token.clone()),
+                    ..GcsConfig::default()
+                };
+                Arc::new(GcsStore::new(location.clone(), config, clock, rng)?)
+            }
+            Scheme::Azure => {
+                let config = AzureConfig {
+                    credentials: AzureCredentialSource::ConnectionString(self.azure.clone()),
+                    ..AzureConfig::default()
+                };
+                Arc::new(AzureStore::new(location.clone(), config, clock, rng)?)
+            }
+            Scheme::Memory => {
                 unreachable!("no place of this kind: {location}")
             }
         })

@@ -79,8 +79,8 @@ impl Received {
 }
 
 /// MD5 and CRC-64 of what passes by. Azure's CRC-64 is the one that the CRC catalogue calls NVME (polynomial
-/// 0x9A6C9329AC4BC9B5, reflected, as in the Azure SDK for C++, `storage_credential`'s neighbour `crypt.cpp`), written
-/// with its least significant byte first.
+/// 0x9A6C9329AC4BC9B5, reflected: `Crc64Hash` in the Azure SDK for C++, sdk/storage/azure-storage-common), written with its
+/// least significant byte first.
 pub(crate) struct Digester(Hasher);
 
 impl Digester {

@@ -4,7 +4,7 @@ use super::Frontend;
 use super::account::{Account, Neighbours, connection_string};
 use super::auth::Service as Storage;
 use crate::Result;
-use crate::config::{Protocol, SkyConfig};
+use crate::config::{Protocol, RegionConfig, SkyConfig};
 use crate::net::Service;
 use crate::store::Surroundings;
 use skyfresh_sky::Region;
@@ -24,7 +24,7 @@ impl Accounts {
     /// Opens an account for every region that speaks Azure's protocols.
     pub(crate) fn open(
         config: &SkyConfig,
-        surroundings: impl Fn(&Region) -> Surroundings,
+        surroundings: impl Fn(&RegionConfig) -> Surroundings,
         tasks: &TaskTracker,
         stop: &CancellationToken,
     ) -> Result<Self> {
@@ -35,7 +35,7 @@ impl Accounts {
             }
             let account = Account::open(
                 region.directory.clone(),
-                Arc::new(surroundings(&region.region)),
+                Arc::new(surroundings(region)),
                 config.azure.keys(&config.access_key, &config.secret_key)?,
                 tasks.clone(),
                 stop.clone(),
