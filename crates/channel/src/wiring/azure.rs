@@ -30,10 +30,11 @@ const MESSAGE_TTL_S: u32 = 7 * 24 * 60 * 60;
 const MAX_PAGES: usize = 100;
 
 /// Azure as a control plane.
-#[derive(Debug)]
 pub struct Azure<C> {
     control: C,
     management: String,
+    /// What follows the `?` of a webhook's address: a secret, so no part of any plan or record.
+    webhook_query: Option<String>,
     clock: Arc<dyn Clock>,
 }
 
@@ -48,7 +49,7 @@ pub struct Source<'a> {
     pub container: &'a str,
     /// Names begin with this.
     pub prefix: &'a str,
-    /// Sent to an address instead of a queue.
+    /// Sent to an address instead of a queue; without what follows its `?`, which [`Azure::with_webhook_query`] is given.
     pub webhook: Option<&'a str>,
 }
 
@@ -97,8 +98,15 @@ impl<C: ControlPlane> Azure<C> {
         Azure {
             control,
             management: management.into(),
+            webhook_query: None,
             clock,
         }
+    }
+
+    /// The same, adding this to the address of a webhook where one is created.
+    pub fn with_webhook_query(mut self, query: impl Into<String>) -> Self {
+        self.webhook_query = Some(query.into());
+        self
     }
 
     async fn call(
@@ -283,7 +291,7 @@ impl<C: ControlPlane> Azure<C> {
                         .as_str()
                         .is_some_and(|url| {
                             let base = destination["properties"]["endpointBaseUrl"].as_str();
-                            base.is_none_or(|base| without_query(url) == base)
+                            base.is_none_or(|base| url == base)
                         })
             }
             _ => {
@@ -334,10 +342,6 @@ impl<C: ControlPlane> Azure<C> {
             self.clock.sleep(POLL).await;
         }
     }
-}
-
-fn without_query(url: &str) -> &str {
-    url.split('?').next().unwrap_or(url)
 }
 
 fn label(rule: &str) -> String {
@@ -409,7 +413,19 @@ impl<C: ControlPlane> Cloud for Azure<C> {
             Resource::EventSubscription { .. } => {
                 let operation = "create event subscription";
                 let url = self.url(&name, EVENT_GRID_VERSION);
-                let body = subscription_body(resource);
+                let mut body = subscription_body(resource);
+                if let (
+                    Resource::EventSubscription {
+                        destination: EventDestination::Webhook(url),
+                        ..
+                    },
+                    Some(query),
+                ) = (resource, &self.webhook_query)
+                {
+                    let address =
+                        &mut body["properties"]["destination"]["properties"]["endpointUrl"];
+                    *address = format!("{url}?{query}").into();
+                }
                 self.call(operation, &name, Method::PUT, &url, Some(&body))
                     .await?;
                 self.settled(operation, &name, false).await?;

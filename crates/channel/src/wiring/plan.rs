@@ -142,7 +142,7 @@ pub struct Push {
 pub enum EventDestination {
     /// A queue of the same storage account, by name.
     Queue(String),
-    /// An address that answers the validation handshake.
+    /// An address that answers the validation handshake, without the secret after its `?`.
     Webhook(String),
 }
 

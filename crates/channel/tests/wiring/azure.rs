@@ -133,10 +133,9 @@ async fn a_queue_and_a_subscription_are_created_once_and_removed() {
 #[tokio::test]
 async fn a_webhook_that_fails_its_handshake_is_told() {
     let script = Script::default();
-    let url = "https://skyfresh.test/v1/notifications";
+    let url = "https://skyfresh.test/v1/notify/eventgrid";
     let mut body = subscription_body();
-    body["properties"]["destination"] =
-        json!({ "endpointType": "WebHook", "properties": { "endpointUrl": url } });
+    body["properties"]["destination"] = json!({ "endpointType": "WebHook", "properties": { "endpointUrl": format!("{url}?secret=hunter2") } });
     script
         .on(&format!("GET {SUBSCRIPTION}"), 404, missing())
         .with(&format!("PUT {SUBSCRIPTION}"), body, 201, Value::Null)
@@ -148,7 +147,7 @@ async fn a_webhook_that_fails_its_handshake_is_told() {
     let notes = Notebook::default();
     let record = Record::new("models", "az://acme/c/in/");
     let stopped = wire(
-        &azure(&script),
+        &azure(&script).with_webhook_query("secret=hunter2"),
         &plan(source(Some(url))),
         record,
         &notes,
@@ -166,6 +165,11 @@ async fn a_webhook_that_fails_its_handshake_is_told() {
         notes.record().entries.len(),
         1,
         "it may be there: unwire will look"
+    );
+    let written = serde_json::to_string(&notes.record()).unwrap();
+    assert!(
+        !written.contains("hunter2") && !stopped.error.to_string().contains("hunter2"),
+        "{written}"
     );
     script.is_over();
 }

@@ -203,9 +203,9 @@ async fn what_was_there_is_used_and_left() {
 async fn a_push_subscription_where_one_is_pulled_is_a_difference() {
     let script = Script::default();
     let push = Push {
-        url: "https://skyfresh.test/v1/notifications".into(),
+        url: "https://skyfresh.test/v1/notify/pubsub".into(),
         service_account: "push@p.iam.gserviceaccount.com".into(),
-        audience: "https://skyfresh.test/v1/notifications".into(),
+        audience: "https://skyfresh.test/v1/notify/pubsub".into(),
     };
     script
         .on(&at("GET", TOPIC), 200, topic_there())

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 /// Remove the channel that `wire` created, and nothing else
 ///
 /// Goes by what `wire` wrote down beside the ledger, last created first: the rule may have left the configuration since.
-/// What was there before, or was changed by others since, is left and told. Take the [[channel]] out of the configuration
+/// What was there before, or was changed by others since, is left and told. Take its channel out of the configuration
 /// first: a daemon that still pulls from it will complain. Exits with 0 if nothing of ours is left, 1 otherwise.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\

@@ -28,7 +28,7 @@ Examples:
   skyfresh wire models --dry-run
   skyfresh wire models -c /etc/skyfresh/skyfresh.toml
   skyfresh wire models --via eventbridge
-  skyfresh wire models --push https://skyfresh.example.com/v1/notifications --push-service-account push@p.iam.gserviceaccount.com")]
+  skyfresh wire models --push https://skyfresh.example.com/v1/notify/pubsub --push-service-account push@p.iam.gserviceaccount.com")]
 pub(crate) struct Args {
     /// The rule, by its name in the configuration
     #[arg(value_name = "RULE")]
@@ -84,6 +84,11 @@ pub(crate) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let cannot = || format!("cannot wire rule {:?}", rule.name);
     let opened = Opened::open(&opener, &rule.source, context).await;
     let opened = opened.map_err(|error| cannot_open(error, &rule.name))?;
+    // The secret of a webhook is in its query: it goes into the request, and nowhere else.
+    let opened = match args.push.as_deref().and_then(|url| url.split_once('?')) {
+        Some((_, query)) => opened.with_webhook_query(query),
+        None => opened,
+    };
     let plan = plan(&args, rule, &opened).await.with_context(cannot)?;
     let records = Records::beside(&config.ledger.path);
     let record = records.read(&rule.name)?;
@@ -251,7 +256,10 @@ async fn plan(args: &Args, rule: &Rule, opened: &Opened) -> skyfresh_store::Resu
                 account_id: &account_id,
                 container,
                 prefix: &source.prefix,
-                webhook: args.push.as_deref(),
+                webhook: args
+                    .push
+                    .as_deref()
+                    .map(|url| url.split('?').next().unwrap_or(url)),
             }))
         }
     }
@@ -352,7 +360,7 @@ fn tell_channel(channel: Option<&str>, path: &Path, context: &Context) {
             output.line("");
             output.line(lines.trim_end());
         }
-        None => output.line("events are pushed: the configuration needs no [[channel]]"),
+        None => output.line("the configuration needs nothing more"),
     }
 }
 

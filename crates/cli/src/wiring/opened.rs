@@ -6,7 +6,7 @@ use crate::open::Opener;
 use skyfresh_channel::wiring::aws::{Aws, Signed};
 use skyfresh_channel::wiring::azure::Azure;
 use skyfresh_channel::wiring::google::Google;
-use skyfresh_channel::wiring::{Cloud, Plan, Resource, WithBearer};
+use skyfresh_channel::wiring::{Cloud, EventDestination, Plan, Resource, WithBearer};
 use skyfresh_engine::Rule;
 use skyfresh_sky::{Kind, Location, Scheme};
 use skyfresh_store::{Error, Result};
@@ -47,6 +47,14 @@ impl Opened {
         })
     }
 
+    /// The same; what is created as a webhook on Azure has this in its address.
+    pub(crate) fn with_webhook_query(self, query: &str) -> Self {
+        match self {
+            Opened::Azure(azure) => Opened::Azure(azure.with_webhook_query(query)),
+            other => other,
+        }
+    }
+
     /// As the seam.
     pub(crate) fn cloud(&self) -> &dyn Cloud {
         match self {
@@ -57,7 +65,7 @@ impl Opened {
     }
 }
 
-/// The lines of the configuration that make the daemon pull from what a plan creates; `None` where it pushes.
+/// The lines of the configuration that make the daemon pull from what a plan creates, or take what it pushes.
 pub(crate) fn channel_lines(rule: &Rule, plan: &Plan, opened: &Opened) -> Option<String> {
     let quoted = |text: &str| toml::Value::from(text).to_string();
     let address = plan
@@ -82,7 +90,9 @@ pub(crate) fn channel_lines(rule: &Rule, plan: &Plan, opened: &Opened) -> Option
             }
             _ => None,
         });
-    let (field, address) = address?;
+    let Some((field, address)) = address else {
+        return plan.resources.iter().find_map(taken);
+    };
     let name = quoted(&rule.name);
     let mut lines = String::new();
     // A channel takes its credentials from an [endpoint.NAME].
@@ -110,4 +120,23 @@ pub(crate) fn channel_lines(rule: &Rule, plan: &Plan, opened: &Opened) -> Option
         lines.push_str(&format!("endpoint = {}\n", quoted(&endpoint)));
     }
     Some(lines)
+}
+
+/// Whom the daemon takes pushed notifications from.
+fn taken(resource: &Resource) -> Option<String> {
+    let quoted = |text: &str| toml::Value::from(text).to_string();
+    match resource {
+        Resource::PubsubSubscription {
+            push: Some(push), ..
+        } => Some(format!(
+            "[server.pubsub]\naudience = {}\nservice_account = {}\n",
+            quoted(&push.audience),
+            quoted(&push.service_account)
+        )),
+        Resource::EventSubscription {
+            destination: EventDestination::Webhook(_),
+            ..
+        } => Some("[server.event_grid]\nsecret = \"${SKYFRESH_EVENT_GRID_SECRET}\"\n".to_owned()),
+        _ => None,
+    }
 }

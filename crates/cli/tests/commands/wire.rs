@@ -185,6 +185,32 @@ fn what_was_there_is_used_and_stays() {
 }
 
 #[test]
+fn a_webhooks_secret_is_nowhere_to_be_read() {
+    let (place, manager) = (place(), Manager::start(""));
+    let push = "https://skyfresh.example.com/v1/notify/eventgrid?secret=hunter2";
+    for args in [&["--dry-run"][..], &[], &["--json"], &["-vvv"]] {
+        let mut all = vec!["wire", "models", "--push", push];
+        all.extend(args);
+        let ran = run(&place, &manager, &all);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        assert!(
+            !ran.stdout.contains("hunter2") && !ran.stderr.contains("hunter2"),
+            "{ran:?}"
+        );
+        assert!(
+            args == ["--dry-run"] || ran.stdout.contains("[server.event_grid]"),
+            "{ran:?}"
+        );
+    }
+    assert!(
+        !place
+            .read("skyfresh.ledger.wired/models.json")
+            .contains("hunter2")
+    );
+    assert_eq!(run(&place, &manager, &["unwire", "models"]).code, Some(0));
+}
+
+#[test]
 fn a_failure_midway_is_told_and_undone() {
     let (place, manager) = (place(), Manager::start("eventSubscriptions"));
     snapshot(
