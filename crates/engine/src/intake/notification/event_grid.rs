@@ -92,9 +92,10 @@ fn delivered(body: &[u8]) -> Result<Delivered, Refused> {
             delivered.validation_code = Some(code.ok_or("a validation without a code")?);
         } else if let Some(what) = event.kind.strip_prefix(STORAGE) {
             let what = what.to_owned();
-            delivered
-                .events
-                .push((format!("{} {}", event.id, event.topic), changes(&event, &what)?));
+            delivered.events.push((
+                format!("{} {}", event.id, event.topic),
+                changes(&event, &what)?,
+            ));
         } else if !event.kind.starts_with(OTHER_GRID_EVENTS) {
             return Err("an event of another service than Blob Storage".into());
         }
