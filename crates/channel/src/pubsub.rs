@@ -22,6 +22,8 @@ const SERVICE: &str = "https://pubsub.googleapis.com";
 /// Most handles in one call: with handles of some 200 bytes far below the request limit of 512 KiB
 /// (<https://cloud.google.com/pubsub/quotas>, "Resource limits").
 const BATCH: usize = 1_000;
+/// How long a pull that should not wait may take.
+const SHORTEST_WAIT: Duration = Duration::from_secs(5);
 /// Longest a message can be hidden (`modifyAckDeadline`).
 const LONGEST_HIDING: Duration = Duration::from_secs(600);
 
@@ -198,11 +200,15 @@ impl Channel for PubsubSubscription {
         &self.name
     }
 
-    /// The service waits by itself, for some tens of seconds; that nothing came within `wait` is no failure.
+    /// The service waits by itself, for as long as it likes; that nothing came within `wait` is no failure. What it was about to
+    /// hand out then comes again after the subscription's acknowledgement deadline.
     async fn receive(&self, limit: usize, wait: Duration) -> Result<Vec<Delivery>> {
+        let mut arguments = serde_json::json!({ "maxMessages": limit.clamp(1, BATCH) });
+        if wait.is_zero() {
+            arguments["returnImmediately"] = true.into();
+        }
         // Asked not to wait, the service still needs the time of a request.
-        let wait = wait.max(Duration::from_secs(1));
-        let arguments = serde_json::json!({ "maxMessages": limit.clamp(1, BATCH) });
+        let wait = wait.max(SHORTEST_WAIT);
         let pulling = self.call("pull", "receive", &arguments, wait);
         let Some(answer) = timeout(&*self.clock, wait, pulling).await else {
             return Ok(Vec::new());

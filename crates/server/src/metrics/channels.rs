@@ -3,8 +3,11 @@
 use super::text::{Exposition, Type};
 use skyfresh_engine::ChannelStatus;
 
+/// Reads one count of a channel.
+type Read = fn(&ChannelStatus) -> u64;
+
 /// The counts of a channel's messages, by the label `result`.
-const RESULTS: [(&str, fn(&ChannelStatus) -> u64); 6] = [
+const RESULTS: [(&str, Read); 6] = [
     ("received", |channel| channel.received),
     ("accepted", |channel| channel.accepted),
     ("duplicate", |channel| channel.duplicate),

@@ -10,7 +10,14 @@ const NAME_LIMIT: usize = 256;
 
 /// A bounded memory.
 #[derive(Debug, Default)]
-pub(crate) struct Seen(Mutex<(BTreeSet<Box<str>>, VecDeque<Box<str>>)>);
+pub(crate) struct Seen(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    names: BTreeSet<Box<str>>,
+    /// Oldest first.
+    order: VecDeque<Box<str>>,
+}
 
 impl Seen {
     /// Remembers a name; false where it was remembered already. An empty name is nobody's.
@@ -19,7 +26,7 @@ impl Seen {
             return true;
         }
         let mut guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (names, order) = &mut *guard;
+        let State { names, order } = &mut *guard;
         let name: Box<str> = cut(name).into();
         if !names.insert(name.clone()) {
             return false;
@@ -36,7 +43,7 @@ impl Seen {
     /// Forgets a name: what it stands for was not taken after all.
     pub(crate) fn forget(&self, name: &str) {
         let mut guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (names, order) = &mut *guard;
+        let State { names, order } = &mut *guard;
         if names.remove(cut(name)) {
             order.retain(|each| **each != *cut(name));
         }
@@ -65,7 +72,7 @@ mod tests {
             assert!(seen.is_new(&number.to_string()));
         }
         assert!(seen.is_new("a"), "the oldest went");
-        assert!(seen.0.lock().unwrap().0.len() <= LIMIT);
+        assert!(seen.0.lock().unwrap().names.len() <= LIMIT);
         assert!(seen.is_new("") && seen.is_new(""));
         let long = "ü".repeat(NAME_LIMIT);
         assert!(seen.is_new(&long) && !seen.is_new(&long));
