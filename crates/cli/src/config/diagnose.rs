@@ -101,7 +101,7 @@ fn without_secrets(line: &str) -> String {
         "key",
         "credential",
         "auth",
-        "connection",
+        "azure",
         "sas",
     ];
     let lower = line.to_ascii_lowercase();

@@ -5,6 +5,7 @@
 //! **Never:** shows a secret in an error or in `Debug`, sends one in clear over a network, goes on with an expired token.
 
 use super::config::{AzureCredentialSource, ConnectionString, from_environment};
+use super::secrets::{BearerToken, check_signature, read_file, with_query};
 use super::shared_key::AccountKey;
 use super::tokens::{self, Proof, Token};
 use crate::http::{HttpClient, RequestBody, collect, describe};
@@ -13,7 +14,6 @@ use http::request::Parts;
 use http::{HeaderValue, Uri, header};
 use skyfresh_sky::{Clock, Kind, Timestamp, timeout};
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -30,26 +30,8 @@ const RENEW_INTERVAL: Duration = Duration::from_secs(5);
 const ANSWER_LIMIT: Duration = Duration::from_secs(15);
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 const ANSWER_LIMIT_BYTES: usize = 1 << 20;
-const FILE_LIMIT_BYTES: u64 = 64 << 10;
 /// How long a signature lasts that lets the service read the source of a copy.
 const COPY_SIGNATURE_LIFE: Duration = Duration::from_secs(3600);
-
-/// A token that authorises whoever holds it. `Debug` does not show it.
-#[derive(Clone)]
-pub struct BearerToken(String);
-
-impl BearerToken {
-    /// The token itself, for the header `Authorization: Bearer …`. Never log it.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for BearerToken {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("BearerToken(***)")
-    }
-}
 
 /// The credentials of one storage account: for its blobs, its queues, and for Azure's management where they are an identity.
 pub struct AzureCredentials {
@@ -189,7 +171,7 @@ impl AzureCredentials {
     /// [`AzureCredentials::authorize`].
     pub async fn bearer(&self, resource: &str) -> Result<BearerToken> {
         match self.current(resource).await?.secret {
-            Secret::Token(token) => Ok(BearerToken(token.to_string())),
+            Secret::Token(token) => Ok(BearerToken::new(&token)),
             _ => Err(self.failed(
                 Kind::Unsupported,
                 format!(
@@ -259,7 +241,7 @@ impl AzureCredentials {
                 )
             }
             Secret::Signature(query) => (with_query(&url, &query), None),
-            Secret::Token(token) => (url, Some(BearerToken(token.to_string()))),
+            Secret::Token(token) => (url, Some(BearerToken::new(&token))),
             Secret::None => (url, None),
         })
     }
@@ -488,41 +470,4 @@ fn same(a: &Secret, b: &Secret) -> bool {
 
 fn signature(token: &str) -> Secret {
     Secret::Signature(token.trim().trim_start_matches('?').into())
-}
-
-fn check_signature(token: &str) -> Result<(), &'static str> {
-    let token = token.trim().trim_start_matches('?');
-    if !token
-        .bytes()
-        .all(|byte| byte.is_ascii_graphic() && byte != b'#')
-    {
-        return Err("the shared access signature holds characters that no address can hold");
-    }
-    if !token.split('&').any(|pair| pair.starts_with("sig=")) {
-        return Err(
-            "the shared access signature has no `sig`: copy it whole, without the address in front",
-        );
-    }
-    Ok(())
-}
-
-fn with_query(url: &str, query: &str) -> String {
-    let separator = if url.contains('?') { '&' } else { '?' };
-    format!("{url}{separator}{query}")
-}
-
-async fn read_file(path: &Path) -> Result<String, String> {
-    use tokio::io::AsyncReadExt;
-    let failed = |error: std::io::Error| format!("cannot read {}: {error}", path.display());
-    let file = tokio::fs::File::open(path).await.map_err(failed)?;
-    let mut text = String::new();
-    file.take(FILE_LIMIT_BYTES)
-        .read_to_string(&mut text)
-        .await
-        .map_err(failed)?;
-    let text = text.trim();
-    if text.is_empty() {
-        return Err(format!("{} is empty", path.display()));
-    }
-    Ok(text.to_owned())
 }

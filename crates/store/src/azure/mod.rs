@@ -8,7 +8,7 @@
 //! | file | holds |
 //! |---|---|
 //! | [`config`], `endpoint`, `names` | settings; host and path of the container; names that come back as written |
-//! | `credentials`, `tokens`, `shared_key` | who we are, and signatures |
+//! | `credentials`, `secrets`, `tokens`, `shared_key` | who we are, and signatures |
 //! | `request` | one call: authorised, sent, judged, repeated where safe |
 //! | `error`, `xml`, `attributes`, `metadata` | refusals, documents and headers as our types |
 //! | `read`, `list`, `write`, `multipart`, `copy`, `tags` | the operations |
@@ -49,6 +49,7 @@ mod names;
 mod probe;
 mod read;
 mod request;
+mod secrets;
 mod shared_key;
 mod store;
 mod tags;
@@ -59,9 +60,10 @@ mod xml;
 
 pub use attributes::{METADATA_LIMIT_BYTES, unkept};
 pub use config::{AzureConfig, AzureCredentialSource, EntraApplication, IdentityEndpoint};
-pub use credentials::{AzureCredentials, BearerToken, MANAGEMENT_RESOURCE, STORAGE_RESOURCE};
+pub use credentials::{AzureCredentials, MANAGEMENT_RESOURCE, STORAGE_RESOURCE};
 pub use identity::Identity;
 pub use names::refused_name;
+pub use secrets::BearerToken;
 
 use crate::http::{ConcurrencyLimiter, HttpClient};
 use crate::{Capabilities, ConditionSupport, Error, Result, UploadLimits, Verification};
