@@ -35,18 +35,19 @@ impl MetadataLimits {
         user_names: UserNames::HeaderToken,
         user_bytes: skyfresh_sky::USER_METADATA_LIMIT_BYTES,
     };
-    /// Google Cloud Storage: <https://cloud.google.com/storage/docs/metadata>, <https://cloud.google.com/storage/quotas>.
+    /// Google Cloud Storage: <https://cloud.google.com/storage/docs/metadata>, <https://cloud.google.com/storage/quotas>. It has
+    /// no field for `Expires` and redirects; the adapter keeps them among the user metadata, and they are not served.
     pub const GCS: MetadataLimits = MetadataLimits {
-        expires: false,
-        website_redirect: false,
-        user_names: UserNames::HeaderToken,
         user_bytes: 8 << 10,
+        ..MetadataLimits::S3
     };
     /// Azure Blob Storage:
     /// <https://learn.microsoft.com/rest/api/storageservices/setting-and-retrieving-properties-and-metadata-for-blob-resources>.
     pub const AZURE: MetadataLimits = MetadataLimits {
+        expires: false,
+        website_redirect: false,
+        user_names: UserNames::HeaderToken,
         user_bytes: 8 << 10,
-        ..MetadataLimits::GCS
     };
     /// Disk and memory: everything, as much as any other store takes.
     pub const LOCAL: MetadataLimits = MetadataLimits {
@@ -129,7 +130,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_kept_is_named() {
-        let fitted = MetadataLimits::GCS.fit(attributes());
+        let fitted = MetadataLimits::AZURE.fit(attributes());
         assert_eq!(
             fitted.unkept,
             ["Expires", "website redirect", "user metadata \"two words\""]
@@ -138,10 +139,12 @@ mod tests {
             (fitted.attributes.expires, fitted.attributes.user.len()),
             (None, 1)
         );
-        assert_eq!(
-            MetadataLimits::S3.fit(attributes()).unkept,
-            ["user metadata \"two words\""]
-        );
+        for limits in [MetadataLimits::S3, MetadataLimits::GCS] {
+            assert_eq!(
+                limits.fit(attributes()).unkept,
+                ["user metadata \"two words\""]
+            );
+        }
         let whole = MetadataLimits::LOCAL.fit(attributes());
         assert_eq!((whole.attributes, whole.unkept), (attributes(), vec![]));
     }

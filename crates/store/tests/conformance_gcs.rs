@@ -10,7 +10,7 @@ mod gcs_support;
 mod s3_support;
 
 use async_trait::async_trait;
-use gcs_support::{BUCKET, GCS, VERSIONED_BUCKET, create_bucket};
+use gcs_support::{BUCKET, VERSIONED_BUCKET, create_bucket};
 use skyfresh_sky::{Location, Rng};
 use skyfresh_store::conformance::{Backend, run_all};
 use skyfresh_store::{Capabilities, ObjectStore, Result, UploadLimits, Verification};
@@ -51,9 +51,7 @@ async fn conform(
     change: fn(Capabilities) -> Capabilities,
     skip: &[(&str, &str)],
 ) {
-    let Some(address) = s3_support::address(GCS, name) else {
-        return;
-    };
+    let address = gcs_support::address();
     create_bucket(&address, bucket, bucket == VERSIONED_BUCKET).await;
     let run = Rng::from_entropy().token();
     let root = gcs_support::place(&address, bucket, &format!("{run}/"));

@@ -6,7 +6,7 @@ mod s3_support;
 
 use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
-use gcs_support::{BUCKET, GCS, VERSIONED_BUCKET, create_bucket, place, raw, store_at};
+use gcs_support::{BUCKET, VERSIONED_BUCKET, create_bucket, place, raw, store_at};
 use s3_support::scripted::{Reply, Scripted};
 use skyfresh_sky::{Attributes, Kind, ObjectKey, Rng};
 use skyfresh_store::checksum::Crc32c;
@@ -20,12 +20,12 @@ fn key() -> ObjectKey {
     ObjectKey::new("k").expect("a key")
 }
 
-/// A store at a place of its own; `None` where there is no server.
-async fn store(test: &str) -> Option<GcsStore> {
-    let address = s3_support::address(GCS, test)?;
+/// A store at a place of its own.
+async fn store() -> GcsStore {
+    let address = gcs_support::address();
     create_bucket(&address, BUCKET, false).await;
     let prefix = format!("{}/", Rng::from_entropy().token());
-    Some(store_at(&place(&address, BUCKET, &prefix)))
+    store_at(&place(&address, BUCKET, &prefix))
 }
 
 fn composing(store: GcsStore) -> GcsStore {
@@ -74,9 +74,7 @@ async fn assert_clean(store: &GcsStore) {
 
 #[tokio::test]
 async fn any_number_of_parts_is_composed() {
-    let Some(store) = store("any_number_of_parts_is_composed").await else {
-        return;
-    };
+    let store = store().await;
     let store = composing(store);
     // One level, two, three.
     for count in [1, 32, 33, 1025] {
@@ -104,9 +102,7 @@ async fn any_number_of_parts_is_composed() {
 
 #[tokio::test]
 async fn long_attributes_take_another_way_and_arrive() {
-    let Some(store) = store("long_attributes_take_another_way_and_arrive").await else {
-        return;
-    };
+    let store = store().await;
     for value in ["x".repeat(1000), "ü".repeat(3500)] {
         let attributes = Attributes {
             content_type: Some("text/x".into()),
@@ -127,9 +123,7 @@ async fn long_attributes_take_another_way_and_arrive() {
 
 #[tokio::test]
 async fn a_copy_of_many_steps_arrives() {
-    let Some(store) = store("a_copy_of_many_steps_arrives").await else {
-        return;
-    };
+    let store = store().await;
     // Another storage class makes a server copy bytes, which takes it several calls.
     let capabilities = store.capabilities();
     let store = store.with_capabilities(Capabilities {
@@ -158,9 +152,7 @@ async fn a_copy_of_many_steps_arrives() {
 
 #[tokio::test]
 async fn a_refused_completion_can_be_aborted_or_tried_again() {
-    let Some(store) = store("a_refused_completion_can_be_aborted_or_tried_again").await else {
-        return;
-    };
+    let store = store().await;
     let options = || PutOptions {
         size: 3,
         attributes: Attributes::default(),
@@ -225,10 +217,7 @@ async fn a_refused_completion_can_be_aborted_or_tried_again() {
 
 #[tokio::test]
 async fn a_probe_finds_out_what_is_lacking() {
-    let test = "a_probe_finds_out_what_is_lacking";
-    let Some(address) = s3_support::address(GCS, test) else {
-        return;
-    };
+    let address = gcs_support::address();
     create_bucket(&address, BUCKET, false).await;
     let probe = async |lacking: &'static str| {
         let to = address.clone();
@@ -275,10 +264,7 @@ async fn a_probe_finds_out_what_is_lacking() {
 
 #[tokio::test]
 async fn no_old_version_of_anything_temporary_stays() {
-    let test = "no_old_version_of_anything_temporary_stays";
-    let Some(address) = s3_support::address(GCS, test) else {
-        return;
-    };
+    let address = gcs_support::address();
     create_bucket(&address, VERSIONED_BUCKET, true).await;
     let prefix = format!("{}/", Rng::from_entropy().token());
     let location = place(&address, VERSIONED_BUCKET, &prefix);

@@ -4,13 +4,50 @@
 
 use crate::s3_support::scripted::{Reply, Scripted};
 use serde_json::{Value, json};
-use skyfresh_sky::{Location, Rng, SystemClock};
+use skyfresh_localsky::{LocalSky, RegionConfig, ShapingProfile, SkyConfig};
+use skyfresh_sky::{Location, Region, Rng, SystemClock};
 use skyfresh_store::gcs::{GcsConfig, GcsStore, GoogleCredentialSource};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// A server that speaks Google's protocol, if the test command started one. It has, or lets us make, the bucket `conformance`.
-pub(crate) const GCS: (&str, &str) = ("a Google Cloud Storage server", "SKYFRESH_TEST_GCS");
+/// A server that speaks Google's protocol and takes [`TOKEN`]: the one that `SKYFRESH_TEST_GCS` names, or a local sky of this
+/// process (no server for it is to be had in the registries).
+pub(crate) fn address() -> String {
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "tests learn from the environment where the servers are"
+    )]
+    let given = std::env::var("SKYFRESH_TEST_GCS").ok();
+    given
+        .filter(|address| !address.is_empty())
+        .unwrap_or_else(|| SKY.clone())
+}
+
+/// Runs on a thread of its own until the process ends: every test has a runtime that ends before.
+static SKY: LazyLock<String> = LazyLock::new(|| {
+    let (told, address) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        runtime.expect("a runtime").block_on(async move {
+            let region: Region = "gcp:us-central1".parse().expect("a region");
+            let config = SkyConfig {
+                regions: vec![RegionConfig::in_memory(region.clone())],
+                shaping: ShapingProfile::unshaped(),
+                ..SkyConfig::default()
+            };
+            let sky = LocalSky::start(config, Arc::new(SystemClock), Rng::from_entropy())
+                .await
+                .expect("a sky");
+            told.send(sky.endpoint(None, &region))
+                .expect("a test waits");
+            std::future::pending::<()>().await;
+        });
+    });
+    address.recv().expect("the sky starts")
+});
+
 /// The token that local servers take.
 pub(crate) const TOKEN: &str = "skyfresh-local-token";
 
