@@ -2,8 +2,8 @@
 //! (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html>).
 
 use crate::Error;
-use crate::remote::Failure;
-use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use crate::remote::{Failure, chain};
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use skyfresh_sky::Kind;
 
 /// Refused for the moment; nothing was done.
@@ -35,7 +35,7 @@ where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
     let make = |kind: Kind, context: String| Error::new(kind, operation, target, context);
-    let text = || DisplayErrorContext(&error).to_string();
+    let text = || chain(&error);
     if let SdkError::ServiceError(service) = &error {
         let status = service.raw().status().as_u16();
         let code = service.err().code().unwrap_or_default();

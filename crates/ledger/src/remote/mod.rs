@@ -74,10 +74,6 @@ pub(crate) fn check_body(operation: &'static str, id: &DocumentId, body: &[u8]) 
 }
 
 /// An error with everything that lies below it, in one line: drivers keep the reason in the last of them.
-#[cfg_attr(
-    not(any(feature = "cosmos", feature = "postgres")),
-    allow(dead_code, reason = "the AWS SDK brings its own")
-)]
 pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut below = error.source();
