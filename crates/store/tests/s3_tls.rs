@@ -2,8 +2,9 @@
 
 mod s3_support;
 
-use skyfresh_sky::{Kind, ObjectKey};
+use skyfresh_sky::{Kind, ObjectKey, SystemClock};
 use skyfresh_store::ObjectStore;
+use skyfresh_store::service::{Limits, ServiceClient};
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -55,6 +56,34 @@ async fn a_certificate_that_nobody_vouches_for_is_refused() {
     assert_eq!(
         handshakes.await.expect("the server ran"),
         [false, false, false],
+        "no request was ever sent"
+    );
+}
+
+/// Queues, subscriptions and key sets are reached through this client.
+#[tokio::test]
+async fn so_is_that_of_a_service_beside_the_stores() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = listener.local_addr().expect("bound").port();
+    let acceptor = self_signed();
+    let handshake = tokio::spawn(async move {
+        let (socket, _) = listener.accept().await.expect("a client");
+        acceptor.accept(socket).await.is_ok()
+    });
+    // Even where the caller did not say that TLS would be needed.
+    let client = ServiceClient::new(false, Arc::new(SystemClock)).expect("a client");
+    let request = http::Request::get(format!("https://localhost:{port}/keys"))
+        .body(bytes::Bytes::new())
+        .expect("a request");
+    let limits = Limits {
+        wait: std::time::Duration::from_secs(60),
+        answer_bytes: 1_000,
+    };
+    let refused = client.send("read keys", "keys", request, limits).await;
+    let error = refused.expect_err("no trust, no answer");
+    assert!(error.to_string().contains("certificate"), "{error}");
+    assert!(
+        !handshake.await.expect("the server ran"),
         "no request was ever sent"
     );
 }

@@ -154,11 +154,14 @@ fn every_field_is_documented() {
     for section in [
         "",
         "[server]",
+        "[server.pubsub]",
+        "[server.event_grid]",
         "[ledger]",
         "[engine]",
         "[endpoint.x]",
         "[[rule]]",
         "[[rule]]\n[[rule.destination]]",
+        "[[channel]]",
     ] {
         let error = message(&format!("{section}\nno_such_field = 1\n"));
         let first_line = error.lines().next().unwrap();
@@ -200,6 +203,13 @@ fn every_field_is_documented() {
         (
             "retention",
             format!("\"{}\"", skyfresh_sky::format_delay(engine.retention)),
+        ),
+        (
+            "notification_grace",
+            format!(
+                "\"{}\"",
+                skyfresh_sky::format_delay(engine.notification_grace)
+            ),
         ),
     ] {
         let row = format!("| `{field}` | `{default}` |");
