@@ -73,6 +73,7 @@ fn completion(task: &Task, now: u64, mark: bool) -> Completion {
             spend: Usd::from_units(50),
             strategy: "inline".into(),
             failures: 0,
+            unkept: Vec::new(),
         },
         mark: mark.then_some(Mark {
             source: 1,
@@ -222,6 +223,7 @@ async fn pool(parts: u32) -> Usage {
                     etag: format!("\"{:032x}\"", u128::MAX / u128::from(claim.number)),
                     size: 16 << 20,
                     crc64: Some(u64::MAX / u64::from(claim.number)),
+                    crc32c: None,
                 };
                 let state = ledger
                     .finish_part("attempt-5d41a386-1", part)

@@ -107,6 +107,7 @@ async fn live(world: Arc<World>, number: u32, rng: Rng) -> (u32, u32) {
                         etag: format!("{part}-{worker}-{:?}", world.ticks.now()),
                         size: 1,
                         crc64: None,
+                        crc32c: None,
                     };
                     match ledger.finish_part("x", done.clone()).await {
                         Ok(state) => {

@@ -329,5 +329,6 @@ fn receipt(task: &TaskKey, token: u64, now: Timestamp) -> Receipt {
         spend: Usd::ZERO,
         strategy: "inline".into(),
         failures: 0,
+        unkept: Vec::new(),
     }
 }

@@ -145,6 +145,7 @@ fn completion(task: &Task, published: Timestamp) -> Completion {
             spend: Usd::from_units(1),
             strategy: "inline".into(),
             failures: task.failures,
+            unkept: Vec::new(),
         },
         mark: None,
         tombstone: None,

@@ -300,6 +300,7 @@ mod tests {
                 etag: String::new(),
                 size: 1,
                 crc64: None,
+                crc32c: None,
             };
             group.parts.insert(number, part);
         }
