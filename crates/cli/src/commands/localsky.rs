@@ -10,11 +10,13 @@ use skyfresh_localsky::{
     WebhookTarget,
 };
 use skyfresh_sky::Region;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// Run S3-compatible stores on loopback, with regions, distances and notifications
+/// Run object stores on loopback: S3, Google Cloud Storage, Azure, with regions, distances and notifications
 ///
-/// Serves one store for each region until Ctrl-C, on 127.0.0.1 only. Objects are kept in memory unless --root is given.
+/// Serves one store for each region until Ctrl-C, on 127.0.0.1 only, in its cloud's own protocol: aws: S3, gcp: Google Cloud
+/// Storage with Pub/Sub, azure: Blob and Queue Storage with Event Grid. Objects are kept in memory unless --root is given.
 /// Every region has one port without shaping, and with --shaped one more for clients in each other region, over
 /// which it is as far away, and as slow, as the catalogue says.
 #[derive(Debug, clap::Args)]
@@ -32,6 +34,9 @@ pub(crate) struct Args {
         default_value = "aws:us-east-1,aws:eu-west-1,gcp:us-central1"
     )]
     regions: Vec<Region>,
+    /// Serve Amazon S3 in every region, whatever its cloud speaks
+    #[arg(long)]
+    s3_everywhere: bool,
     /// Keep objects below this directory instead of in memory
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
@@ -69,12 +74,15 @@ struct Running<'a> {
     admin_url: &'a str,
     access_key_id: &'a str,
     secret_access_key: &'a str,
+    google_token: &'a str,
+    azure_connection_strings: BTreeMap<String, String>,
     buckets: &'a [String],
 }
 
 pub(crate) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let config = configure(&args, context);
     let (access_key, secret_key) = (config.access_key.clone(), config.secret_key.clone());
+    let google_token = config.google.token.clone();
     let sky = LocalSky::start(config, context.clock.clone(), context.rng.fork())
         .await
         .context("cannot start the local sky")?;
@@ -83,6 +91,15 @@ pub(crate) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         admin_url: sky.admin_url(),
         access_key_id: &access_key,
         secret_access_key: secret_key.expose(),
+        google_token: google_token.expose(),
+        azure_connection_strings: args
+            .regions
+            .iter()
+            .filter_map(|region| {
+                let string = sky.azure_connection_string(None, region)?;
+                Some((region.to_string(), string))
+            })
+            .collect(),
         buckets: &args.buckets,
     };
     match context.output.json {
@@ -113,7 +130,7 @@ fn configure(args: &Args, context: &Context) -> SkyConfig {
     };
     let region = |region: &Region| RegionConfig {
         region: region.clone(),
-        protocol: Some(Protocol::S3),
+        protocol: args.s3_everywhere.then_some(Protocol::S3),
         directory: args
             .root
             .as_ref()
@@ -172,6 +189,18 @@ fn tell(running: &Running<'_>, args: &Args, context: &Context) {
         "export AWS_SECRET_ACCESS_KEY={}",
         running.secret_access_key
     ));
+    if unshaped
+        .iter()
+        .any(|endpoint| endpoint.protocol == Protocol::Gcs)
+    {
+        let token = running.google_token;
+        output.line(format_args!("export CLOUDSDK_AUTH_ACCESS_TOKEN={token}"));
+    }
+    for (region, string) in &running.azure_connection_strings {
+        output.line(format_args!(
+            "export AZURE_STORAGE_CONNECTION_STRING='{string}'  # {region}"
+        ));
+    }
     let bucket = args.buckets.first().map_or("BUCKET", String::as_str);
     if args.buckets.is_empty() {
         let (name, url) = (r#"{"region":"REGION","name":"BUCKET"}"#, running.admin_url);
@@ -179,7 +208,8 @@ fn tell(running: &Running<'_>, args: &Args, context: &Context) {
             "curl {url}/buckets -H 'content-type: application/json' -d '{name}'"
         ));
     }
-    if let Some(first) = unshaped.first() {
+    let s3 = |endpoint: &&&Endpoint| endpoint.protocol == Protocol::S3;
+    if let Some(first) = unshaped.iter().find(s3) {
         output.line(format_args!(
             "skyfresh replicate ./ 's3://{bucket}/?endpoint={}&region={}' --slo 10s --once",
             first.url, first.to.name

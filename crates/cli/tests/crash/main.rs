@@ -221,6 +221,7 @@ async fn kill_store_run(scene: Arc<Scene>) -> String {
     let mut arguments = vec![
         "localsky",
         "--json",
+        "--s3-everywhere",
         "--root",
         "sky",
         "--port",

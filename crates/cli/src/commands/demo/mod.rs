@@ -23,9 +23,10 @@ const LINE_EVERY: Duration = Duration::from_secs(2);
 /// How long convergence may take once the writer has stopped.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Show the main job on this machine: three regions, a live writer, lag, spend, and proof. Needs no cloud
+/// Show the main job on this machine: three clouds, a live writer, lag, spend, and proof. Needs no cloud
 ///
-/// Starts object stores of three regions on loopback, as far from each other as the real ones; loads real files (those
+/// Starts object stores of three clouds on loopback, each with its own protocol (Amazon S3, Azure Blob Storage, Google Cloud
+/// Storage), as far from each other as the real regions; loads real files (those
 /// below the current directory, filled up with generated ones); keeps two regions fresh while a writer puts,
 /// overwrites and deletes objects, and changes large ones while they are being copied, and while notifications are lost,
 /// repeated, delayed and reordered; then compares every object at every destination, byte for byte, without the engine.
@@ -60,7 +61,7 @@ async fn play(args: &Args, stage: &Stage, context: &Context) -> anyhow::Result<E
     if people {
         output.line(output.paint(
             Style::Bold,
-            "Three regions on this machine, as far apart as the real ones:",
+            "Three regions of three clouds on this machine, as far apart as the real ones:",
         ));
         for line in stage.describe() {
             output.line(format_args!("  {line}"));

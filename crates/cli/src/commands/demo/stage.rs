@@ -4,16 +4,19 @@ use crate::config::EngineSection;
 use crate::context::Context;
 use crate::open;
 use anyhow::Context as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use skyfresh_engine::{Destination, Engine, OpenStore, Rule, Stores};
 use skyfresh_ledger::{EmbeddedLedger, Ledger};
 use skyfresh_localsky::{
-    BucketConfig, DelayDistribution, LocalSky, Protocol, RegionConfig, Secret, SkyConfig,
-    WebhookTarget,
+    BucketConfig, DelayDistribution, LocalSky, RegionConfig, Secret, SkyConfig, WebhookTarget,
 };
 use skyfresh_server::ServerOptions;
 use skyfresh_sky::catalog::Catalog;
-use skyfresh_sky::{Clock, Location, Region, Rng, Usd};
+use skyfresh_sky::{Clock, Location, Provider, Region, Rng, Scheme, Usd};
 use skyfresh_store::ObjectStore;
+use skyfresh_store::azure::{AzureConfig, AzureCredentialSource, AzureStore};
+use skyfresh_store::gcs::{GcsConfig, GcsStore, GoogleCredentialSource};
 use skyfresh_store::s3::{Credentials, S3Config, S3Store};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,9 +29,11 @@ pub(super) const RULE: &str = "demo";
 /// The source's region comes first.
 const REGIONS: [(&str, &str); 3] = [
     ("virginia", "aws:us-east-1"),
-    ("ireland", "aws:eu-west-1"),
+    ("netherlands", "azure:westeurope"),
     ("iowa", "gcp:us-central1"),
 ];
+/// The storage account of the region that speaks Azure's protocol.
+const AZURE_ACCOUNT: &str = "skyfreshdemo";
 /// What notifications suffer: one in fifty is lost, one in twenty repeated, one in ten overtaken.
 const LOST: f64 = 0.02;
 const REPEATED: f64 = 0.05;
@@ -43,27 +48,46 @@ const SWEEP_EVERY: Duration = Duration::from_secs(5);
 struct Opener {
     access_key_id: String,
     secret_access_key: Secret,
+    google_token: Secret,
+    /// The storage account and its key, Base64.
+    azure: (String, Secret),
     clock: Arc<dyn Clock>,
     rng: Rng,
 }
 
 impl OpenStore for Opener {
     fn open(&self, location: &Location) -> skyfresh_store::Result<Arc<dyn ObjectStore>> {
-        let credentials = Credentials::Static {
-            access_key_id: self.access_key_id.clone(),
-            secret_access_key: self.secret_access_key.expose().to_owned(),
-            session_token: None,
-        };
-        let config = S3Config {
-            credentials,
-            ..S3Config::default()
-        };
-        Ok(Arc::new(S3Store::new(
-            location.clone(),
-            config,
-            Arc::clone(&self.clock),
-            self.rng.fork(),
-        )?))
+        let (location, clock, rng) = (location.clone(), Arc::clone(&self.clock), self.rng.fork());
+        Ok(match location.scheme {
+            Scheme::Gcs => {
+                let token = self.google_token.expose().to_owned();
+                let config = GcsConfig {
+                    credentials: GoogleCredentialSource::Token(token),
+                    ..GcsConfig::default()
+                };
+                Arc::new(GcsStore::new(location, config, clock, rng)?)
+            }
+            Scheme::Azure => {
+                let key = self.azure.1.expose().to_owned();
+                let config = AzureConfig {
+                    credentials: AzureCredentialSource::AccountKey(key),
+                    ..AzureConfig::default()
+                };
+                Arc::new(AzureStore::new(location, config, clock, rng)?)
+            }
+            _ => {
+                let credentials = Credentials::Static {
+                    access_key_id: self.access_key_id.clone(),
+                    secret_access_key: self.secret_access_key.expose().to_owned(),
+                    session_token: None,
+                };
+                let config = S3Config {
+                    credentials,
+                    ..S3Config::default()
+                };
+                Arc::new(S3Store::new(location, config, clock, rng)?)
+            }
+        })
     }
 }
 
@@ -100,6 +124,11 @@ impl Stage {
         let opener = Arc::new(Opener {
             access_key_id: config.access_key.clone(),
             secret_access_key: config.secret_key.clone(),
+            google_token: config.google.token.clone(),
+            azure: (
+                config.azure.account.clone().unwrap_or_default(),
+                config.azure.key.clone().unwrap_or_default(),
+            ),
             clock: Arc::clone(&context.clock),
             rng: context.rng.fork(),
         });
@@ -163,7 +192,7 @@ impl Stage {
     /// What there is, in lines.
     pub(super) fn describe(&self) -> Vec<String> {
         let (catalog, home) = (Catalog::embedded(), &self.regions[0]);
-        let mut lines = vec![format!("{:<9} {home}: the source", REGIONS[0].0)];
+        let mut lines = vec![format!("{:<11} {home}: the source", REGIONS[0].0)];
         for ((name, _), region) in REGIONS.iter().zip(&self.regions).skip(1) {
             let far = catalog.link(home, region).map_or_else(String::new, |link| {
                 format!(
@@ -173,7 +202,7 @@ impl Stage {
                     link.egress_usd_per_gb
                 )
             });
-            lines.push(format!("{name:<9} {region}{far}"));
+            lines.push(format!("{name:<11} {region}{far}"));
         }
         lines.push(format!(
             "of the notifications {:.0}% are lost, {:.0}% repeated, {:.0}% overtaken; listings are compared every {} s",
@@ -233,7 +262,7 @@ fn bucket(index: usize) -> &'static str {
 fn sky_config(regions: &[Region], webhook: &str, secret: &str) -> SkyConfig {
     let region = |(index, region): (usize, &Region)| RegionConfig {
         region: region.clone(),
-        protocol: Some(Protocol::S3),
+        protocol: None,
         directory: None,
         buckets: vec![BucketConfig {
             name: bucket(index).into(),
@@ -244,6 +273,8 @@ fn sky_config(regions: &[Region], webhook: &str, secret: &str) -> SkyConfig {
         regions: regions.iter().enumerate().map(region).collect(),
         ..SkyConfig::default()
     };
+    config.azure.account = Some(AZURE_ACCOUNT.into());
+    config.azure.key = Some(Secret::new(BASE64.encode(secret)));
     let mut target = WebhookTarget::new(webhook, Some(Secret::new(secret)));
     target.bucket = Some(bucket(0).into());
     config.notifications.targets = vec![target];
@@ -264,12 +295,13 @@ fn location(
     to: &Region,
     bucket: &str,
 ) -> anyhow::Result<Location> {
-    Ok(format!(
-        "s3://{bucket}/?endpoint={}&region={}",
-        sky.endpoint(from, to),
-        to.name
-    )
-    .parse()?)
+    let root = match to.provider {
+        Provider::Gcp => format!("gs://{bucket}/"),
+        Provider::Azure => format!("az://{AZURE_ACCOUNT}/{bucket}/"),
+        Provider::Aws | Provider::Local => format!("s3://{bucket}/"),
+    };
+    let endpoint = sky.endpoint(from, to);
+    Ok(format!("{root}?endpoint={endpoint}&region={}", to.name).parse()?)
 }
 
 /// The engine runs in the source's region: reading is near, writing is far.
