@@ -14,6 +14,7 @@
 //! | variable | means |
 //! |---|---|
 //! | `SKYFRESH_CRASH_KILLS` | kills in each test (10) |
+//! | `SKYFRESH_CRASH_EVERY_S` | seconds from kill to kill where three share a ledger (5) |
 //! | `SKYFRESH_CRASH_SEED` | decides the storm and the instants; drawn where absent |
 //! | `SKYFRESH_CRASH_BINARY` | the binary under test; the one just built where absent |
 //!
@@ -26,6 +27,8 @@
 #![expect(clippy::print_stderr, reason = "tests tell their figures")]
 
 mod content;
+#[cfg(feature = "dynamodb")]
+mod peers;
 mod process;
 mod reader;
 mod scene;
@@ -101,6 +104,12 @@ fn run<F: Future<Output = String>>(name: &'static str, test: impl FnOnce(Arc<Sce
 #[test]
 fn kill_serve() {
     run("kill_serve", kill_serve_run);
+}
+
+#[cfg(feature = "dynamodb")]
+#[test]
+fn kill_one_of_three() {
+    run("kill_one_of_three", peers::run);
 }
 
 #[test]
