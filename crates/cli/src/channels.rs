@@ -8,9 +8,9 @@ use skyfresh_channel::Channel;
 use skyfresh_channel::sqs::{SqsConfig, SqsQueue};
 use skyfresh_engine::PulledChannel;
 use skyfresh_server::{Fetch, KEYS_LIMIT_BYTES};
-use skyfresh_sky::{Clock, Kind};
+use skyfresh_sky::Clock;
+use skyfresh_store::Result;
 use skyfresh_store::service::{Limits, ServiceClient};
-use skyfresh_store::{Error, Result};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,11 +46,11 @@ fn open(opener: &Opener, section: &ChannelSection) -> Result<Arc<dyn Channel>> {
             };
             Ok(Arc::new(SqsQueue::new(config, opener.clock())?))
         }
-        ChannelAddress::Pubsub(address) | ChannelAddress::AzureQueue(address) => Err(Error::new(
-            Kind::Unsupported,
-            "open",
-            address.clone(),
-            "this kind of channel cannot be opened yet",
+        ChannelAddress::Pubsub(subscription) => Ok(Arc::new(
+            opener.pubsub(subscription, section.endpoint.as_ref())?,
+        )),
+        ChannelAddress::AzureQueue(url) => Ok(Arc::new(
+            opener.azure_queue(url, section.endpoint.as_ref())?,
         )),
     }
 }

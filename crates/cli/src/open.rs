@@ -3,6 +3,7 @@
 mod azure;
 mod google;
 pub(crate) mod ledger;
+mod tokens;
 
 use crate::config::{EndpointSection, EngineSection, check_rule};
 use crate::context::Context;
@@ -162,17 +163,27 @@ impl Opener {
         }
     }
 
-    /// Access tokens for the control plane of the cloud a location is in.
+    /// Access tokens for the control plane of the cloud a location is in. They go there whatever the store's own address is, so
+    /// identities that were found are used, too. Nothing is sent or read yet.
     ///
     /// # Errors
-    /// [`Kind::Unsupported`]: this kind of store cannot be opened.
+    /// [`Kind::Invalid`]: the location names an unknown endpoint, or its credentials cannot be used. [`Kind::Unsupported`]: its
+    /// control plane takes no access token.
     pub(crate) fn token_source(&self, location: &Location) -> Result<Arc<dyn TokenSource>> {
-        Err(Error::new(
-            Kind::Unsupported,
-            "open",
-            location.to_string(),
-            "this kind of store cannot be opened yet",
-        ))
+        let (plain, section) = self.resolve(location)?;
+        match location.scheme {
+            Scheme::Gcs => Ok(Arc::new(self.google_tokens(section, None)?)),
+            Scheme::Azure => Ok(Arc::new(self.azure_management(&plain, section)?)),
+            Scheme::S3 | Scheme::File | Scheme::Memory => {
+                let why = "only the control planes of Google Cloud and Azure take access tokens";
+                Err(Error::new(
+                    Kind::Unsupported,
+                    "open",
+                    location.to_string(),
+                    why,
+                ))
+            }
+        }
     }
 
     fn disk(&self, location: &Location) -> Result<Arc<DiskStore>> {

@@ -27,6 +27,15 @@ fn the_example_is_a_configuration() {
     assert_eq!(config.server.webhook_secret, Some(Secret::new("w")));
     let defaults = EngineSection::default();
     assert_eq!(config.engine, defaults, "the example shows the defaults");
+    assert!(config.channels.is_empty());
+    // What it shows as a comment (no space behind the #) can be used, too.
+    let shown = |line: &str| match line.strip_prefix('#') {
+        Some(rest) if !rest.starts_with(' ') => format!("{rest}\n"),
+        _ => format!("{line}\n"),
+    };
+    let text: String = text.lines().map(shown).collect();
+    let config = Config::parse("skyfresh.example.toml", &text, &environment).unwrap();
+    assert_eq!(config.channels.len(), 3, "one of each cloud");
 }
 
 #[test]

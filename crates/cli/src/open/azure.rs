@@ -1,12 +1,15 @@
-//! Azure Blob Storage, with the credentials of its side.
+//! Azure Blob Storage and Queue Storage, with the credentials of their side.
 
 use super::Opener;
+use super::tokens::{AzureAccount, AzureManagement};
 use crate::config::EndpointSection;
-use skyfresh_sky::Location;
-use skyfresh_store::Result;
+use skyfresh_channel::azure_queue::AzureQueue;
+use skyfresh_sky::{Kind, Location, Scheme};
 use skyfresh_store::azure::config::from_environment;
-use skyfresh_store::azure::{AzureConfig, AzureCredentialSource, AzureStore};
+use skyfresh_store::azure::{AzureConfig, AzureCredentialSource, AzureCredentials, AzureStore};
 use skyfresh_store::s3::Addressing;
+use skyfresh_store::{Error, Result};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Hosts of Azure's clouds: only they are shown credentials that were found rather than given for them.
@@ -62,6 +65,71 @@ impl Opener {
             _ => AzureCredentialSource::Anonymous,
         }
     }
+
+    /// A storage queue, with the credentials of an endpoint's section or of the environment. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// Its URL or its credentials cannot be used.
+    pub(crate) fn azure_queue(
+        &self,
+        url: &str,
+        section: Option<&EndpointSection>,
+    ) -> Result<AzureQueue> {
+        let credentials = self.queue_credentials(url, section)?;
+        AzureQueue::new(
+            url,
+            Arc::new(AzureAccount(credentials)),
+            Arc::clone(&self.clock),
+        )
+    }
+
+    fn queue_credentials(
+        &self,
+        url: &str,
+        section: Option<&EndpointSection>,
+    ) -> Result<AzureCredentials> {
+        let account = account_of_queue(url).ok_or_else(|| {
+            // The text is left out: it may hold a signature.
+            let why = "expected https://ACCOUNT.queue.core.windows.net/QUEUE, or https://HOST/ACCOUNT/QUEUE";
+            Error::new(Kind::Invalid, "open", "azure queue", why)
+        })?;
+        let location = Location {
+            scheme: Scheme::Azure,
+            bucket: format!("{account}/"),
+            prefix: String::new(),
+            options: BTreeMap::new(),
+        };
+        let source = self.azure_credentials(&location, section, Some(url));
+        AzureCredentials::new(&account, source, Arc::clone(&self.clock))
+    }
+
+    /// Access tokens for Azure Resource Manager.
+    ///
+    /// # Errors
+    /// The credentials cannot be used.
+    pub(super) fn azure_management(
+        &self,
+        location: &Location,
+        section: Option<&EndpointSection>,
+    ) -> Result<AzureManagement> {
+        let source = self.azure_credentials(location, section, None);
+        let account = location
+            .azure_container()
+            .map_or("", |(account, _)| account);
+        AzureCredentials::new(account, source, Arc::clone(&self.clock)).map(AzureManagement)
+    }
+}
+
+/// The storage account of a queue: the host begins with it, or on local servers the path.
+fn account_of_queue(url: &str) -> Option<String> {
+    let uri: http::Uri = url.parse().ok()?;
+    let segments: Vec<&str> = uri.path().trim_matches('/').split('/').collect();
+    let account = match segments[..] {
+        [queue] if !queue.is_empty() => uri.host()?.split('.').next()?,
+        [account, queue] if !queue.is_empty() => account,
+        _ => return None,
+    };
+    (!account.is_empty()).then(|| account.to_owned())
 }
 
 /// Whether an address is Azure's, over TLS.
@@ -80,22 +148,24 @@ mod tests {
     use crate::environment::Environment;
     use skyfresh_sky::{Rng, SystemClock};
     use skyfresh_store::memory::MemorySky;
-    use std::collections::BTreeMap;
 
-    fn described(
-        variables: &[(&str, &str)],
-        location: &str,
-        section: Option<&EndpointSection>,
-    ) -> (AzureConfig, String) {
-        let opener = Opener {
+    fn opener(variables: &[(&str, &str)]) -> Opener {
+        Opener {
             environment: Environment::of(variables),
             endpoints: BTreeMap::new(),
             clock: Arc::new(SystemClock),
             rng: Rng::seeded(1),
             memory: MemorySky::new(Arc::new(SystemClock)),
             watching: false,
-        };
-        let config = opener.azure_config(&location.parse().unwrap(), section);
+        }
+    }
+
+    fn described(
+        variables: &[(&str, &str)],
+        location: &str,
+        section: Option<&EndpointSection>,
+    ) -> (AzureConfig, String) {
+        let config = opener(variables).azure_config(&location.parse().unwrap(), section);
         let name = config.credentials.name().to_owned();
         (config, name)
     }
@@ -146,5 +216,44 @@ mod tests {
         assert_eq!(config.endpoint, section.url);
         assert_eq!(config.account_in_path, Some(true));
         assert!(!format!("{config:?}{section:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_queue_has_the_credentials_of_its_account() {
+        let opener = opener(&[
+            ("AZURE_STORAGE_ACCOUNT", "acme"),
+            ("AZURE_STORAGE_KEY", "a2V5"),
+        ]);
+        let told = |url: &str, section: Option<&EndpointSection>| {
+            let credentials = opener.queue_credentials(url, section).unwrap();
+            (credentials.account().to_owned(), credentials.method())
+        };
+        let is = |account: &str, method| (account.to_owned(), method);
+        for url in [
+            "https://acme.queue.core.windows.net/events",
+            "http://127.0.0.1:10001/acme/events/",
+        ] {
+            assert_eq!(told(url, None), is("acme", "account key"), "{url}");
+        }
+        let other = "https://other.queue.core.windows.net/events";
+        assert_eq!(told(other, None), is("other", "managed identity"));
+        let local = "http://127.0.0.1:10001/other/events";
+        assert_eq!(told(local, None), is("other", "anonymous"));
+        let section = EndpointSection {
+            azure: Some(AzureCredentialSource::Sas("sig=hunter2".into())),
+            ..EndpointSection::default()
+        };
+        assert_eq!(
+            told(local, Some(&section)),
+            is("other", "shared access signature")
+        );
+        for bad in [
+            "https://acme.queue.core.windows.net/",
+            "http://h/a/b/c?sig=hunter2",
+            "acme",
+        ] {
+            let error = opener.queue_credentials(bad, None).unwrap_err();
+            assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+        }
     }
 }

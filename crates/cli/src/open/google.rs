@@ -1,10 +1,12 @@
-//! Google Cloud Storage, with the credentials of its side.
+//! Google Cloud Storage and Pub/Sub, with the credentials of their side.
 
 use super::Opener;
+use super::tokens::GoogleTokens;
 use crate::config::{EndpointSection, GoogleAccess};
+use skyfresh_channel::pubsub::PubsubSubscription;
 use skyfresh_sky::Location;
 use skyfresh_store::Result;
-use skyfresh_store::gcs::{GcsConfig, GcsStore, GoogleCredentialSource};
+use skyfresh_store::gcs::{GcsConfig, GcsStore, GoogleCredentialSource, GoogleCredentials};
 use std::sync::Arc;
 
 /// Hosts of Google: only they are sent the credentials that were found rather than given for them.
@@ -22,9 +24,10 @@ impl Opener {
     }
 
     fn gcs_config(&self, location: &Location, section: Option<&EndpointSection>) -> GcsConfig {
-        let endpoint = section
-            .and_then(|section| section.url.clone())
-            .or_else(|| self.storage_emulator().filter(|_| section.is_none()));
+        let endpoint = section.and_then(|section| section.url.clone()).or_else(|| {
+            self.emulator("STORAGE_EMULATOR_HOST")
+                .filter(|_| section.is_none())
+        });
         let used = location.option("endpoint").or(endpoint.as_deref());
         GcsConfig {
             credentials: self.google_credentials(section, used),
@@ -57,9 +60,56 @@ impl Opener {
         }
     }
 
+    /// A Pub/Sub subscription, with the credentials of an endpoint's section or of the environment. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// Its name, its endpoint or its credentials cannot be used.
+    pub(crate) fn pubsub(
+        &self,
+        subscription: &str,
+        section: Option<&EndpointSection>,
+    ) -> Result<PubsubSubscription> {
+        let (endpoint, credentials) = self.pubsub_access(section);
+        let tokens = self.tokens_of(credentials)?;
+        let clock = Arc::clone(&self.clock);
+        PubsubSubscription::new(subscription, endpoint.as_deref(), Arc::new(tokens), clock)
+    }
+
+    /// Where Pub/Sub answers (`None`: at Google), and the credentials for it.
+    fn pubsub_access(
+        &self,
+        section: Option<&EndpointSection>,
+    ) -> (Option<String>, GoogleCredentialSource) {
+        // As for wiring and Google's own clients: an emulator is asked without credentials, whoever they are for.
+        if let Some(emulator) = self.emulator("PUBSUB_EMULATOR_HOST") {
+            return (Some(emulator), GoogleCredentialSource::Anonymous);
+        }
+        let url = section.and_then(|section| section.url.as_deref());
+        // A section is mostly shared with a store: Google has its subscriptions at another address than its objects.
+        let endpoint = url.filter(|url| !is_google(url) || url.contains("pubsub"));
+        let credentials = self.google_credentials(section, endpoint);
+        (endpoint.map(str::to_owned), credentials)
+    }
+
+    /// Access tokens for a service of Google at this address; `None` is Google's own.
+    ///
+    /// # Errors
+    /// TLS cannot be used on this machine.
+    pub(super) fn google_tokens(
+        &self,
+        section: Option<&EndpointSection>,
+        endpoint: Option<&str>,
+    ) -> Result<GoogleTokens> {
+        self.tokens_of(self.google_credentials(section, endpoint))
+    }
+
+    fn tokens_of(&self, source: GoogleCredentialSource) -> Result<GoogleTokens> {
+        GoogleCredentials::new(source, Arc::clone(&self.clock)).map(GoogleTokens)
+    }
+
     /// The emulator that Google's own clients are told to use.
-    fn storage_emulator(&self) -> Option<String> {
-        let host = self.environment.get("STORAGE_EMULATOR_HOST")?;
+    fn emulator(&self, variable: &str) -> Option<String> {
+        let host = self.environment.get(variable)?;
         Some(if host.contains("://") {
             host.to_owned()
         } else {
@@ -161,5 +211,39 @@ mod tests {
         };
         let (_, credentials) = described(&[], "gs://b/", Some(&file));
         assert!(credentials.contains("/k.json"), "{credentials}");
+    }
+
+    #[test]
+    fn pubsub_is_where_its_emulator_or_a_server_of_ones_own_is() {
+        let described = |variables: &[(&str, &str)], section: Option<&EndpointSection>| {
+            let (endpoint, credentials) = opener(variables).pubsub_access(section);
+            let kind = format!("{credentials:?}");
+            let kind = kind.split([' ', '(']).next().unwrap_or_default().to_owned();
+            (endpoint.unwrap_or_default(), kind)
+        };
+        let at = |url: &str| EndpointSection {
+            url: Some(url.into()),
+            ..EndpointSection::default()
+        };
+        let is = |endpoint: &str, kind: &str| (endpoint.to_owned(), kind.to_owned());
+        assert_eq!(described(&[], None), is("", "Chain"));
+        // The address of a store's endpoint is not that of Pub/Sub, but its credentials are.
+        let storage = at("https://storage.us-east1.rep.googleapis.com");
+        assert_eq!(described(&[], Some(&storage)), is("", "Chain"));
+        let regional = "https://us-central1-pubsub.googleapis.com";
+        assert_eq!(described(&[], Some(&at(regional))), is(regional, "Chain"));
+        let local = "http://127.0.0.1:4443";
+        assert_eq!(described(&[], Some(&at(local))), is(local, "Anonymous"));
+        let given = EndpointSection {
+            google: Some(GoogleAccess::Token(Secret::new("hunter2"))),
+            ..at(local)
+        };
+        assert_eq!(described(&[], Some(&given)), is(local, "Token"));
+        // What was given for another address does not go to an emulator.
+        let emulator = [("PUBSUB_EMULATOR_HOST", "127.0.0.1:8085")];
+        assert_eq!(
+            described(&emulator, Some(&given)),
+            is("http://127.0.0.1:8085", "Anonymous")
+        );
     }
 }

@@ -6,6 +6,7 @@
 )]
 
 mod api;
+mod channels;
 mod completions;
 mod demo;
 mod doctor;
