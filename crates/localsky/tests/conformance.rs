@@ -107,6 +107,22 @@ where
 
 const AZURE: &str = "localsky, Azure";
 
+/// Where Azure itself is not what the seam's strictest case asks for; `store/tests/azure.rs` tests how it is.
+const AZURE_DIFFERS: [(&str, &str); 3] = [
+    (
+        "a_part_uploaded_again_is_replaced",
+        "on Azure the receipt of a replaced part completes with exactly that receipt's bytes",
+    ),
+    (
+        "aborted_uploads_are_gone",
+        "Azure takes blocks for any upload: completing an aborted one is refused, adding a part to it is not",
+    ),
+    (
+        "tags_are_kept_and_replaced",
+        "Azure's tags hold no `@` and nothing beyond ASCII",
+    ),
+];
+
 /// An unshaped sky of one region with the bucket `conformance`.
 async fn one_region(name: &str) -> (LocalSky, Region) {
     let region: Region = name.parse().expect("a region");
@@ -172,7 +188,7 @@ async fn azure_conforms() {
         options: format!("?endpoint={}", sky.endpoint(None, &region)),
         open,
     };
-    let report = run_all(&azure, &[]).await;
+    let report = run_all(&azure, &AZURE_DIFFERS).await;
     assert!(report.passed(), "{report}");
     sky.shutdown().await;
 }
