@@ -1,4 +1,4 @@
-//! What every backend must do, as tests to run on it: the contract of [`Ledger`](crate::Ledger), case by case.
+//! What every backend must do, as tests to run on it: the contract of [`Ledger`], case by case.
 //!
 //! A backend's test file is a function that makes an empty ledger (with whatever must live as long as it) and one line:
 //!

@@ -448,7 +448,6 @@ impl Bucket {
         object: Option<&ObjectMeta>,
     ) {
         if self.surroundings.protocol != Protocol::S3 {
-            // Other protocols have events of their own.
             return;
         }
         self.surroundings.notifications.emit(|| Event {
