@@ -4,8 +4,8 @@
 //! **Never:** reads the environment by itself, sends a secret over plain HTTP to another machine, shows one in `Debug`.
 //!
 //! The order is that of Application Default Credentials (<https://cloud.google.com/docs/authentication/application-default-credentials>):
-//! a file that is named, the file that `gcloud` writes, the metadata server. A token is renewed [`RENEW_BEFORE_NS`] before it
-//! ends. The file is looked at every [`LOOK_AT_FILE_NS`], and at once where a token was refused, so that rotating a key needs
+//! a file that is named, the file that `gcloud` writes, the metadata server. A token is renewed `RENEW_BEFORE_NS` before it
+//! ends. The file is looked at every `LOOK_AT_FILE_NS`, and at once where a token was refused, so that rotating a key needs
 //! no restart.
 
 mod exchange;
