@@ -10,6 +10,20 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+/// Something that happens once.
+#[derive(Debug, Default)]
+pub(crate) struct Once {
+    begun: AtomicBool,
+    done: AtomicBool,
+}
+
+impl Once {
+    /// Whether it has happened to its end.
+    pub(crate) fn is_done(&self) -> bool {
+        self.done.load(Ordering::Acquire)
+    }
+}
+
 /// Passes everything on; at the first chunk of the first read of [`OVERWRITTEN`] and [`DELETED`] the object is overwritten,
 /// or deleted, by somebody else.
 #[derive(Debug)]
@@ -17,13 +31,13 @@ pub(crate) struct Meddled {
     pub(crate) inner: Arc<dyn ObjectStore>,
     /// The same store by connections of its own.
     pub(crate) other: Arc<dyn ObjectStore>,
-    pub(crate) overwritten: Arc<AtomicBool>,
-    pub(crate) deleted: Arc<AtomicBool>,
+    pub(crate) overwritten: Arc<Once>,
+    pub(crate) deleted: Arc<Once>,
 }
 
 impl Meddled {
     /// What is to happen to a key, once.
-    fn meddling(&self, key: &ObjectKey) -> Option<Arc<AtomicBool>> {
+    fn meddling(&self, key: &ObjectKey) -> Option<Arc<Once>> {
         match key.as_str() {
             OVERWRITTEN => Some(Arc::clone(&self.overwritten)),
             DELETED => Some(Arc::clone(&self.deleted)),
@@ -78,8 +92,9 @@ impl ObjectStore for Meddled {
             .then(move |chunk| {
                 let (once, other, name) = (Arc::clone(&once), Arc::clone(&other), name.clone());
                 async move {
-                    if !once.swap(true, Ordering::AcqRel) {
+                    if !once.begun.swap(true, Ordering::AcqRel) {
                         meddle(other.as_ref(), &name).await;
+                        once.done.store(true, Ordering::Release);
                     }
                     chunk
                 }

@@ -1,6 +1,6 @@
 //! The kinds of store, each on a server of its own protocol, and how they are opened.
 
-use crate::meddle::Meddled;
+use crate::meddle::{Meddled, Once};
 use skyfresh_engine::OpenStore;
 use skyfresh_localsky::{BucketConfig, LocalSky, RegionConfig, ShapingProfile, SkyConfig};
 use skyfresh_sky::{Clock, Location, Region, Rng, Scheme, SystemClock};
@@ -10,7 +10,6 @@ use skyfresh_store::gcs::{GcsConfig, GcsStore, GoogleCredentialSource};
 use skyfresh_store::s3::{Credentials, S3Config, S3Store};
 use skyfresh_store::{ObjectStore, Result};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -48,8 +47,8 @@ impl Place {
 /// What has happened to the objects of one source.
 #[derive(Clone, Debug, Default)]
 struct Meddling {
-    overwritten: Arc<AtomicBool>,
-    deleted: Arc<AtomicBool>,
+    overwritten: Arc<Once>,
+    deleted: Arc<Once>,
 }
 
 /// All places, and the servers behind them.
@@ -163,12 +162,11 @@ impl Places {
     /// Waits until every source has been meddled with.
     pub(crate) async fn meddled_with(&self, patience: Duration) {
         let deadline = SystemClock.now().after(patience);
-        let done = |flag: &AtomicBool| flag.load(Ordering::Acquire);
         while !self
             .opener
             .meddlings
             .values()
-            .all(|meddling| done(&meddling.overwritten) && done(&meddling.deleted))
+            .all(|meddling| meddling.overwritten.is_done() && meddling.deleted.is_done())
         {
             assert!(
                 SystemClock.now() < deadline,
