@@ -1,0 +1,5 @@
+//! Virtual time: the real engine in a simulated sky, with faults, traces and seeds.
+//!
+//! **In:** a scenario (regions, stores, links, functions, state, faults, load), a seed. **Out:** what happened: delays,
+//! dollars, broken guarantees with the smallest schedule that breaks them. **Never:** waits in real time, draws ambient
+//! randomness, opens a socket; two runs of one scenario and seed never differ.
