@@ -1,6 +1,6 @@
 //! When to try a failed key again: for ever, with growing delays.
 
-use skyfresh_sky::{Kind, Rng};
+use skyfresh_sky::{Kind, Mutant, Rng};
 use std::time::Duration;
 
 /// The longest wait between two attempts at a failing key.
@@ -9,6 +9,9 @@ pub const LONGEST_DELAY: Duration = Duration::from_secs(300);
 /// The delay before attempt number `failures + 1`, for a failure of this kind: exponential with full jitter in the upper
 /// half, so that many keys that failed together do not return together. Trouble that a person must mend starts slower.
 pub fn retry_delay(kind: Kind, failures: u32, rng: &Rng) -> Duration {
+    if Mutant::NoRetry.is_on() {
+        return Duration::from_secs(100 * 365 * 86_400);
+    }
     let first_ms: u64 = match kind {
         Kind::RetryAfter | Kind::Precondition => 200,
         Kind::Missing | Kind::Corrupt | Kind::Internal => 1_000,

@@ -9,7 +9,7 @@ use crate::lane::Lane;
 use crate::{Error, Result};
 use futures::StreamExt;
 use skyfresh_ledger::{Attempt, Claim, Outcome, UploadIntent};
-use skyfresh_sky::{Kind, ObjectKey, ObjectVersion};
+use skyfresh_sky::{Kind, Mutant, ObjectKey, ObjectVersion};
 use skyfresh_store::{GetOptions, GetResult, ObjectHead, Precondition};
 use std::sync::Arc;
 use std::time::Duration;
@@ -155,7 +155,8 @@ async fn once(
 
 /// Only the object's absence counts as absence: a missing bucket is trouble, whatever the rule says about deletes.
 fn absent(error: &skyfresh_store::Error) -> bool {
-    error.kind == Kind::Missing && !error.is_missing_bucket()
+    let any_missing = Mutant::MissingBucketIsMissingKey.is_on();
+    error.kind == Kind::Missing && (!error.is_missing_bucket() || any_missing)
 }
 
 async fn look_at_source(lane: &Lane, claim: &Claim, usage: &Usage) -> Result<Seen> {
@@ -327,12 +328,16 @@ fn resumable(
     plan: &Plan,
     previous: Option<&Attempt>,
 ) -> Option<WorkOrder> {
-    let previous = previous.filter(|previous| previous.source == plan.source && !claim.takeover)?;
+    let any_version = Mutant::ResumeIgnoresVersion.is_on();
+    let previous = previous
+        .filter(|previous| (previous.source == plan.source || any_version) && !claim.takeover)?;
     let earlier: Plan = serde_json::from_value(previous.plan.clone()).ok()?;
+    let same_parts = earlier.strategy == plan.strategy;
     let same = Plan {
         precondition: plan.precondition.clone(),
         ..earlier
-    } == *plan;
+    } == *plan
+        || (any_version && same_parts);
     let upload = previous.upload.clone().filter(|_| same)?;
     Some(order(lane, claim, plan, previous.id.clone(), upload))
 }
@@ -362,7 +367,9 @@ async fn begin(lane: &Lane, claim: &Claim, plan: &Plan, usage: &Usage) -> Result
         upload: None,
         started,
     };
-    ledger.record_upload(intent.clone()).await?;
+    if !Mutant::IntentAfterUpload.is_on() {
+        ledger.record_upload(intent.clone()).await?;
+    }
     usage.target_write();
     let upload = lane
         .target

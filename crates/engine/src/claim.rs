@@ -30,6 +30,7 @@ pub(crate) async fn run(lane: Arc<Lane>, stop: CancellationToken) {
         while working.try_join_next().is_some() {}
         if lane.is_paused() {
             tokio::select! {
+                biased;
                 () = stop.cancelled() => break,
                 () = lane.resumed.notified() => {}
             }
@@ -38,6 +39,7 @@ pub(crate) async fn run(lane: Arc<Lane>, stop: CancellationToken) {
         let free = config.lane_concurrency.saturating_sub(working.len());
         if free == 0 {
             tokio::select! {
+                biased;
                 () = stop.cancelled() => break,
                 _ = working.join_next() => {}
             }
@@ -61,6 +63,7 @@ pub(crate) async fn run(lane: Arc<Lane>, stop: CancellationToken) {
             Ok(_) => {
                 let wait = time_to_next(&lane).await;
                 tokio::select! {
+                    biased;
                     () = stop.cancelled() => break,
                     _ = arrivals.changed() => {}
                     () = lane.shared.clock.sleep(wait) => {}
@@ -96,7 +99,7 @@ async fn work(lane: Arc<Lane>, claim: Claim, stop: CancellationToken) {
     let started = lane.shared.clock.now();
     let _busy = lane.meter.busy();
     let result = tokio::select! {
-        biased;
+       biased;
         () = stop.cancelled() => return release(&lane, &claim).await,
         lost = keep_lease(&lane, &claim) => Err(lost),
         result = carry(&lane, &claim) => result,

@@ -8,7 +8,7 @@
 use crate::rule::{Destination, Rule, STAMP, destination_attributes};
 use serde::{Deserialize, Serialize};
 use skyfresh_ledger::Mark;
-use skyfresh_sky::{Attributes, ObjectVersion, format_bytes};
+use skyfresh_sky::{Attributes, Mutant, ObjectVersion, format_bytes};
 use skyfresh_store::checksum::{Crc32c, Crc64, Md5};
 use skyfresh_store::{
     Capabilities, ConditionSupport, Fitted, ObjectHead, Precondition, UploadLimits,
@@ -131,7 +131,9 @@ pub enum Decision {
 pub fn decide(known: Known<'_>, sizing: Sizing) -> Decision {
     let Some(source) = known.source else {
         return match known.target {
-            Some(target) if known.rule.delete => Decision::Delete(target.version.clone()),
+            Some(target) if known.rule.delete || Mutant::DeletesUnasked.is_on() => {
+                Decision::Delete(target.version.clone())
+            }
             _ => Decision::Absent,
         };
     };
@@ -196,6 +198,9 @@ fn equal(
 ) -> bool {
     if source.size != target.size || !same_attributes(wanted, &target.attributes) {
         return false;
+    }
+    if Mutant::EqualBySize.is_on() {
+        return true;
     }
     if let Some(common) = common_checksum(source, target) {
         return common.agrees();
@@ -337,6 +342,9 @@ fn precondition(
             capabilities.complete_if_version,
         ),
     };
+    if Mutant::UnconditionalPublish.is_on() {
+        return Precondition::None;
+    }
     match target {
         None if absent == ConditionSupport::Enforced => Precondition::Absent,
         Some(target) if version == ConditionSupport::Enforced => {

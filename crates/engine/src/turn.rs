@@ -91,7 +91,7 @@ impl Turn<'_> {
     /// Does the work of the turn, for as long as its lease holds.
     pub(crate) async fn keep<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         tokio::select! {
-            biased;
+           biased;
             lost = keep_lease(self.lane, &self.claim) => Err(lost),
             result = work => result,
         }

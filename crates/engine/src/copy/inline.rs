@@ -5,7 +5,7 @@ use crate::decide::Plan;
 use crate::finish::{Published, Usage};
 use crate::lane::Lane;
 use crate::{Error, Result};
-use skyfresh_sky::{Kind, ObjectKey};
+use skyfresh_sky::{Kind, Mutant, ObjectKey};
 use skyfresh_store::{GetOptions, GetResult, PutOptions};
 
 /// Copies and publishes in one request. `opened` is a read of the planned version that has already begun.
@@ -25,7 +25,8 @@ pub(crate) async fn copy_inline(
                     key,
                     GetOptions {
                         range: None,
-                        version: Some(plan.source.clone()),
+                        version: Some(plan.source.clone())
+                            .filter(|_| !Mutant::NoVersionPin.is_on()),
                     },
                 )
                 .await?

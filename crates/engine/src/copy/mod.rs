@@ -14,7 +14,7 @@ pub(crate) use inline::copy_inline;
 use crate::decide::Plan;
 use crate::throttle::Throttle;
 use futures::{StreamExt, stream};
-use skyfresh_sky::Kind;
+use skyfresh_sky::{Kind, Mutant};
 use skyfresh_store::checksum::{Crc32c, Crc64, Md5, Sums, Tally, Wanted, tee_wanting};
 use skyfresh_store::{ByteStream, Error as StoreError};
 use std::sync::Arc;
@@ -83,7 +83,7 @@ fn guarded(
     target: &str,
 ) -> (ByteStream, Tally) {
     let (body, tally) = limited(body, throttle, stated.wanted());
-    if stated.is_nothing() {
+    if stated.is_nothing() || Mutant::VerificationSkipped.is_on() {
         return (body, tally);
     }
     let (at_end, target) = (tally.clone(), target.to_owned());

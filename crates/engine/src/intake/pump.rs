@@ -82,6 +82,7 @@ impl Pump {
         let mut failures = 0;
         loop {
             let received = tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
                 received = self.source.channel.receive(BATCH, WAIT) => received,
             };
@@ -105,6 +106,7 @@ impl Pump {
             let delay = retry_delay(kind, failures, &self.rng).min(LONGEST_PAUSE);
             failures += 1;
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
                 () = self.clock.sleep(delay) => {}
             }

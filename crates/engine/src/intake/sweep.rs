@@ -71,6 +71,7 @@ async fn run_alone(lane: &Lane, stop: &CancellationToken) {
             attempt(lane, &mut failures, sweep(lane)).await;
         }
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             () = lane.sweep_now.notified() => {}
             () = lane.resumed.notified() => {}
@@ -89,6 +90,7 @@ async fn run_in_turn(lane: &Lane, poll: Duration, stop: &CancellationToken) {
                 Ok(Some(turn)) => {
                     let swept = attempt(lane, &mut failures, turn.keep(sweep(lane)));
                     tokio::select! {
+                        biased;
                         () = stop.cancelled() => return turn.end(lane.shared.clock.now()).await,
                         () = swept => {}
                     }
@@ -102,6 +104,7 @@ async fn run_in_turn(lane: &Lane, poll: Duration, stop: &CancellationToken) {
             }
         }
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             () = lane.sweep_now.notified() => {
                 if let Err(error) = turn::hurry(lane).await {

@@ -33,6 +33,7 @@ pub(crate) async fn run(
     let mut batches = watched.ready_chunks(BATCH);
     loop {
         let batch = tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             batch = batches.next() => match batch {
                 Some(batch) => batch,

@@ -9,7 +9,6 @@
 
 mod wire;
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
 use skyfresh_engine::verify::{Depth, VerifyReport, verify};
@@ -18,43 +17,12 @@ use skyfresh_engine::{
 };
 use skyfresh_ledger::{Ledger, MemoryLedger};
 use skyfresh_sky::catalog::Catalog;
-use skyfresh_sky::{Attributes, Clock, Location, ObjectKey, Rng, Timestamp};
+use skyfresh_sky::{Attributes, Clock, Location, ObjectKey, Rng, Timestamp, VirtualClock};
 use skyfresh_store::memory::{MemorySky, MemoryStore};
 use skyfresh_store::{GetOptions, ObjectStore, Precondition, PutOptions, single_chunk};
 use std::sync::Arc;
 use std::time::Duration;
 use wire::Wire;
-
-/// Tokio's clock, which `start_paused` makes virtual.
-#[derive(Debug)]
-pub struct VirtualClock {
-    start: tokio::time::Instant,
-}
-
-impl VirtualClock {
-    #[expect(clippy::disallowed_methods, reason = "this is a clock")]
-    pub fn new() -> Self {
-        VirtualClock {
-            start: tokio::time::Instant::now(),
-        }
-    }
-}
-
-#[async_trait]
-#[expect(clippy::disallowed_methods, reason = "this is a clock")]
-impl Clock for VirtualClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_unix_ms(1_800_000_000_000).after(self.start.elapsed())
-    }
-
-    fn monotonic_ns(&self) -> u64 {
-        self.start.elapsed().as_nanos() as u64
-    }
-
-    async fn sleep(&self, delay: Duration) {
-        tokio::time::sleep(delay).await;
-    }
-}
 
 #[derive(Debug)]
 struct Opener(MemorySky);
@@ -80,7 +48,9 @@ pub const SOURCE: &str = "mem://source/";
 impl World {
     /// Buckets `source`, `d1` … `dN`; small parts, so that small objects go by multipart.
     pub fn new(seed: u64, destinations: usize) -> Self {
-        let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new());
+        let clock: Arc<dyn Clock> = Arc::new(VirtualClock::starting_at(Timestamp::from_unix_ms(
+            1_800_000_000_000,
+        )));
         let sky = MemorySky::new(Arc::clone(&clock));
         sky.create_bucket("source");
         for number in 1..=destinations {

@@ -8,7 +8,7 @@ use crate::seam::ClaimRequest;
 use crate::tables::{META_FENCE, Partition, Table, check_name};
 use crate::transaction::{Read, Span, Transaction, read_counter, write_counter};
 use crate::{Error, Result};
-use skyfresh_sky::{Kind, Timestamp};
+use skyfresh_sky::{Kind, Mutant, Timestamp};
 
 /// See [`Ledger::claim`](crate::Ledger::claim).
 pub(crate) fn claim(
@@ -105,7 +105,8 @@ pub(crate) fn released(task: Task, due: Timestamp) -> Task {
 
 /// What a finished claim leaves of its task.
 pub(crate) fn finished(task: Task, now: Timestamp) -> Option<Task> {
-    task.dirty.map(|dirty| fresh(task.task, dirty, now))
+    let dirty = task.dirty.filter(|_| !Mutant::DirtyMarkIgnored.is_on());
+    dirty.map(|dirty| fresh(task.task, dirty, now))
 }
 
 /// A receipt belongs to the task it finishes.

@@ -8,7 +8,7 @@ use crate::rows::{Hold, Holders, Pool, decode, encode};
 use crate::tables::{Table, after_prefix, check_name, corrupt, part_row, text_prefix};
 use crate::transaction::{Read, Span, Transaction};
 use crate::{Error, Result};
-use skyfresh_sky::{Kind, Timestamp};
+use skyfresh_sky::{Kind, Mutant, Timestamp};
 use std::time::Duration;
 
 /// A part is copied by so many workers at most.
@@ -284,7 +284,9 @@ fn held(read: &dyn Read, attempt: &str, now: Timestamp) -> Result<Vec<(u32, Hold
         .map(|(row, value)| {
             let number = parse_number(read.operation(), Table::Holds, row, prefix.len())?;
             let mut holders: Holders = decode(read.operation(), Table::Holds, row, (), value)?;
-            holders.0.retain(|hold| hold.expires_ms > now.unix_ms());
+            holders.0.retain(|hold| {
+                hold.expires_ms > now.unix_ms() || Mutant::PartLostWithWorker.is_on()
+            });
             Ok((number, holders))
         })
         .collect()

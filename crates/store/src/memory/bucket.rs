@@ -1,6 +1,7 @@
 //! The contents of one bucket and every rule about them. Pure: no clock, no waiting.
 
-use super::MemoryEventKind;
+use super::payload::{Payload, opaque_etag};
+use super::{BucketStyle, MemoryEventKind};
 use crate::checksum::Crc64;
 use crate::local::{
     FULL_KEY_LIMIT_BYTES, HeldPart, Refusal, check_attributes, check_completion,
@@ -15,7 +16,6 @@ use bytes::Bytes;
 use md5::{Digest, Md5};
 use skyfresh_sky::{Attributes, Kind, ObjectVersion, Timestamp};
 use std::collections::{BTreeMap, HashMap};
-use std::ops::Range;
 use std::sync::Arc;
 
 /// When a change happens, and a number no other change has.
@@ -25,55 +25,9 @@ pub(super) struct Moment {
     pub(super) identity: u64,
 }
 
-/// Bytes received, as the chunks they came in.
-#[derive(Clone)]
-pub(super) struct Payload {
-    pub(super) chunks: Arc<[Bytes]>,
-    pub(super) size: u64,
-    pub(super) crc64: Crc64,
-    pub(super) md5: [u8; 16],
-}
-
-impl Payload {
-    pub(super) fn of(chunks: Vec<Bytes>) -> Self {
-        let mut md5 = Md5::new();
-        let mut crc64 = Crc64::EMPTY;
-        let mut size = 0;
-        for chunk in &chunks {
-            md5.update(chunk);
-            crc64 = crc64.then(Crc64::of(chunk), chunk.len() as u64);
-            size += chunk.len() as u64;
-        }
-        Payload {
-            chunks: chunks.into(),
-            size,
-            crc64,
-            md5: md5.finalize().into(),
-        }
-    }
-
-    /// Slices of the chunks that make up a range, none larger than `most` bytes.
-    pub(super) fn slices(chunks: &[Bytes], range: &Range<u64>, most: usize) -> Vec<Bytes> {
-        let mut slices = Vec::new();
-        let mut offset = 0u64;
-        for chunk in chunks {
-            let end = offset + chunk.len() as u64;
-            let (from, to) = (range.start.max(offset), range.end.min(end));
-            if from < to {
-                let mut rest = chunk.slice((from - offset) as usize..(to - offset) as usize);
-                while rest.len() > most {
-                    slices.push(rest.split_to(most));
-                }
-                slices.push(rest);
-            }
-            offset = end;
-        }
-        slices
-    }
-}
-
 pub(super) struct Object {
     pub(super) head: ObjectHead,
+    pub(super) crc64: Crc64,
     pub(super) chunks: Arc<[Bytes]>,
     pub(super) tags: BTreeMap<String, String>,
 }
@@ -94,6 +48,7 @@ pub(super) struct Change {
     pub(super) kind: MemoryEventKind,
     pub(super) size: u64,
     pub(super) version: ObjectVersion,
+    pub(super) crc64: Crc64,
 }
 
 /// What to publish.
@@ -108,6 +63,7 @@ struct Content {
 
 pub(super) struct Bucket {
     pub(super) capabilities: Capabilities,
+    pub(super) style: BucketStyle,
     pub(super) objects: BTreeMap<String, Arc<Object>>,
     /// Every version there was, by key and version id, in a versioned bucket.
     history: HashMap<(String, String), Arc<Object>>,
@@ -121,6 +77,7 @@ impl Bucket {
     pub(super) fn new(capabilities: Capabilities) -> Self {
         Bucket {
             capabilities,
+            style: BucketStyle::S3,
             objects: BTreeMap::new(),
             history: HashMap::new(),
             uploads: BTreeMap::new(),
@@ -168,10 +125,10 @@ impl Bucket {
         );
         self.check_condition(full_key, precondition, absent, version)?;
         let content = Content {
+            etag: payload.etag(moment),
             chunks: payload.chunks,
             size: payload.size,
             crc64: payload.crc64,
-            etag: hex::encode(payload.md5),
             attributes,
             tags: BTreeMap::new(),
         };
@@ -205,7 +162,7 @@ impl Bucket {
             return Ok(());
         };
         let version = object.head.version.clone();
-        let size = object.head.size;
+        let (size, crc64) = (object.head.size, object.crc64);
         let support = self.capabilities.delete_if_version;
         self.check_condition(full_key, precondition, support, support)?;
         self.objects.remove(full_key);
@@ -214,6 +171,7 @@ impl Bucket {
             kind: MemoryEventKind::Delete,
             size,
             version,
+            crc64,
         });
         Ok(())
     }
@@ -235,6 +193,7 @@ impl Bucket {
         head.tag_count = tags.len() as u32;
         let tagged = Object {
             head,
+            crc64: object.crc64,
             chunks: Arc::clone(&object.chunks),
             tags: tags.clone(),
         };
@@ -280,12 +239,13 @@ impl Bucket {
         upload: &str,
         number: u32,
         payload: Payload,
+        moment: Moment,
     ) -> Result<PartReceipt, Refusal> {
         self.check_upload_part(full_key, upload, number, payload.size)?;
-        let etag = hex::encode(payload.md5);
+        let etag = payload.etag(moment);
         let receipt = PartReceipt {
             etag: etag.clone(),
-            crc64: Some(payload.crc64),
+            crc64: self.style.states_checksums.then_some(payload.crc64),
         };
         self.upload(full_key, upload)?
             .parts
@@ -327,15 +287,21 @@ impl Bucket {
             attributes: held.attributes.clone(),
             tags: BTreeMap::new(),
         };
-        let mut tags_of_parts = Md5::new();
+        let mut tags_of_parts = Some(Md5::new());
         for part in parts.iter().filter_map(|part| held.parts.get(&part.number)) {
             chunks.extend(part.payload.chunks.iter().cloned());
             content.size += part.payload.size;
             content.crc64 = content.crc64.then(part.payload.crc64, part.payload.size);
-            tags_of_parts.update(part.payload.md5);
+            match (&mut tags_of_parts, part.payload.md5) {
+                (Some(sum), Some(md5)) => sum.update(md5),
+                _ => tags_of_parts = None,
+            }
         }
         content.chunks = chunks.into();
-        content.etag = format!("{}-{}", hex::encode(tags_of_parts.finalize()), parts.len());
+        content.etag = match tags_of_parts {
+            Some(sum) => format!("{}-{}", hex::encode(sum.finalize()), parts.len()),
+            None => opaque_etag(moment),
+        };
         self.check_condition(full_key, precondition, absent, version)?;
         self.uploads
             .remove(&(full_key.to_owned(), upload.to_owned()));
@@ -398,7 +364,7 @@ impl Bucket {
             version: version.clone(),
             size: content.size,
             modified: moment.now,
-            crc64: Some(content.crc64),
+            crc64: self.style.states_checksums.then_some(content.crc64),
             crc32c: None,
             md5: None,
             attributes: content.attributes,
@@ -409,18 +375,21 @@ impl Bucket {
             kind: MemoryEventKind::Put,
             size: content.size,
             version: version.clone(),
+            crc64: content.crc64,
         });
+        let stated = head.crc64;
         self.keep(
             full_key,
             Arc::new(Object {
                 head,
+                crc64: content.crc64,
                 chunks: content.chunks,
                 tags: content.tags,
             }),
         );
         PutReceipt {
             version,
-            crc64: Some(content.crc64),
+            crc64: stated,
         }
     }
 

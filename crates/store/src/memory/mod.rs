@@ -9,15 +9,18 @@
 mod bucket;
 mod fault;
 mod operations;
+mod payload;
 #[cfg(test)]
 mod tests;
 
 pub use fault::{BodyFault, Fault, Operation, OperationKind};
 
+use crate::checksum::Crc64;
 use crate::local::{PAGE_LIMIT, Refusal};
 use crate::{Capabilities, ConditionSupport, UploadLimits, Verification};
-use bucket::{Bucket, Moment, Payload};
+use bucket::{Bucket, Moment};
 use bytes::Bytes;
+use payload::Payload;
 use skyfresh_sky::{Attributes, Clock, Location, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -67,8 +70,29 @@ pub struct MemoryEvent {
     pub etag: String,
     /// Version id of what was published or deleted, in a versioned bucket.
     pub version_id: Option<String>,
+    /// CRC64NVME of the bytes that were published or deleted, whether or not the bucket states it to its users.
+    pub crc64: Crc64,
     /// When.
     pub at: Timestamp,
+}
+
+/// How a bucket answers, where stores differ and no condition or limit says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BucketStyle {
+    /// Whether entity tags are the MD5 of what one request wrote, as on S3 without encryption by key service. Otherwise they
+    /// say nothing about content and never recur, as on Google Cloud Storage and Azure.
+    pub content_etags: bool,
+    /// Whether heads and receipts state the CRC64NVME. Stores that keep none exist; copies from them are compared by what
+    /// was read.
+    pub states_checksums: bool,
+}
+
+impl BucketStyle {
+    /// S3's.
+    pub const S3: BucketStyle = BucketStyle {
+        content_etags: true,
+        states_checksums: true,
+    };
 }
 
 /// Buckets by name, shared by every store made from it. Cheap to clone; clones are the same sky.
@@ -78,6 +102,9 @@ pub struct MemorySky {
     state: Arc<Mutex<SkyState>>,
 }
 
+/// Hears of every change at the moment it happens. Runs under the sky's lock: it must not call back.
+pub type ChangeHook = dyn Fn(&MemoryEvent) + Send + Sync;
+
 /// Decides which operations fail, and how.
 pub type FaultHook = dyn Fn(&Operation<'_>) -> Option<Fault> + Send + Sync;
 
@@ -86,6 +113,7 @@ struct SkyState {
     buckets: BTreeMap<String, Bucket>,
     subscribers: Vec<mpsc::UnboundedSender<MemoryEvent>>,
     fault: Option<Arc<FaultHook>>,
+    on_change: Option<Arc<ChangeHook>>,
     operations: u64,
     identities: u64,
 }
@@ -122,6 +150,13 @@ impl MemorySky {
             .or_insert_with(|| Bucket::new(capabilities));
     }
 
+    /// Sets how a bucket answers from now on; [`BucketStyle::S3`] before.
+    pub fn set_style(&self, name: &str, style: BucketStyle) {
+        if let Some(bucket) = self.lock().buckets.get_mut(name) {
+            bucket.style = style;
+        }
+    }
+
     /// Removes a bucket with everything in it: its stores answer `NoSuchBucket` from now on.
     pub fn remove_bucket(&self, name: &str) {
         self.lock().buckets.remove(name);
@@ -140,6 +175,11 @@ impl MemorySky {
         let (sender, receiver) = mpsc::unbounded_channel();
         self.lock().subscribers.push(sender);
         receiver
+    }
+
+    /// Tells `hook` of every change from now on, in the instant and order in which changes happen. Replaces an earlier hook.
+    pub fn on_change(&self, hook: Box<ChangeHook>) {
+        self.lock().on_change = Some(Arc::from(hook));
     }
 
     /// Asks `hook` before every operation of every store whether it shall fail, and how. Replaces an earlier hook.
@@ -187,8 +227,12 @@ impl MemorySky {
                 size: change.size,
                 etag: change.version.etag,
                 version_id: change.version.version_id,
+                crc64: change.crc64,
                 at: now,
             };
+            if let Some(hook) = &state.on_change {
+                hook(&event);
+            }
             state
                 .subscribers
                 .retain(|subscriber| subscriber.send(event.clone()).is_ok());
@@ -198,8 +242,8 @@ impl MemorySky {
 
     /// Replaces an object as another writer would.
     fn overwrite(&self, bucket: &str, full_key: &str, bytes: Bytes) -> Result<(), Refusal> {
-        let payload = Payload::of(vec![bytes]);
         self.with_bucket(bucket, |bucket, moment| {
+            let payload = Payload::of(vec![bytes], bucket.style);
             bucket
                 .put(
                     full_key,
