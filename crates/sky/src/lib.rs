@@ -2,12 +2,13 @@
 //!
 //! **In:** nothing but values (and the catalogue text compiled into the binary).
 //! **Out:** the types every other crate speaks in: regions, object keys, versions and locations, times, delays, money,
-//! bytes, SLOs, the catalogue of prices and links, and the [`Clock`] and [`Rng`] seams.
+//! bytes, SLOs, distributions, the catalogue of prices, links and services, and the [`Clock`] and [`Rng`] seams.
 //! **Never:** talks to a network or a disk, reads the environment, prints.
 
 pub mod catalog;
 mod clock;
 mod delay;
+mod distribution;
 mod error;
 mod location;
 mod money;
@@ -21,6 +22,7 @@ mod time;
 
 pub use clock::{Clock, ManualClock, SystemClock, VirtualClock, timeout};
 pub use delay::{format_delay, parse_delay};
+pub use distribution::{Distribution, MAX_SIGMA, Quantiles, Weighted};
 pub use error::{Invalid, Kind};
 pub use location::{Location, Scheme};
 pub use money::Usd;

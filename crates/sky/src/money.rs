@@ -35,6 +35,16 @@ impl Usd {
         Usd(self.0.saturating_mul(count.min(i64::MAX as u64) as i64))
     }
 
+    /// What `count` units cost where this is the price of `units` of them, rounded to 1e-12 $ once: exact for prices per
+    /// million or per hour, whose price per unit is no whole number of 1e-12 $.
+    pub fn per(self, units: u64, count: u128) -> Usd {
+        let count = i128::try_from(count).unwrap_or(i128::MAX);
+        let product = i128::from(self.0).saturating_mul(count);
+        let units = i128::from(units.max(1));
+        let rounded = product.saturating_add(product.signum() * (units / 2)) / units;
+        Usd(rounded.clamp(i64::MIN.into(), i64::MAX.into()) as i64)
+    }
+
     /// The exact integer representation, for storage.
     pub fn units(self) -> i64 {
         self.0
@@ -107,6 +117,10 @@ mod tests {
             Usd::from_usd(0.02).per_gb(10_000).to_string(),
             "$0.00000020"
         );
+        assert_eq!(Usd::from_usd(1.0).per(3600, 1).units(), 277_777_778);
+        assert_eq!(Usd::from_usd(1.0).per(3600, 3600), Usd::from_usd(1.0));
+        assert_eq!(Usd::from_usd(-1.0).per(3, 2).units(), -666_666_666_667);
+        assert_eq!(Usd::from_usd(1.0).per(1, u128::MAX).units(), i64::MAX);
         assert_eq!(Usd::from_usd(12.345).to_string(), "$12.35");
     }
 }

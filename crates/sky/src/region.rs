@@ -30,6 +30,24 @@ impl Provider {
     }
 }
 
+impl FromStr for Provider {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text {
+            "aws" => Ok(Provider::Aws),
+            "gcp" => Ok(Provider::Gcp),
+            "azure" => Ok(Provider::Azure),
+            "local" => Ok(Provider::Local),
+            _ => Err(Invalid::new(
+                "provider",
+                text,
+                "expected aws, gcp, azure or local",
+            )),
+        }
+    }
+}
+
 /// A provider's region, written `aws:us-east-1`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -68,13 +86,7 @@ impl FromStr for Region {
             )
         };
         let (provider, name) = text.split_once(':').ok_or_else(bad)?;
-        let provider = match provider {
-            "aws" => Provider::Aws,
-            "gcp" => Provider::Gcp,
-            "azure" => Provider::Azure,
-            "local" => Provider::Local,
-            _ => return Err(bad()),
-        };
+        let provider = provider.parse().map_err(|_| bad())?;
         if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
             return Err(bad());
         }

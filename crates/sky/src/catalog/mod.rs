@@ -1,8 +1,22 @@
-//! The catalogue: what links and requests cost, and how fast links are.
+//! The catalogue: what links, requests, functions, state services, storage and machines cost, how fast they are, and
+//! what limits them.
 //!
 //! **In:** CSV text compiled into the binary (or given by the caller).
-//! **Out:** prices and link figures per ordered pair of regions, each as the source states it.
-//! **Never:** invents a figure. A pair that is not listed is `None`, and the caller says so.
+//! **Out:** prices and figures, each as the source states it; what is from memory is named as `unverified`.
+//! **Never:** invents a figure. What is not listed is `None`, and the caller says so.
+
+mod functions;
+mod notifications;
+mod state;
+mod storage;
+mod table;
+mod vms;
+
+pub use functions::{FunctionPlatform, function_platform, function_platforms};
+pub use notifications::{NotificationPath, notification_path, notification_paths};
+pub use state::{StateService, state_service, state_services};
+pub use storage::{StoragePrice, storage_price};
+pub use vms::{Vm, relay_vm, vm, vms};
 
 use crate::{Invalid, Provider, Region, Usd};
 use std::collections::HashMap;
