@@ -1,0 +1,226 @@
+//! From a seed, a schedule: a user's writes, and everything of the table that may go wrong meanwhile.
+
+use super::schedule::{Action, Request, Schedule, Setup, Side, StateTrouble, Step, Trouble};
+use skyfresh_sky::Rng;
+
+/// Keys that users write: few, so that changes meet each other.
+pub(crate) const KEYS: u64 = 5;
+/// Parts of this size: objects of a few of them go in parts.
+pub(crate) const PART_BYTES: u64 = 1_000;
+
+/// The schedule of a seed: the same for ever, as long as the generator is not changed.
+pub fn generate(seed: u64) -> Schedule {
+    let setup = setup(&Rng::named(seed, "schedule.setup"));
+    let mut steps = writes(&Rng::named(seed, "schedule.writes"));
+    let end_ms = steps.last().map_or(0, |step| step.at_ms);
+    steps.extend(faults(
+        &Rng::named(seed, "schedule.faults"),
+        setup.clone(),
+        end_ms,
+    ));
+    steps.sort_by_key(|step| step.at_ms);
+    Schedule { seed, setup, steps }
+}
+
+fn setup(rng: &Rng) -> Setup {
+    let shared_ledger = rng.chance(0.3);
+    Setup {
+        destinations: 1 + rng.below(2) as u8,
+        processes: if shared_ledger { 1 + rng.below(2) as u8 } else { 1 },
+        shared_ledger,
+        delete: rng.chance(0.6),
+        max_deletes: if rng.chance(0.25) { 2 } else { 1_000 },
+        source_states_checksums: rng.chance(0.6),
+        target_states_checksums: rng.chance(0.7),
+        versioned_source: rng.chance(0.3),
+        latency_ms: [2, 20, 200][rng.below(3) as usize],
+    }
+}
+
+/// Mostly soon; now and then late, twice, or never.
+fn tellings(rng: &Rng) -> Vec<u32> {
+    let delay = || match rng.below(8) {
+        0 => rng.below(20_000) as u32,
+        _ => rng.below(400) as u32,
+    };
+    match rng.below(10) {
+        0 => Vec::new(),
+        1 => vec![delay(), delay(), delay()],
+        _ => vec![delay()],
+    }
+}
+
+fn writes(rng: &Rng) -> Vec<Step> {
+    let mut at_ms = 500;
+    let mut steps = Vec::new();
+    for _ in 0..8 + rng.below(17) {
+        let key = rng.below(KEYS) as u8;
+        let action = if rng.chance(0.25) {
+            Action::Delete {
+                key,
+                tell_ms: tellings(rng),
+            }
+        } else {
+            // Sizes recur, so that size alone proves nothing.
+            let bytes = match rng.below(5) {
+                0 => 0,
+                1 => 600,
+                2 => 2_500,
+                3 => 5_000,
+                _ => rng.below(9_000) as u32,
+            };
+            Action::Put {
+                key,
+                bytes,
+                tell_ms: tellings(rng),
+            }
+        };
+        steps.push(Step { at_ms, action });
+        // Some close together, some apart.
+        at_ms += match rng.below(4) {
+            0 => rng.below(50),
+            1 => rng.below(8_000),
+            _ => rng.below(2_000),
+        };
+    }
+    steps
+}
+
+fn faults(rng: &Rng, setup: Setup, end_ms: u64) -> Vec<Step> {
+    // Some runs are stormy, some have a single fault, which is easier to understand.
+    let count = [1, 4, 10, 25][rng.below(4) as usize];
+    (0..count)
+        .map(|_| Step {
+            at_ms: rng.below(end_ms.max(1)),
+            action: fault(rng, &setup),
+        })
+        .collect()
+}
+
+fn fault(rng: &Rng, setup: &Setup) -> Action {
+    let process = rng.below(setup.processes.into()) as u8;
+    let number = |bound: u64| rng.below(bound);
+    let side = |rng: &Rng| match rng.chance(0.4) {
+        true => Side::Source,
+        false => Side::Destination(1 + rng.below(setup.destinations.into()) as u8),
+    };
+    match number(20) {
+        0..=2 => Action::Kill {
+            process,
+            operations: number(60) as u32,
+            after_effect: rng.chance(0.5),
+            restart_ms: number(6_000) as u32,
+        },
+        3 => Action::Freeze {
+            process,
+            for_ms: number(30_000) as u32,
+        },
+        4 => Action::Skew {
+            process,
+            ms: number(8_000) as i32 - 4_000,
+        },
+        5 | 6 => Action::KillWorker {
+            skip: number(3) as u8,
+            polls: number(40) as u16,
+        },
+        7 => Action::Sweep,
+        8 => match number(4) {
+            0 => Action::Outage {
+                on: side(rng),
+                for_ms: long_ms(rng),
+            },
+            1 => Action::BucketGone {
+                on: side(rng),
+                for_ms: number(20_000) as u32,
+            },
+            2 => Action::Partition {
+                on: side(rng),
+                for_ms: number(60_000) as u32,
+                one_way: rng.chance(0.5),
+            },
+            _ => Action::StateOutage {
+                for_ms: number(20_000) as u32,
+            },
+        },
+        9 => Action::Throttle {
+            on: side(rng),
+            for_ms: number(40_000) as u32,
+            percent: 20 + number(80) as u8,
+        },
+        10..=12 => Action::State {
+            skip: number(80) as u16,
+            trouble: match number(3) {
+                0 => StateTrouble::AnswerLost,
+                1 => StateTrouble::RequestLost,
+                _ => StateTrouble::Slow {
+                    ms: number(8_000) as u32,
+                },
+            },
+        },
+        _ => {
+            let on = side(rng);
+            let request = request(rng, on);
+            Action::Store {
+                on,
+                request,
+                skip: number(6) as u8,
+                trouble: trouble(rng, setup, on, request),
+            }
+        }
+    }
+}
+
+/// Seconds mostly, now and then an hour.
+fn long_ms(rng: &Rng) -> u32 {
+    match rng.below(6) {
+        0 => 3_600_000,
+        _ => rng.below(60_000) as u32,
+    }
+}
+
+fn request(rng: &Rng, on: Side) -> Request {
+    let at_source = [Request::Head, Request::Get, Request::Get, Request::List];
+    let at_target = [
+        Request::Head,
+        Request::Put,
+        Request::Put,
+        Request::CreateUpload,
+        Request::UploadPart,
+        Request::UploadPart,
+        Request::CompleteUpload,
+        Request::CompleteUpload,
+        Request::AbortUpload,
+        Request::List,
+        Request::Delete,
+    ];
+    match on {
+        Side::Source => at_source[rng.below(at_source.len() as u64) as usize],
+        Side::Destination(_) => at_target[rng.below(at_target.len() as u64) as usize],
+    }
+}
+
+fn trouble(rng: &Rng, setup: &Setup, on: Side, request: Request) -> Trouble {
+    let at = rng.below(3_000) as u32;
+    let has_body = matches!(request, Request::Get | Request::Put | Request::UploadPart);
+    let writes = !matches!(request, Request::Head | Request::Get | Request::List);
+    // Nothing but TLS guards bytes from a source that states no checksum.
+    let guarded = on != Side::Source || setup.source_states_checksums;
+    match rng.below(9) {
+        0 | 1 if writes => Trouble::AnswerLost,
+        2 if has_body => Trouble::BodyFails { at },
+        3 if has_body && guarded => Trouble::BodyCorrupt { at },
+        4 if has_body => Trouble::BodyStalls {
+            at,
+            ms: rng.below(30_000) as u32,
+        },
+        5 | 6 if request == Request::Get => Trouble::Overwritten {
+            at,
+            bytes: [600, 2_500, 5_000][rng.below(3) as usize],
+        },
+        7 => Trouble::Denied,
+        8 | 6 | 5 => Trouble::Slow {
+            ms: rng.below(20_000) as u32,
+        },
+        _ => Trouble::Refused,
+    }
+}
