@@ -26,7 +26,11 @@ fn setup(rng: &Rng) -> Setup {
     let shared_ledger = rng.chance(0.3);
     Setup {
         destinations: 1 + rng.below(2) as u8,
-        processes: if shared_ledger { 1 + rng.below(2) as u8 } else { 1 },
+        processes: if shared_ledger {
+            1 + rng.below(2) as u8
+        } else {
+            1
+        },
         shared_ledger,
         delete: rng.chance(0.6),
         max_deletes: if rng.chance(0.25) { 2 } else { 1_000 },

@@ -80,10 +80,7 @@ impl Injector {
     }
 
     pub(crate) fn set(&self, condition: Condition, for_ms: u32) {
-        let until = self
-            .clock
-            .now()
-            .after(Duration::from_millis(for_ms.into()));
+        let until = self.clock.now().after(Duration::from_millis(for_ms.into()));
         self.armed().conditions.push((condition, until));
     }
 

@@ -28,5 +28,6 @@ mod inject;
 mod schedule;
 
 pub use generate::generate;
+pub(crate) use generate::{KEYS, PART_BYTES};
 pub(crate) use inject::{Condition, Injector};
 pub use schedule::{Action, Request, Schedule, Setup, Side, StateTrouble, Step, Trouble};

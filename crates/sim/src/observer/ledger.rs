@@ -108,9 +108,7 @@ impl Observer {
                 }
             }
             Outcome::Deleted => copy.is_rid_of(receipt.destination.as_ref()),
-            Outcome::Absent => state
-                .truth
-                .was_absent_since(key, now.before(ABSENT_WITHIN)),
+            Outcome::Absent => state.truth.was_absent_since(key, now.before(ABSENT_WITHIN)),
             Outcome::OutOfScope => false,
         };
         if !founded {
@@ -156,7 +154,11 @@ impl Observer {
         let mut state = self.state();
         let intended = state.claims.intents.values().any(|task| {
             task.key.as_str() == key
-                && self.terms.destinations.get(&task.destination).map(String::as_str)
+                && self
+                    .terms
+                    .destinations
+                    .get(&task.destination)
+                    .map(String::as_str)
                     == Some(bucket)
         });
         if !intended {
@@ -174,7 +176,11 @@ impl Observer {
         before: &[u64],
     ) {
         let after = self.submissions(rule, key);
-        if after.iter().zip(before).any(|(after, before)| after <= before) {
+        if after
+            .iter()
+            .zip(before)
+            .any(|(after, before)| after <= before)
+        {
             let what = format!("{key}: an event was acknowledged that the ledger did not take");
             self.report(now, Guarantee::NothingLost, what);
         }

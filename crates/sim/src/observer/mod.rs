@@ -81,6 +81,8 @@ pub(crate) struct Terms {
 /// A delete must be founded on the source being absent at some moment of so long before: longer than any request, pause or
 /// lease of a schedule.
 const FOUNDED_WITHIN: Duration = Duration::from_secs(300);
+/// Deletes that a process has made at most without having written their receipts: one for each key of a schedule.
+const UNRECORDED: u64 = 5;
 const HOUR: Duration = Duration::from_secs(3_600);
 
 #[derive(Debug)]
@@ -159,8 +161,8 @@ impl Observer {
     }
 
     /// A process died: deletes it made without a receipt are not counted against the cap.
-    pub(crate) fn process_died(&self, claims_under_way: u64) {
-        self.state().uncounted_deletes += claims_under_way;
+    pub(crate) fn process_died(&self) {
+        self.state().uncounted_deletes += UNRECORDED;
     }
 
     /// A change of a bucket, at the moment it happens.
@@ -209,10 +211,7 @@ impl Observer {
             .and_then(|key| key.with_bytes(&seen))
             .map(|content| content.order)
         else {
-            let what = format!(
-                "{name} has {} bytes that the source never had",
-                event.size
-            );
+            let what = format!("{name} has {} bytes that the source never had", event.size);
             return self.broken(state, event.at, Guarantee::NoTornObject, what);
         };
         let copies = state.copies.entry(event.bucket.clone()).or_default();

@@ -57,7 +57,10 @@ impl SourceKey {
 
     /// The newest content with these bytes.
     pub(super) fn with_bytes(&self, like: &Content) -> Option<&Content> {
-        self.contents.iter().rev().find(|held| held.same_bytes(like))
+        self.contents
+            .iter()
+            .rev()
+            .find(|held| held.same_bytes(like))
     }
 
     /// Contents of this version; several where equal bytes make equal entity tags.

@@ -5,13 +5,14 @@
 //! memory store alone, here only when, and whether anybody hears of it.
 
 use super::gate::{Fate, Gate};
+use super::meter::metered;
 use super::way::{Direction, Flow, Way};
 use super::{Sim, Site};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, stream};
-use skyfresh_sky::{Attributes, Clock, Kind, Location, ObjectKey};
+use skyfresh_sky::{Attributes, Clock, Kind, Location, ObjectKey, Region};
 use skyfresh_store::memory::{MemoryStore, OperationKind};
 use skyfresh_store::{
     ByteStream, Capabilities, CompletedPart, CopySource, Error, GetOptions, GetResult, ListPage,
@@ -33,6 +34,8 @@ pub(crate) struct FarStore {
     pub(crate) way: Way,
     pub(crate) gate: Arc<Gate>,
     pub(crate) sim: Arc<Sim>,
+    /// Where who asks is.
+    pub(crate) from: Region,
     /// Who asks, for the log.
     pub(crate) asker: String,
 }
@@ -82,10 +85,11 @@ impl FarStore {
         );
         let (sim, throttled) = (Arc::clone(&self.sim), self.throttled(kind, key));
         let request = request(store);
+        let name = key.map(|key| key.as_str().to_owned());
         let answer = tokio::spawn(async move {
             clock.sleep(there).await;
             sim.meter.request(&site, kind);
-            match site.admit(kind, clock.monotonic_ns()) {
+            match site.admit(kind, name.as_deref(), clock.monotonic_ns()) {
                 true => request.await,
                 false => Err(throttled),
             }
@@ -172,6 +176,8 @@ impl FarStore {
         while let Some(chunk) = body.next().await {
             let chunk = chunk?;
             flow.add(chunk.len());
+            let bytes = chunk.len() as u64;
+            self.sim.meter.moved(&self.from, &self.site.region, bytes);
             chunks.push(chunk);
         }
         flow.wait(true).await;
@@ -223,7 +229,7 @@ impl ObjectStore for FarStore {
                 async move { store.get(&sent, options).await }.boxed()
             })
             .await?;
-        let body = self.sim.meter.egress(&self.site, found.body);
+        let body = metered(&self.sim, &self.site.region, &self.from, found.body);
         Ok(GetResult {
             head: found.head,
             body: self.arriving(body),

@@ -85,6 +85,11 @@ impl Gate {
         });
     }
 
+    /// Lets it live after all.
+    pub(crate) fn unlight(&self) {
+        *self.fuse() = None;
+    }
+
     fn fuse(&self) -> std::sync::MutexGuard<'_, Option<Fuse>> {
         self.fuse.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -187,7 +187,10 @@ mod tests {
                 .count()
         };
         let first = taken(0, 1_000);
-        assert!((19..=21).contains(&first), "a second's worth was saved: {first}");
+        assert!(
+            (19..=21).contains(&first),
+            "a second's worth was saved: {first}"
+        );
         let later = taken(1_000, 11_000);
         assert!((98..=102).contains(&later), "{later}");
     }
@@ -215,9 +218,15 @@ mod tests {
         };
         send(10_000_000).await;
         let alone_ms = clock.monotonic_ns() / 1_000_000;
-        assert!((990..=1_110).contains(&alone_ms), "{alone_ms} ms at 10 MB/s");
+        assert!(
+            (990..=1_110).contains(&alone_ms),
+            "{alone_ms} ms at 10 MB/s"
+        );
         futures::join!(send(7_500_000), send(7_500_000));
         let both_ms = clock.monotonic_ns() / 1_000_000 - alone_ms;
-        assert!((950..=1_150).contains(&both_ms), "{both_ms} ms at 7.5 MB/s each");
+        assert!(
+            (950..=1_150).contains(&both_ms),
+            "{both_ms} ms at 7.5 MB/s each"
+        );
     }
 }
