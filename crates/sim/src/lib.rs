@@ -3,3 +3,5 @@
 //! **In:** a scenario (regions, stores, links, functions, state, faults, load), a seed. **Out:** what happened: delays,
 //! dollars, broken guarantees with the smallest schedule that breaks them. **Never:** waits in real time, draws ambient
 //! randomness, opens a socket; two runs of one scenario and seed never differ.
+
+pub mod trace;
