@@ -4,4 +4,5 @@
 //! dollars, broken guarantees with the smallest schedule that breaks them. **Never:** waits in real time, draws ambient
 //! randomness, opens a socket; two runs of one scenario and seed never differ.
 
+pub mod picture;
 pub mod trace;
