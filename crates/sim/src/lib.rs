@@ -6,7 +6,9 @@
 
 pub mod fault;
 mod observer;
+pub mod picture;
 pub mod storm;
+pub mod trace;
 mod world;
 
 pub use observer::{Guarantee, Violation};
