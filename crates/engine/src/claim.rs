@@ -45,7 +45,7 @@ pub(crate) async fn run(lane: Arc<Lane>, stop: CancellationToken) {
             }
             continue;
         }
-        arrivals.borrow_and_update();
+        arrivals.forget();
         let request = ClaimRequest {
             rule: lane.rule.name.clone(),
             destination: lane.destination.name.clone(),
@@ -65,7 +65,7 @@ pub(crate) async fn run(lane: Arc<Lane>, stop: CancellationToken) {
                 tokio::select! {
                     biased;
                     () = stop.cancelled() => break,
-                    _ = arrivals.changed() => {}
+                    () = arrivals.heard() => {}
                     () = lane.shared.clock.sleep(wait) => {}
                 }
             }

@@ -4,7 +4,7 @@ use crate::logic::{claims, cursors, history, marks, parts, signals, tasks, uploa
 use crate::model::*;
 use crate::seam::{ClaimRequest, Ledger};
 use crate::transaction::{Read, Transaction};
-use crate::{Result, logic};
+use crate::{Listener, Result, logic};
 use async_trait::async_trait;
 use skyfresh_sky::{ObjectKey, Timestamp};
 use std::future::Future;
@@ -34,7 +34,7 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
     ) -> impl Future<Output = Result<T>> + Send;
 
     /// Changes whenever a step asked for it ([`Transaction::wake`]) and is durable.
-    fn wakes(&self) -> tokio::sync::watch::Receiver<u64>;
+    fn wakes(&self) -> Listener;
 }
 
 /// Rows that one call of [`Ledger::prune`] removes at most.
@@ -74,7 +74,7 @@ impl<B: Backend> Ledger for B {
         .await
     }
 
-    fn arrivals(&self) -> tokio::sync::watch::Receiver<u64> {
+    fn arrivals(&self) -> Listener {
         self.wakes()
     }
 

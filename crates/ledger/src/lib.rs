@@ -14,6 +14,7 @@
 //! feature's suite.
 
 mod backend;
+mod bell;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 #[cfg(feature = "cosmos")]
@@ -35,6 +36,7 @@ pub mod shared;
 mod tables;
 mod transaction;
 
+pub use bell::{Bell, Listener};
 pub use embedded::EmbeddedLedger;
 pub use error::{Error, Result};
 pub use memory::MemoryLedger;

@@ -4,18 +4,17 @@ use crate::backend::Backend;
 use crate::model::Backlog;
 use crate::tables::Table;
 use crate::transaction::{Read, Staged, Transaction};
-use crate::{Result, backend};
+use crate::{Bell, Listener, Result, backend};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use tokio::sync::watch;
 
 /// One map per table, under one lock. The same calls give the same answers: nothing in it depends on time, randomness or
 /// which thread runs.
 #[derive(Debug)]
 pub struct MemoryLedger {
     tables: Mutex<Tables>,
-    arrivals: watch::Sender<u64>,
+    arrivals: Bell,
 }
 
 impl MemoryLedger {
@@ -23,7 +22,7 @@ impl MemoryLedger {
     pub fn new() -> Self {
         MemoryLedger {
             tables: Mutex::new(vec![BTreeMap::new(); Table::ALL.len()]),
-            arrivals: watch::Sender::new(0),
+            arrivals: Bell::new(),
         }
     }
 
@@ -111,7 +110,7 @@ impl Backend for MemoryLedger {
         }
         drop(tables);
         if wake {
-            self.arrivals.send_modify(|count| *count += 1);
+            self.arrivals.ring();
         }
         Ok(result)
     }
@@ -135,8 +134,8 @@ impl Backend for MemoryLedger {
         self.look(operation, step).await
     }
 
-    fn wakes(&self) -> watch::Receiver<u64> {
-        self.arrivals.subscribe()
+    fn wakes(&self) -> Listener {
+        self.arrivals.listen()
     }
 }
 

@@ -1,7 +1,7 @@
 //! The seam: the operations the engine needs, and no more.
 
-use crate::Result;
 use crate::model::*;
+use crate::{Listener, Result};
 use async_trait::async_trait;
 use skyfresh_sky::{ObjectKey, Timestamp};
 use std::time::Duration;
@@ -51,7 +51,7 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     async fn next_due(&self, rule: &str, destination: &str) -> Result<Option<Timestamp>>;
 
     /// Changes whenever a task may have become claimable through this process, so that nobody polls.
-    fn arrivals(&self) -> tokio::sync::watch::Receiver<u64>;
+    fn arrivals(&self) -> Listener;
 
     /// How often to look for what other processes did, where several share this ledger: they ring no bell here. `None` where
     /// this process is the only one.

@@ -28,12 +28,12 @@ use crate::backend::Backend;
 use crate::logic::{claims, parts};
 use crate::model::Backlog;
 use crate::transaction::{Read, Transaction};
-use crate::{Error, Result, backend};
+use crate::{Bell, Error, Listener, Result, backend};
 use database::{Opener, Shared};
 use skyfresh_sky::Kind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use writer::Message;
 
 /// Pages of the file kept in memory.
@@ -54,7 +54,7 @@ pub struct EmbeddedLedger {
     /// `None` once dropped, so that the writer sees the end of its queue.
     queue: Option<mpsc::Sender<Message>>,
     writer: Option<std::thread::JoinHandle<()>>,
-    arrivals: watch::Sender<u64>,
+    arrivals: Bell,
 }
 
 impl EmbeddedLedger {
@@ -72,7 +72,7 @@ impl EmbeddedLedger {
 
     async fn open_with(path: PathBuf, owner: &str, opener: Opener) -> Result<Self> {
         crate::tables::check_name("open", "owner", owner)?;
-        let arrivals = watch::Sender::new(0);
+        let arrivals = Bell::new();
         let (sender, receiver) = mpsc::channel(QUEUE_LIMIT);
         let (name, wakes) = (owner.to_owned(), arrivals.clone());
         let opened = tokio::task::spawn_blocking(move || {
@@ -183,8 +183,8 @@ impl Backend for EmbeddedLedger {
             .map_err(|error| stopped(operation, &self.shared.name()).with_source(error))?
     }
 
-    fn wakes(&self) -> watch::Receiver<u64> {
-        self.arrivals.subscribe()
+    fn wakes(&self) -> Listener {
+        self.arrivals.listen()
     }
 }
 

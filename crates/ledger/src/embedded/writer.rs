@@ -4,10 +4,10 @@ use super::database::Shared;
 use super::failure::Failure;
 use super::view::{View, apply};
 use crate::transaction::{Staged, Transaction};
-use crate::{Error, Result};
+use crate::{Bell, Error, Result};
 use skyfresh_sky::Kind;
 use std::sync::Arc;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 /// A batch takes no further change once it has so many rows to write.
 pub(super) const BATCH_ROWS: usize = 16_384;
@@ -82,7 +82,7 @@ impl<T: Send, F: FnOnce(&mut dyn Transaction) -> Result<T> + Send> Job for Step<
 pub(super) fn start(
     shared: Arc<Shared>,
     queue: mpsc::Receiver<Message>,
-    arrivals: watch::Sender<u64>,
+    arrivals: Bell,
 ) -> Result<std::thread::JoinHandle<()>> {
     let target = shared.name();
     std::thread::Builder::new()
@@ -103,7 +103,7 @@ pub(super) fn start(
 
 struct Writer {
     queue: mpsc::Receiver<Message>,
-    arrivals: watch::Sender<u64>,
+    arrivals: Bell,
     target: String,
 }
 
@@ -153,7 +153,7 @@ impl Writer {
             Ok(wake)
         });
         match &committed {
-            Ok(true) => self.arrivals.send_modify(|count| *count += 1),
+            Ok(true) => self.arrivals.ring(),
             Ok(false) => {}
             Err(failure) if !shared.is_closed() => shared.fail(failure),
             Err(_) => {}

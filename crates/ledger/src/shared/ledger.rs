@@ -6,13 +6,12 @@ use crate::logic::claims::{failed, released, renewed};
 use crate::logic::parts::PartsRequest;
 use crate::model::*;
 use crate::seam::{ClaimRequest, Ledger};
-use crate::{Error, Result};
+use crate::{Bell, Error, Listener, Result};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use skyfresh_sky::{Kind, ObjectKey, Rng, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
 
 /// What this program writes.
 const FORMAT: u32 = 1;
@@ -41,7 +40,7 @@ struct Format {
 #[derive(Debug)]
 pub struct SharedLedger {
     core: Core,
-    arrivals: watch::Sender<u64>,
+    arrivals: Bell,
 }
 
 impl SharedLedger {
@@ -113,12 +112,12 @@ impl SharedLedger {
         };
         Ok(SharedLedger {
             core: Core::new(documents, settings, rng),
-            arrivals: watch::Sender::new(0),
+            arrivals: Bell::new(),
         })
     }
 
     fn wake(&self) {
-        self.arrivals.send_modify(|count| *count += 1);
+        self.arrivals.ring();
     }
 }
 
@@ -140,8 +139,8 @@ impl Ledger for SharedLedger {
         self.core.next_due(rule, destination).await
     }
 
-    fn arrivals(&self) -> watch::Receiver<u64> {
-        self.arrivals.subscribe()
+    fn arrivals(&self) -> Listener {
+        self.arrivals.listen()
     }
 
     fn poll_every(&self) -> Option<Duration> {

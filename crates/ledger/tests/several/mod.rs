@@ -54,7 +54,7 @@ macro_rules! pass_on {
                 self.next().$name($($argument),*).await
             })+
 
-            fn arrivals(&self) -> tokio::sync::watch::Receiver<u64> {
+            fn arrivals(&self) -> Listener {
                 self.next().arrivals()
             }
 

@@ -31,7 +31,7 @@ macro_rules! delegate {
     ($($(#[$guard:ident])? fn $name:ident($($argument:ident: $type:ty),*) -> $result:ty;)*) => {
         #[async_trait]
         impl Ledger for FailingLedger {
-            fn arrivals(&self) -> tokio::sync::watch::Receiver<u64> {
+            fn arrivals(&self) -> skyfresh_ledger::Listener {
                 self.inner.arrivals()
             }
             $(async fn $name(&self, $($argument: $type),*) -> Result<$result> {

@@ -20,7 +20,7 @@ pub(super) struct Copy {
     /// What was published, with the order of the source content it is.
     published: VecDeque<Content>,
     deleted: VecDeque<ObjectVersion>,
-    pub(super) present: bool,
+    present: bool,
     /// The newest order it ever had.
     pub(super) newest: u64,
     waiting: Vec<Waiting>,
@@ -41,12 +41,20 @@ impl Copy {
         done
     }
 
-    pub(super) fn is_waiting(&self) -> bool {
-        !self.waiting.is_empty()
+    /// What is there now.
+    pub(super) fn current(&self) -> Option<&Content> {
+        self.published.back().filter(|_| self.present)
     }
 
-    pub(super) fn waiting(&self) -> usize {
-        self.waiting.len()
+    /// The source has the same bytes once more: what is here is as new as that.
+    pub(super) fn is_renewed(&mut self, content: &Content) -> bool {
+        let same = self
+            .current()
+            .is_some_and(|current| current.same_bytes(content));
+        if same {
+            self.newest = self.newest.max(content.order);
+        }
+        same
     }
 
     pub(super) fn publish(&mut self, content: Content) {

@@ -81,6 +81,8 @@ pub(crate) struct Terms {
 /// A delete must be founded on the source being absent at some moment of so long before: longer than any request, pause or
 /// lease of a schedule.
 const FOUNDED_WITHIN: Duration = Duration::from_secs(300);
+/// What follows from the first broken guarantee need not be told in full.
+const MOST_VIOLATIONS: usize = 5;
 /// Deletes that a process has made at most without having written their receipts: one for each key of a schedule.
 const UNRECORDED: u64 = 5;
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -132,6 +134,9 @@ impl Observer {
     }
 
     fn broken(&self, state: &mut State, at: Timestamp, guarantee: Guarantee, what: String) {
+        if state.violations.len() >= MOST_VIOLATIONS {
+            return;
+        }
         state.violations.push(Violation {
             at_ms: at.since(self.terms.start).as_millis() as u64,
             guarantee,
@@ -190,8 +195,9 @@ impl Observer {
             }
             // Gone before it was copied: where nothing is, that is the newest state; and where the rule keeps what it has, the
             // changes before can never arrive.
-            if is_delete && (!copy.present || !self.terms.delete) {
-                let counted = self.terms.delete;
+            let gone = is_delete && (copy.current().is_none() || !self.terms.delete);
+            if gone || (!is_delete && copy.is_renewed(&Content::of(event, order))) {
+                let counted = self.terms.delete || !is_delete;
                 for waiting in copy.arrived(order) {
                     state.waiting -= 1;
                     if counted {

@@ -21,7 +21,7 @@ use std::time::Duration;
 /// The name of the rule in every run.
 pub(super) const RULE: &str = "rule";
 /// Guarantees are looked at in between, too: whatever the engine says is proved, must be so.
-const PROOF_LOOK: Duration = Duration::from_millis(700);
+const PROOF_LOOK: Duration = Duration::from_millis(4_700);
 /// Clocks of a schedule differ by no more than this, in either direction, and are set at any time.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(9);
 

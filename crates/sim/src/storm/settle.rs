@@ -37,6 +37,9 @@ pub(super) async fn settle(storm: &Storm, setup: &Setup) {
         process.heal();
     }
     sim.clock.sleep(LAST_FAULTS).await;
+    if sim.observer.is_broken() {
+        return;
+    }
     if setup.delete && setup.max_deletes < 1_000 {
         // What the cap held back is allowed an hour later.
         sim.clock.sleep(Duration::from_secs(3_700)).await;

@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -33,27 +33,41 @@ pub(crate) enum Fate {
 /// The gate of one incarnation of one process.
 #[derive(Debug)]
 pub(crate) struct Gate {
-    /// As the channel has it, for the many that find it open.
-    quick: AtomicU8,
-    phase: watch::Sender<Phase>,
+    phase: AtomicU8,
+    /// Rung at every change. Who waited first goes first, so that one seed is one run.
+    changed: Notify,
     fuse: Mutex<Option<Fuse>>,
 }
 
 impl Gate {
     pub(crate) fn new() -> Self {
         Gate {
-            quick: AtomicU8::new(Phase::Running as u8),
-            phase: watch::Sender::new(Phase::Running),
+            phase: AtomicU8::new(Phase::Running as u8),
+            changed: Notify::new(),
             fuse: Mutex::new(None),
         }
     }
 
+    fn is(&self, phase: Phase) -> bool {
+        self.phase.load(Ordering::SeqCst) == phase as u8
+    }
+
     fn set(&self, phase: Phase) {
-        if *self.phase.borrow() == Phase::Dead {
-            return;
+        if !self.is_dead() {
+            self.phase.store(phase as u8, Ordering::SeqCst);
+            self.changed.notify_waiters();
         }
-        self.quick.store(phase as u8, Ordering::SeqCst);
-        self.phase.send_replace(phase);
+    }
+
+    async fn until(&self, phase: Phase) {
+        while !self.is(phase) {
+            let changed = self.changed.notified();
+            let mut changed = std::pin::pin!(changed);
+            changed.as_mut().enable();
+            if !self.is(phase) {
+                changed.await;
+            }
+        }
     }
 
     /// Ends the process where it is: whoever waits here, or comes here, waits for ever.
@@ -68,13 +82,13 @@ impl Gate {
 
     /// Lets it go on.
     pub(crate) fn thaw(&self) {
-        if *self.phase.borrow() == Phase::Frozen {
+        if self.is(Phase::Frozen) {
             self.set(Phase::Running);
         }
     }
 
     pub(crate) fn is_dead(&self) -> bool {
-        self.quick.load(Ordering::SeqCst) == Phase::Dead as u8
+        self.is(Phase::Dead)
     }
 
     /// Lets the process die at one of its next operations: before it has an effect, or after, unheard.
@@ -96,15 +110,7 @@ impl Gate {
 
     /// Waits while the process stands still; for ever if it is dead.
     pub(crate) async fn pass(&self) {
-        if self.quick.load(Ordering::SeqCst) == Phase::Running as u8 {
-            return;
-        }
-        let mut phase = self.phase.subscribe();
-        while *phase.borrow_and_update() != Phase::Running {
-            if phase.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        }
+        self.until(Phase::Running).await;
     }
 
     /// Passes, and counts an operation about to happen.
@@ -143,12 +149,7 @@ impl Gate {
 
     /// Returns once the process is dead.
     pub(crate) async fn death(&self) {
-        let mut phase = self.phase.subscribe();
-        while *phase.borrow_and_update() != Phase::Dead {
-            if phase.changed().await.is_err() {
-                return;
-            }
-        }
+        self.until(Phase::Dead).await;
     }
 
     /// What comes of `call`, or `None` where the process dies first.

@@ -110,7 +110,7 @@ impl Ledger for NearLedger {
         call!(self.next_due(rule, destination))
     }
 
-    fn arrivals(&self) -> tokio::sync::watch::Receiver<u64> {
+    fn arrivals(&self) -> Listener {
         self.inner.arrivals()
     }
 
