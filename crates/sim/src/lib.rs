@@ -7,6 +7,7 @@
 pub mod fault;
 mod observer;
 pub mod picture;
+pub mod scenario;
 pub mod storm;
 pub mod trace;
 mod world;

@@ -41,6 +41,11 @@ impl Copy {
         done
     }
 
+    /// Bytes that are there now.
+    pub(super) fn bytes(&self) -> u64 {
+        self.current().map_or(0, |content| content.size)
+    }
+
     /// What is there now.
     pub(super) fn current(&self) -> Option<&Content> {
         self.published.back().filter(|_| self.present)

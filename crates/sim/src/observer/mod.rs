@@ -87,6 +87,23 @@ const MOST_VIOLATIONS: usize = 5;
 const UNRECORDED: u64 = 5;
 const HOUR: Duration = Duration::from_secs(3_600);
 
+/// What a destination keeps, over time.
+#[derive(Clone, Copy, Debug, Default)]
+struct Stored {
+    bytes: u64,
+    byte_ms: u128,
+    since: Option<Timestamp>,
+}
+
+impl Stored {
+    fn change(&mut self, at: Timestamp, before: u64, after: u64) {
+        let kept_ms = self.since.map_or(0, |since| at.since(since).as_millis());
+        self.byte_ms += u128::from(self.bytes) * kept_ms;
+        self.bytes = self.bytes.saturating_sub(before) + after;
+        self.since = Some(at);
+    }
+}
+
 #[derive(Debug)]
 struct State {
     truth: Truth,
@@ -94,6 +111,7 @@ struct State {
     copies: HashMap<String, HashMap<String, Copy>>,
     claims: ledger::Claims,
     deletes: HashMap<String, VecDeque<Timestamp>>,
+    stored: HashMap<String, Stored>,
     /// Deletes that may have gone uncounted: those of processes that died before their receipt.
     uncounted_deletes: u64,
     waiting: u64,
@@ -118,6 +136,7 @@ impl Observer {
                 .collect(),
             claims: ledger::Claims::default(),
             deletes: HashMap::new(),
+            stored: HashMap::new(),
             uncounted_deletes: 0,
             waiting: 0,
             delays: Delays::new(terms.start, terms.slo),
@@ -157,6 +176,14 @@ impl Observer {
     /// Whether anything was found so far.
     pub(crate) fn is_broken(&self) -> bool {
         !self.state().violations.is_empty()
+    }
+
+    /// Bytes kept at a destination times the hours they were kept, up to `now`.
+    pub(crate) fn stored_byte_hours(&self, bucket: &str, now: Timestamp) -> f64 {
+        let mut state = self.state();
+        let stored = state.stored.entry(bucket.to_owned()).or_default();
+        stored.change(now, 0, 0);
+        stored.byte_ms as f64 / 3.6e6
     }
 
     /// What is measured so far, and how many changes have not arrived.
@@ -223,7 +250,10 @@ impl Observer {
         let copies = state.copies.entry(event.bucket.clone()).or_default();
         let copy = copies.entry(event.full_key.clone()).or_default();
         let before = copy.newest;
+        let bytes_before = copy.bytes();
         copy.publish(Content { order, ..seen });
+        let stored = state.stored.entry(event.bucket.clone()).or_default();
+        stored.change(event.at, bytes_before, copy.bytes());
         for waiting in copy.arrived(order) {
             state.waiting -= 1;
             state.delays.add(waiting.at, event.at);
@@ -239,7 +269,10 @@ impl Observer {
         let name = format!("{}/{}", event.bucket, event.full_key);
         let copies = state.copies.entry(event.bucket.clone()).or_default();
         let copy = copies.entry(event.full_key.clone()).or_default();
+        let bytes_before = copy.bytes();
         copy.delete(Content::of(event, 0).version);
+        let stored = state.stored.entry(event.bucket.clone()).or_default();
+        stored.change(event.at, bytes_before, 0);
         let source = state.truth.key(&event.full_key);
         let covered = match source {
             Some(key) if key.current().is_some() => key.last_delete,

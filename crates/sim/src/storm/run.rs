@@ -1,7 +1,8 @@
 //! One run of one schedule.
 
+use super::apply::apply;
 use super::settle::{Storm, settle};
-use crate::fault::{Action, Condition, PART_BYTES, Schedule, Setup};
+use crate::fault::{Action, PART_BYTES, Schedule, Setup};
 use crate::observer::{Terms, Violation};
 use crate::world::{
     Blueprint, EPOCH, Note, Notifier, Process, Route, ServiceModel, Sim, Site, StateStore, Way,
@@ -9,9 +10,7 @@ use crate::world::{
 use serde::Serialize;
 use skyfresh_engine::{Destination, EngineConfig, Rule};
 use skyfresh_ledger::MemoryLedger;
-use skyfresh_sky::{
-    Attributes, Clock, Distribution, Location, ObjectKey, Region, Rng, Scheme, Timestamp,
-};
+use skyfresh_sky::{Attributes, Clock, Distribution, Location, ObjectKey, Region, Rng, Scheme};
 use skyfresh_store::memory::{BucketStyle, MEMORY_CAPABILITIES};
 use skyfresh_store::{Capabilities, ObjectStore, Precondition, PutOptions, single_chunk};
 use std::collections::BTreeMap;
@@ -130,7 +129,7 @@ fn blueprint(sim: &Arc<Sim>, setup: &Setup) -> Blueprint {
         high: f64::from(setup.latency_ms),
     };
     let way = Way {
-        latency_ms: latency_ms.clone(),
+        latency_ms: Distribution::Constant(0.0),
         connection_bytes_per_s: f64::INFINITY,
         pipes: Vec::new(),
         instance: None,
@@ -138,7 +137,7 @@ fn blueprint(sim: &Arc<Sim>, setup: &Setup) -> Blueprint {
     };
     let names = buckets(setup).chain(["source".to_owned()]);
     let state = match setup.shared_ledger {
-        true => StateStore::Shared(Arc::new(ServiceModel::new(latency_ms, None))),
+        true => StateStore::Shared(Arc::new(ServiceModel::new(latency_ms.clone(), None))),
         false => StateStore::Embedded {
             ledger: Arc::new(MemoryLedger::new()),
             latency_ms: Distribution::Uniform {
@@ -154,7 +153,10 @@ fn blueprint(sim: &Arc<Sim>, setup: &Setup) -> Blueprint {
         state,
         route: Arc::new(Route {
             sites: names
-                .map(|name| (name, Site::unlimited(region.clone())))
+                .map(|name| {
+                    let takes = latency_ms.clone();
+                    (name, Site::new(region.clone(), takes, None, None, None))
+                })
                 .collect(),
             ways: BTreeMap::from([((region.clone(), region.clone()), way)]),
         }),
@@ -248,7 +250,6 @@ async fn act(storm: &Storm, action: &Action) {
     let Storm { sim, processes, .. } = storm;
     sim.note(format_args!("step {action:?}"));
     let source = sim.sky.store(location("source"));
-    let process = |number: u8| processes.get(usize::from(number));
     match action {
         Action::Put {
             key: number,
@@ -279,81 +280,6 @@ async fn act(storm: &Storm, action: &Action) {
                 tell(storm, &key, tell_ms, None);
             }
         }
-        Action::Sweep => {
-            for process in processes {
-                process
-                    .ask(|engine| async move { engine.sweep(RULE).is_ok() })
-                    .await;
-            }
-        }
-        Action::Kill {
-            process: number,
-            operations,
-            after_effect,
-            restart_ms,
-        } => {
-            let restart_after = Duration::from_millis((*restart_ms).into());
-            if let Some(process) = process(*number) {
-                process.kill(*operations, *after_effect, restart_after);
-            }
-        }
-        Action::Freeze {
-            process: number,
-            for_ms,
-        } => {
-            if let Some(process) = process(*number) {
-                process.freeze(Duration::from_millis((*for_ms).into()));
-            }
-        }
-        Action::Skew {
-            process: number,
-            ms,
-        } => {
-            if let Some(process) = process(*number) {
-                process.set_skew_ms((*ms).into());
-            }
-        }
-        Action::KillWorker { skip, polls } => sim.injector.arm_worker(*skip, *polls),
-        Action::Store {
-            on,
-            request,
-            skip,
-            trouble,
-        } => sim
-            .injector
-            .arm_store(*on, *request, *skip, trouble.clone()),
-        Action::State { skip, trouble } => sim.injector.arm_state(*skip, *trouble),
-        Action::Outage { on, for_ms } => sim.injector.set(Condition::Outage(*on), *for_ms),
-        Action::BucketGone { on, for_ms } => {
-            sim.injector.set(Condition::BucketGone(*on), *for_ms);
-        }
-        Action::Partition {
-            on,
-            for_ms,
-            one_way,
-        } => {
-            let condition = Condition::Partition {
-                on: *on,
-                one_way: *one_way,
-            };
-            sim.injector.set(condition, *for_ms);
-        }
-        Action::Throttle {
-            on,
-            for_ms,
-            percent,
-        } => {
-            let condition = Condition::Throttle {
-                on: *on,
-                percent: *percent,
-            };
-            sim.injector.set(condition, *for_ms);
-        }
-        Action::StateOutage { for_ms } => sim.injector.set(Condition::StateOutage, *for_ms),
+        fault => apply(sim, processes, RULE, fault).await,
     }
-}
-
-/// A time of the run as its clock shows it.
-pub(super) fn at(ms: u64) -> Timestamp {
-    EPOCH.after(Duration::from_millis(ms))
 }

@@ -70,7 +70,7 @@ impl FarStore {
         request: impl FnOnce(Arc<MemoryStore>) -> BoxFuture<'static, Result<T>>,
     ) -> Result<T> {
         self.check_role(kind, key);
-        let latency = self.way.latency();
+        let latency = self.way.latency(&self.site.service_ms);
         let partition = self.sim.injector.partitioned(self.bucket());
         if partition == Some(false) {
             self.sim.clock.sleep(UNANSWERED).await;

@@ -21,10 +21,9 @@ pub(crate) use documents::ServiceModel;
 pub(crate) use functions::Fleet;
 pub use functions::FunctionSettings;
 pub use meter::Bill;
-pub(crate) use meter::Counts;
 pub(crate) use notifier::{Note, Notifier};
 pub(crate) use process::{Blueprint, Process, Route, StateStore};
-pub(crate) use way::{Budget, Instance, Pipe, Way};
+pub(crate) use way::{Budget, Pipe, Way};
 
 use crate::fault::Injector;
 use crate::observer::{Observer, Terms};
@@ -32,7 +31,7 @@ use crate::storm::Contents;
 use log::EventLog;
 use meter::Meter;
 use skyfresh_sky::catalog::Catalog;
-use skyfresh_sky::{Clock, Region, Timestamp, VirtualClock};
+use skyfresh_sky::{Clock, Distribution, Region, Timestamp, VirtualClock};
 use skyfresh_store::memory::{MemorySky, OperationKind};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -107,6 +106,8 @@ impl Sim {
 #[derive(Debug)]
 pub(crate) struct Site {
     pub(crate) region: Region,
+    /// What its store takes to answer, ms.
+    pub(crate) service_ms: Distribution,
     writes: Option<Budget>,
     reads: Option<Budget>,
     object_writes_per_s: Option<f64>,
@@ -115,20 +116,17 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// A bucket that takes everything.
-    pub(crate) fn unlimited(region: Region) -> Arc<Self> {
-        Self::limited(region, None, None, None)
-    }
-
-    /// A bucket that takes so many writes and reads a second, and so many writes to one object.
-    pub(crate) fn limited(
+    /// A bucket that takes so many writes and reads a second, and so many writes to one object; `None` is without limit.
+    pub(crate) fn new(
         region: Region,
+        service_ms: Distribution,
         writes_per_s: Option<f64>,
         reads_per_s: Option<f64>,
         object_writes_per_s: Option<f64>,
     ) -> Arc<Self> {
         Arc::new(Site {
             region,
+            service_ms,
             writes: writes_per_s.map(Budget::new),
             reads: reads_per_s.map(Budget::new),
             object_writes_per_s,

@@ -48,7 +48,7 @@ impl Instance {
 /// The way from one process, or one function's instance, to one store.
 #[derive(Clone, Debug)]
 pub(crate) struct Way {
-    /// From sending a request to its answer's first byte, ms.
+    /// There and back, ms, without what the store takes to answer.
     pub(crate) latency_ms: Distribution,
     /// What a single connection carries at most, bytes per second.
     pub(crate) connection_bytes_per_s: f64,
@@ -60,9 +60,10 @@ pub(crate) struct Way {
 }
 
 impl Way {
-    /// What a request takes there and back.
-    pub(crate) fn latency(&self) -> Duration {
-        Duration::from_secs_f64(self.latency_ms.sample(&self.draws).clamp(0.0, 3.6e6) / 1_000.0)
+    /// What a request takes there and back, to a store that takes `service_ms` to answer.
+    pub(crate) fn latency(&self, service_ms: &Distribution) -> Duration {
+        let ms = self.latency_ms.sample(&self.draws) + service_ms.sample(&self.draws);
+        Duration::from_secs_f64(ms.clamp(0.0, 3.6e6) / 1_000.0)
     }
 }
 

@@ -1,0 +1,179 @@
+//! From a scenario, a world: places become sites, pairs of regions ways with the catalogue's figures.
+
+use super::{Place, Scenario};
+use crate::observer::Terms;
+use crate::world::{
+    Blueprint, EPOCH, Fleet, Pipe, Route, ServiceModel, Sim, Site, StateStore, Way,
+};
+use skyfresh_engine::{Destination, EngineConfig, Rule};
+use skyfresh_ledger::MemoryLedger;
+use skyfresh_sky::catalog::{Catalog, function_platform, state_service, storage_price, vm};
+use skyfresh_sky::{Distribution, Invalid, Location, Region, Rng};
+use skyfresh_store::memory::BucketStyle;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The rule's name.
+pub(super) const RULE: &str = "scenario";
+/// Connections over which the catalogue's link throughputs were measured (Skyplane, NSDI '23): one carries this part of it.
+const MEASURED_CONNECTIONS: f64 = 64.0;
+/// What one connection carries within a region, bytes per second: the median of a Lambda reading from S3 in its region, the
+/// catalogue's `function_quantiles.csv`.
+const LOCAL_CONNECTION_BYTES_PER_S: f64 = 99.8e6;
+const BYTES_PER_GBIT: f64 = 1e9 / 8.0;
+/// Round trip within a region, ms (between zones; providers state "low single digits").
+const LOCAL_RTT_MS: f64 = 1.0;
+
+/// A destination's bucket and name.
+pub(super) fn bucket(index: usize) -> String {
+    format!("d{}", index + 1)
+}
+
+pub(super) fn location(bucket: &str) -> Result<Location, Invalid> {
+    format!("mem://{bucket}/").parse()
+}
+
+/// What the observer is told.
+pub(super) fn terms(scenario: &Scenario) -> Terms {
+    let names = (0..scenario.destinations.len()).map(bucket);
+    Terms {
+        start: EPOCH,
+        destinations: names.map(|name| (name.clone(), name)).collect(),
+        delete: scenario.delete,
+        max_deletes: u64::MAX,
+        exact_ledger: scenario.state.service == "embedded",
+        slo: scenario.slo.delay,
+    }
+}
+
+fn way(catalog: &Catalog, from: &Region, to: &Region, seed: u64) -> Result<Way, Invalid> {
+    let (rtt_ms, connection_bytes_per_s) = if from == to {
+        (LOCAL_RTT_MS, LOCAL_CONNECTION_BYTES_PER_S)
+    } else {
+        let link = catalog.link(from, to).ok_or_else(|| {
+            let why = "the catalogue has no figures of the link between these regions";
+            Invalid::new("region", format!("{from} and {to}"), why)
+        })?;
+        let link_bytes_per_s = link.throughput_gbps * BYTES_PER_GBIT;
+        (link.rtt_ms, link_bytes_per_s / MEASURED_CONNECTIONS)
+    };
+    Ok(Way {
+        latency_ms: Distribution::Constant(rtt_ms),
+        connection_bytes_per_s,
+        pipes: Vec::new(),
+        instance: None,
+        draws: Rng::named(seed, &format!("way.{from}.{to}")),
+    })
+}
+
+fn site(place: &Place) -> Arc<Site> {
+    let limits = storage_price(place.region.provider);
+    Site::new(
+        place.region.clone(),
+        place.service_ms.clone(),
+        limits.and_then(|limits| limits.prefix_writes_per_s),
+        limits.and_then(|limits| limits.prefix_reads_per_s),
+        limits.and_then(|limits| limits.object_writes_per_s),
+    )
+}
+
+/// Where the engine's processes run.
+pub(super) fn home(scenario: &Scenario) -> Region {
+    let source = scenario.source.as_ref().map(|place| place.region.clone());
+    let chosen = scenario.engine.region.clone().or(source);
+    chosen.unwrap_or_else(Region::local)
+}
+
+fn rule(scenario: &Scenario) -> Result<Rule, Invalid> {
+    let mut rule = Rule::new(RULE, location("source")?, Vec::new());
+    rule.source_region = scenario.source.as_ref().map(|place| place.region.clone());
+    for (index, place) in scenario.destinations.iter().enumerate() {
+        rule.destinations.push(Destination {
+            name: bucket(index),
+            location: location(&bucket(index))?,
+            region: Some(place.region.clone()),
+            storage_class: BTreeMap::new(),
+        });
+    }
+    rule.slo = scenario.slo;
+    rule.delete = scenario.delete;
+    // A load may delete as much as it likes.
+    rule.max_deletes = u64::MAX / 2;
+    rule.allow_empty_source = true;
+    rule.sweep_every = Duration::from_secs(scenario.engine.sweep_every_s);
+    Ok(rule)
+}
+
+/// Makes the buckets, and what processes are made from.
+pub(super) fn blueprint(
+    sim: &Arc<Sim>,
+    scenario: &Scenario,
+    seed: u64,
+) -> Result<Blueprint, Invalid> {
+    let Some(source) = &scenario.source else {
+        let why = "needs a [source]";
+        return Err(Invalid::new("scenario", scenario.title.clone(), why));
+    };
+    let mut sites = BTreeMap::from([("source".to_owned(), site(source))]);
+    for (index, place) in scenario.destinations.iter().enumerate() {
+        sites.insert(bucket(index), site(place));
+    }
+    for name in sites.keys() {
+        sim.sky.create_bucket(name);
+        // Opaque tags, as other clouds give them: nothing of what is simulated depends on MD5, which would take most of the time.
+        let style = BucketStyle {
+            content_etags: false,
+            states_checksums: true,
+        };
+        sim.sky.set_style(name, style);
+    }
+    let home = home(scenario);
+    let mut near: BTreeSet<Region> = BTreeSet::from([home.clone()]);
+    if let Some(functions) = &scenario.functions {
+        near.insert(functions.region.clone());
+    }
+    let mut ways = BTreeMap::new();
+    for from in &near {
+        for site in sites.values() {
+            let way = way(&sim.catalog, from, &site.region, seed)?;
+            ways.insert((from.clone(), site.region.clone()), way);
+        }
+    }
+    let engine = &scenario.engine;
+    let state = match state_service(&scenario.state.service) {
+        Some(service) => {
+            let latency_ms = service.latency_ms.clone();
+            let latency_ms = latency_ms.unwrap_or(Distribution::Constant(5.0));
+            let limit = service.partition_writes_per_s;
+            StateStore::Shared(Arc::new(ServiceModel::new(latency_ms, limit)))
+        }
+        None => StateStore::Embedded {
+            ledger: Arc::new(MemoryLedger::new()),
+            latency_ms: scenario.state.commit_ms.clone(),
+        },
+    };
+    let machine = engine.machine.as_deref().and_then(vm);
+    let card = |_| machine.map(|machine| Pipe::new(machine.egress_gbps * BYTES_PER_GBIT));
+    let fleet = scenario.functions.as_ref().and_then(|settings| {
+        let platform = function_platform(&settings.platform)?;
+        Some(Arc::new(Fleet::new(settings.clone(), platform, seed)))
+    });
+    let mut config = EngineConfig::new("of a process");
+    config.lane_concurrency = engine.lane_concurrency;
+    config.sizing.part_bytes = engine.part_bytes;
+    config.sizing.max_workers = engine.max_workers;
+    config.retention = Duration::from_secs(engine.retention_s);
+    Ok(Blueprint {
+        sim: Arc::clone(sim),
+        rule: rule(scenario)?,
+        config,
+        state,
+        route: Arc::new(Route { sites, ways }),
+        region: home,
+        cards: (0..engine.processes).map(card).collect(),
+        fleet,
+        max_parts_in_flight: engine.max_parts_in_flight,
+        starts_in: Duration::from_secs_f64(machine.map_or(0.0, |machine| machine.provisioning_s)),
+    })
+}
