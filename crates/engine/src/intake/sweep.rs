@@ -229,7 +229,9 @@ pub(crate) async fn sweep(lane: &Lane) -> Result<SweepReport> {
         report.submitted += deletes.len() as u64;
         ledger.submit(deletes).await?;
     }
-    report.ended = clock.now();
+    // A clock that was set back meanwhile must not make what this sweep submitted look as if it came after it: it would be
+    // taken for proved while it is pending.
+    report.ended = clock.now().max(started);
     record.last = Some(report.clone());
     save(lane, &record).await?;
     Ok(report)

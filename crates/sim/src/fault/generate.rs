@@ -108,7 +108,7 @@ fn fault(rng: &Rng, setup: &Setup) -> Action {
         true => Side::Source,
         false => Side::Destination(1 + rng.below(setup.destinations.into()) as u8),
     };
-    match number(20) {
+    match number(21) {
         0..=2 => Action::Kill {
             process,
             operations: number(60) as u32,
@@ -121,7 +121,7 @@ fn fault(rng: &Rng, setup: &Setup) -> Action {
         },
         4 => Action::Skew {
             process,
-            ms: number(8_000) as i32 - 4_000,
+            ms: number(4_000) as i32 - 2_000,
         },
         5 | 6 => Action::KillWorker {
             skip: number(3) as u8,
@@ -133,18 +133,18 @@ fn fault(rng: &Rng, setup: &Setup) -> Action {
                 on: side(rng),
                 for_ms: long_ms(rng),
             },
-            1 => Action::BucketGone {
-                on: side(rng),
+            1 => Action::StateOutage {
                 for_ms: number(20_000) as u32,
             },
-            2 => Action::Partition {
+            _ => Action::Partition {
                 on: side(rng),
                 for_ms: number(60_000) as u32,
                 one_way: rng.chance(0.5),
             },
-            _ => Action::StateOutage {
-                for_ms: number(20_000) as u32,
-            },
+        },
+        20 => Action::BucketGone {
+            on: side(rng),
+            for_ms: number(40_000) as u32,
         },
         9 => Action::Throttle {
             on: side(rng),
@@ -183,7 +183,13 @@ fn long_ms(rng: &Rng) -> u32 {
 }
 
 fn request(rng: &Rng, on: Side) -> Request {
-    let at_source = [Request::Head, Request::Get, Request::Get, Request::List];
+    let at_source = [
+        Request::Head,
+        Request::Get,
+        Request::Get,
+        Request::List,
+        Request::List,
+    ];
     let at_target = [
         Request::Head,
         Request::Put,

@@ -51,15 +51,10 @@ impl Copy {
         self.published.back().filter(|_| self.present)
     }
 
-    /// The source has the same bytes once more: what is here is as new as that.
-    pub(super) fn is_renewed(&mut self, content: &Content) -> bool {
-        let same = self
-            .current()
-            .is_some_and(|current| current.same_bytes(content));
-        if same {
-            self.newest = self.newest.max(content.order);
-        }
-        same
+    /// Whether what is there now has these bytes, be it of an older content: the source may have had them before.
+    pub(super) fn equals(&self, content: &Content) -> bool {
+        let current = self.current();
+        current.is_some_and(|current| current.same_bytes(content))
     }
 
     pub(super) fn publish(&mut self, content: Content) {

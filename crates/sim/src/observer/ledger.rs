@@ -2,12 +2,11 @@
 
 use super::{Guarantee, Observer};
 use skyfresh_ledger::{Claim, Completion, Finished, Outcome, Submission, TaskKey, UploadIntent};
-use skyfresh_sky::Timestamp;
-use std::collections::HashMap;
-use std::time::Duration;
+use skyfresh_sky::{ObjectKey, Timestamp};
+use std::collections::{HashMap, VecDeque};
 
-/// "Absent" must be founded on the source being absent at some moment of so long before.
-const ABSENT_WITHIN: Duration = Duration::from_secs(300);
+/// Claims of a key whose times are remembered: what an earlier one began may still be on its way.
+const CLAIMS_REMEMBERED: usize = 3;
 
 /// A task as its ledger's answers show it.
 #[derive(Debug, Default)]
@@ -18,6 +17,8 @@ struct Seen {
     submissions: u64,
     /// How many there were when it was claimed.
     submissions_at_claim: u64,
+    /// When it was last claimed, oldest first.
+    claimed: VecDeque<Timestamp>,
 }
 
 /// See the module.
@@ -26,6 +27,18 @@ pub(super) struct Claims {
     tasks: HashMap<TaskKey, Seen>,
     /// Intents without an upload id, by attempt.
     intents: HashMap<String, TaskKey>,
+}
+
+impl Claims {
+    /// When the oldest of a key's last claims was given. Destinations are called as their buckets are.
+    pub(super) fn oldest_of_last(&self, rule: &str, bucket: &str, key: &str) -> Option<Timestamp> {
+        let task = TaskKey {
+            rule: rule.to_owned(),
+            destination: bucket.to_owned(),
+            key: ObjectKey::new(key).ok()?,
+        };
+        self.tasks.get(&task)?.claimed.front().copied()
+    }
 }
 
 impl Observer {
@@ -39,7 +52,7 @@ impl Observer {
     }
 
     /// How many submissions of a key the ledger has taken, by destination.
-    pub(crate) fn submissions(&self, rule: &str, key: &skyfresh_sky::ObjectKey) -> Vec<u64> {
+    pub(crate) fn submissions(&self, rule: &str, key: &ObjectKey) -> Vec<u64> {
         let state = self.state();
         let count = |destination: &String| {
             let task = TaskKey {
@@ -54,13 +67,17 @@ impl Observer {
     }
 
     /// The ledger gave these.
-    pub(crate) fn claimed(&self, claims: &[Claim]) {
+    pub(crate) fn claimed(&self, now: Timestamp, claims: &[Claim]) {
         let mut state = self.state();
         for claim in claims {
             let seen = state.claims.tasks.entry(claim.task.task.clone());
             let seen = seen.or_default();
             seen.token = Some(claim.token);
             seen.submissions_at_claim = seen.submissions;
+            seen.claimed.push_back(now);
+            if seen.claimed.len() > CLAIMS_REMEMBERED {
+                seen.claimed.pop_front();
+            }
         }
     }
 
@@ -108,7 +125,11 @@ impl Observer {
                 }
             }
             Outcome::Deleted => copy.is_rid_of(receipt.destination.as_ref()),
-            Outcome::Absent => state.truth.was_absent_since(key, now.before(ABSENT_WITHIN)),
+            Outcome::Absent => {
+                let claims = state.claims.tasks.get(task);
+                let claimed = claims.and_then(|seen| seen.claimed.back().copied());
+                state.truth.was_absent_since(key, claimed.unwrap_or(now))
+            }
             Outcome::OutOfScope => false,
         };
         if !founded {
@@ -168,13 +189,7 @@ impl Observer {
     }
 
     /// Events of a key were acknowledged; `before` is what [`Observer::submissions`] said before they were handed over.
-    pub(crate) fn acknowledged(
-        &self,
-        now: Timestamp,
-        rule: &str,
-        key: &skyfresh_sky::ObjectKey,
-        before: &[u64],
-    ) {
+    pub(crate) fn acknowledged(&self, now: Timestamp, rule: &str, key: &ObjectKey, before: &[u64]) {
         let after = self.submissions(rule, key);
         if after
             .iter()

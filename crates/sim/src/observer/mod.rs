@@ -69,6 +69,8 @@ impl std::fmt::Display for Violation {
 #[derive(Clone, Debug)]
 pub(crate) struct Terms {
     pub(crate) start: Timestamp,
+    /// The rule's name.
+    pub(crate) rule: String,
     /// Buckets of the destinations, by the destination's name.
     pub(crate) destinations: BTreeMap<String, String>,
     pub(crate) delete: bool,
@@ -78,9 +80,9 @@ pub(crate) struct Terms {
     pub(crate) slo: Duration,
 }
 
-/// A delete must be founded on the source being absent at some moment of so long before: longer than any request, pause or
-/// lease of a schedule.
-const FOUNDED_WITHIN: Duration = Duration::from_secs(300);
+/// A delete must be founded on the source being absent at some moment since one of the key's last claims, or within this time
+/// before: so long can a request be on its way.
+const FOUNDED_WITHIN: Duration = Duration::from_secs(25);
 /// What follows from the first broken guarantee need not be told in full.
 const MOST_VIOLATIONS: usize = 5;
 /// Deletes that a process has made at most without having written their receipts: one for each key of a schedule.
@@ -223,7 +225,7 @@ impl Observer {
             // Gone before it was copied: where nothing is, that is the newest state; and where the rule keeps what it has, the
             // changes before can never arrive.
             let gone = is_delete && (copy.current().is_none() || !self.terms.delete);
-            if gone || (!is_delete && copy.is_renewed(&Content::of(event, order))) {
+            if gone || (!is_delete && copy.equals(&Content::of(event, order))) {
                 let counted = self.terms.delete || !is_delete;
                 for waiting in copy.arrived(order) {
                     state.waiting -= 1;
@@ -287,7 +289,12 @@ impl Observer {
             let what = format!("{name} was deleted although the rule does not delete");
             self.broken(state, event.at, Guarantee::CarefulDeletes, what);
         }
-        let from = event.at.before(FOUNDED_WITHIN);
+        let claimed = state
+            .claims
+            .oldest_of_last(&self.terms.rule, &event.bucket, &event.full_key);
+        let from = claimed
+            .unwrap_or(event.at)
+            .min(event.at.before(FOUNDED_WITHIN));
         if !state.truth.was_absent_since(&event.full_key, from) {
             let what = format!("{name} was deleted although the source had it all the time");
             self.broken(state, event.at, Guarantee::CarefulDeletes, what);
@@ -320,8 +327,10 @@ impl Observer {
         let copies = state.copies.get(bucket).unwrap_or(&nothing);
         let missing = state.truth.keys().find_map(|(name, source)| {
             let current = source.current().filter(|content| content.at < proven)?;
-            let newest = copies.get(name).map_or(0, |copy| copy.newest);
-            (newest < current.order).then(|| {
+            let there = copies
+                .get(name)
+                .is_some_and(|copy| copy.newest >= current.order || copy.equals(current));
+            (!there).then(|| {
                 format!(
                     "{bucket}/{name} lacks change {}, made before the time that is said to be proved",
                     current.order

@@ -39,6 +39,7 @@ pub(super) fn terms(scenario: &Scenario) -> Terms {
     let names = (0..scenario.destinations.len()).map(bucket);
     Terms {
         start: EPOCH,
+        rule: RULE.to_owned(),
         destinations: names.map(|name| (name.clone(), name)).collect(),
         delete: scenario.delete,
         max_deletes: u64::MAX,

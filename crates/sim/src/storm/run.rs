@@ -20,9 +20,11 @@ use std::time::Duration;
 /// The name of the rule in every run.
 pub(super) const RULE: &str = "rule";
 /// Guarantees are looked at in between, too: whatever the engine says is proved, must be so.
-const PROOF_LOOK: Duration = Duration::from_millis(4_700);
+const PROOF_LOOK: Duration = Duration::from_millis(2_300);
+/// What the last steps began goes on so long before faults stop: those that are armed have something to strike.
+const LAST_STEPS: Duration = Duration::from_secs(15);
 /// Clocks of a schedule differ by no more than this, in either direction, and are set at any time.
-const CLOCKS_DIFFER: Duration = Duration::from_secs(9);
+const CLOCKS_DIFFER: Duration = Duration::from_secs(5);
 
 /// What came of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -85,7 +87,7 @@ fn rule(setup: &Setup) -> Rule {
         delete: setup.delete,
         max_deletes: setup.max_deletes,
         allow_empty_source: true,
-        sweep_every: Duration::from_secs(60),
+        sweep_every: Duration::from_secs(20),
         ..Rule::new(RULE, location("source"), destinations)
     })
 }
@@ -172,6 +174,7 @@ async fn storm(schedule: &Schedule, keep_log: bool) -> Outcome {
     let setup = &schedule.setup;
     let terms = Terms {
         start: EPOCH,
+        rule: RULE.to_owned(),
         destinations: buckets(setup).map(|name| (name.clone(), name)).collect(),
         delete: setup.delete,
         // Several processes that delete at the same moment may pass the cap by what they delete in that time.
@@ -202,6 +205,7 @@ async fn storm(schedule: &Schedule, keep_log: bool) -> Outcome {
         }
         act(&storm, &step.action).await;
     }
+    sim.clock.sleep(LAST_STEPS).await;
     if !sim.observer.is_broken() {
         settle(&storm, setup).await;
     }

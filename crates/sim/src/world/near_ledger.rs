@@ -103,7 +103,7 @@ impl Ledger for NearLedger {
         call!(self.claim(request), |claims| self
             .sim
             .observer
-            .claimed(claims))
+            .claimed(self.sim.now(), claims))
     }
 
     async fn next_due(&self, rule: &str, destination: &str) -> Result<Option<Timestamp>> {

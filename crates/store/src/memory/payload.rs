@@ -2,9 +2,8 @@
 
 use super::BucketStyle;
 use super::bucket::Moment;
-use crate::checksum::Crc64;
+use crate::checksum::{Crc64, Running, Wanted};
 use bytes::Bytes;
-use md5::{Digest, Md5};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -20,21 +19,23 @@ pub(super) struct Payload {
 
 impl Payload {
     pub(super) fn of(chunks: Vec<Bytes>, style: BucketStyle) -> Self {
-        let mut md5 = style.content_etags.then(Md5::new);
-        let mut crc64 = Crc64::EMPTY;
+        let wanted = Wanted {
+            md5: style.content_etags,
+            ..Wanted::default()
+        };
+        // Summed as one stream: to combine the sums of chunks takes longer than to sum them.
+        let mut running = Running::new(wanted);
         let mut size = 0;
         for chunk in &chunks {
-            if let Some(md5) = &mut md5 {
-                md5.update(chunk);
-            }
-            crc64 = crc64.then(Crc64::of(chunk), chunk.len() as u64);
+            running.update(chunk);
             size += chunk.len() as u64;
         }
+        let sums = running.finish();
         Payload {
             chunks: chunks.into(),
             size,
-            crc64,
-            md5: md5.map(|md5| md5.finalize().into()),
+            crc64: sums.crc64,
+            md5: sums.md5,
         }
     }
 
