@@ -266,18 +266,28 @@ pub(crate) struct Ended {
     pub(crate) unkept: Vec<String>,
 }
 
+/// The times of a claim that has ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span {
+    /// When the oldest change that was not yet at the destination happened at the source.
+    pub(crate) changed: Timestamp,
+    /// When the claim began.
+    pub(crate) started: Timestamp,
+    /// When the object was readable at the destination.
+    pub(crate) now: Timestamp,
+}
+
 /// The completion of a claim: receipt, mark, tombstone.
 pub(crate) fn completion(
     lane: &Lane,
     claim: &Claim,
     ended: Ended,
     usage: &Usage,
-    started: Timestamp,
-    now: Timestamp,
+    span: Span,
 ) -> Completion {
     let task = &claim.task;
     let tombstone = (ended.outcome == Outcome::Deleted).then(|| Tombstone {
-        deleted: now,
+        deleted: span.now,
         destination: ended.destination.clone(),
     });
     // Where both sides state the same entity tag, a listing shows equality by itself and nothing need be remembered.
@@ -299,10 +309,10 @@ pub(crate) fn completion(
         source: ended.source,
         destination: ended.destination,
         crc64: ended.crc64.map(|crc64| crc64.to_string()),
-        changed: task.changed_since,
+        changed: span.changed,
         notified: task.pending_since,
-        started,
-        published: now,
+        started: span.started,
+        published: span.now,
         size: ended.size,
         bytes_moved: usage.bytes(),
         requests: usage.requests(),
