@@ -226,7 +226,7 @@ async fn delete(
     } else {
         Precondition::None
     };
-    usage.target_write();
+    usage.target_delete();
     lane.target.delete(key, &precondition).await?;
     Ok(plain(Outcome::Deleted, None, Some(version), 0))
 }

@@ -107,7 +107,13 @@ async fn work(lane: Arc<Lane>, claim: Claim, stop: CancellationToken) {
     let ended = match result {
         Ok((ended, usage)) => {
             let now = lane.shared.clock.now();
-            let completion = crate::finish::completion(&lane, &claim, ended, &usage, started, now);
+            let changed = uncovered_since(&lane, &claim).await;
+            let span = crate::finish::Span {
+                changed,
+                started,
+                now,
+            };
+            let completion = crate::finish::completion(&lane, &claim, ended, &usage, span);
             let receipt = completion.receipt.clone();
             if lane.shared.ledger.poll_every().is_some() {
                 lane.own.note(&receipt);
@@ -121,6 +127,26 @@ async fn work(lane: Arc<Lane>, claim: Claim, stop: CancellationToken) {
     match ended {
         Ok(receipt) => lane.meter.receipt(&receipt),
         Err(error) => fail(&lane, &claim, error).await,
+    }
+}
+
+/// Since when a change may have been missing at the destination. An owner that died after its receipt was written and before
+/// its task was ended leaves the task with the change that the receipt tells of: whatever changed before that owner began is
+/// there, and would otherwise count as late once more, by as much as the take-over took.
+async fn uncovered_since(lane: &Lane, claim: &Claim) -> Timestamp {
+    let since = claim.task.changed_since;
+    if !claim.takeover {
+        return since;
+    }
+    let ledger = &lane.shared.ledger;
+    match ledger.receipts_by_key(&claim.task.task, 1).await {
+        Ok(receipts) => receipts
+            .first()
+            .map_or(since, |last| since.max(last.started)),
+        Err(error) => {
+            tracing::debug!(task = %claim.task.task, %error, "cannot tell what an earlier owner published");
+            since
+        }
     }
 }
 

@@ -31,6 +31,7 @@ pub struct Usage {
     source_reads: AtomicU32,
     target_reads: AtomicU32,
     target_writes: AtomicU32,
+    target_deletes: AtomicU32,
     bytes_moved: AtomicU64,
 }
 
@@ -50,16 +51,26 @@ impl Usage {
         self.target_writes.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts a delete at the destination: a request, but one that providers do not charge for.
+    pub fn target_delete(&self) {
+        self.target_deletes.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Counts bytes read from the source.
     pub fn moved(&self, bytes: u64) {
         self.bytes_moved.fetch_add(bytes, Ordering::Relaxed);
     }
 
     fn requests(&self) -> u32 {
-        [&self.source_reads, &self.target_reads, &self.target_writes]
-            .iter()
-            .map(|count| count.load(Ordering::Relaxed))
-            .sum()
+        [
+            &self.source_reads,
+            &self.target_reads,
+            &self.target_writes,
+            &self.target_deletes,
+        ]
+        .iter()
+        .map(|count| count.load(Ordering::Relaxed))
+        .sum()
     }
 
     pub(crate) fn bytes(&self) -> u64 {
@@ -273,19 +284,29 @@ pub(crate) struct Ended {
     pub(crate) unkept: Vec<String>,
 }
 
+/// The times of a claim that has ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span {
+    /// When the oldest change that was not yet at the destination happened at the source.
+    pub(crate) changed: Timestamp,
+    /// When the claim began.
+    pub(crate) started: Timestamp,
+    /// When the object was readable at the destination.
+    pub(crate) now: Timestamp,
+}
+
 /// The completion of a claim: receipt, mark, tombstone.
 pub(crate) fn completion(
     lane: &Lane,
     claim: &Claim,
     ended: Ended,
     usage: &Usage,
-    started: Timestamp,
-    now: Timestamp,
+    span: Span,
 ) -> Completion {
     let task = &claim.task;
     let deleted = ended.outcome == Outcome::Deleted && !Mutant::TombstoneDropped.is_on();
     let tombstone = deleted.then(|| Tombstone {
-        deleted: now,
+        deleted: span.now,
         destination: ended.destination.clone(),
     });
     // Where both sides state the same entity tag, a listing shows equality by itself and nothing need be remembered.
@@ -307,10 +328,10 @@ pub(crate) fn completion(
         source: ended.source,
         destination: ended.destination,
         crc64: ended.crc64.map(|crc64| crc64.to_string()),
-        changed: task.changed_since,
+        changed: span.changed,
         notified: task.pending_since,
-        started,
-        published: now,
+        started: span.started,
+        published: span.now,
         size: ended.size,
         bytes_moved: usage.bytes(),
         requests: usage.requests(),
@@ -429,6 +450,7 @@ mod tests {
         usage.source_read();
         usage.target_read();
         usage.target_write();
+        usage.target_delete();
         usage.moved(1_000_000_000);
         let (catalog, us, eu) = (
             Catalog::embedded(),

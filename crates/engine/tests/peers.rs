@@ -3,9 +3,9 @@
 mod harness;
 
 use harness::{World, key};
-use skyfresh_engine::{Engine, Rule, WaitOutcome};
-use skyfresh_ledger::Ledger;
+use skyfresh_engine::{Engine, ObjectEvent, Rule, WaitOutcome};
 use skyfresh_ledger::shared::{MemoryDocuments, Settings, SharedLedger};
+use skyfresh_ledger::{Ledger, TaskKey};
 use skyfresh_sky::Rng;
 use std::sync::Arc;
 use std::time::Duration;
@@ -120,6 +120,59 @@ async fn what_a_dead_process_held_is_taken_over_within_its_lease() {
         "{took:?}"
     );
     assert!(world.verify("mem://d1/").await.all_equal());
+}
+
+/// An owner may die between any two writes to the ledger. What it has published and put on record counts as late once: what
+/// is copied after it is not older than its attempt.
+#[tokio::test(start_paused = true)]
+async fn what_a_dead_process_has_published_does_not_count_again() {
+    let mut twice = 0;
+    for writes in 1..=20 {
+        let (mut world, together) = (World::new(40 + writes, 1), Together::new());
+        let documents = Arc::new(
+            together
+                .documents
+                .another(Default::default(), Rng::seeded(writes)),
+        );
+        let settings = Settings::default();
+        let opened = SharedLedger::open(documents.clone(), settings, Rng::seeded(writes)).await;
+        let ledger: Arc<dyn Ledger> = Arc::new(opened.expect("opens"));
+        let dying = world.engine_on(ledger, vec![World::rule(1)]).await;
+        let living = together.engine(&mut world, World::rule(1)).await;
+        world.quiet(&dying).await;
+        world.quiet(&living).await;
+        world.put("k", vec![1; 1_500]).await;
+        // Heard of late, so that the change is older than the attempt.
+        let event = ObjectEvent {
+            key: key("k"),
+            changed: Some(world.clock.now()),
+            size: None,
+        };
+        world.clock.sleep(Duration::from_millis(300)).await;
+        dying.submit("rule", &[event]).await.expect("is taken in");
+        documents.crash_after(writes);
+        world.clock.sleep(Duration::from_millis(500)).await;
+        drop(dying);
+        world.put("k", vec![2; 1_600]).await;
+        world.notify(&living, "k").await;
+        proved(&world, &living).await;
+        let task = TaskKey {
+            rule: "rule".into(),
+            destination: "d1".into(),
+            key: key("k"),
+        };
+        let receipts = together.ledger().await.receipts_by_key(&task, 10).await;
+        let mut receipts = receipts.expect("reads");
+        receipts.sort_by_key(|receipt| receipt.published);
+        for (earlier, later) in receipts.iter().zip(&receipts[1.min(receipts.len())..]) {
+            twice += 1;
+            assert!(
+                later.changed >= earlier.started,
+                "{writes} writes: {earlier:?} covers what {later:?} counts from"
+            );
+        }
+    }
+    assert!(twice > 0, "no process died between its receipt and its end");
 }
 
 #[tokio::test(start_paused = true)]

@@ -74,6 +74,14 @@ impl<B: Backend> Ledger for B {
         .await
     }
 
+    async fn claimed(&self, rule: &str, destination: &str) -> Result<Vec<ObjectKey>> {
+        let (rule, destination) = (rule.to_owned(), destination.to_owned());
+        self.scan("claimed", move |r| {
+            claims::claimed_keys(r, &rule, &destination)
+        })
+        .await
+    }
+
     fn arrivals(&self) -> Listener {
         self.wakes()
     }

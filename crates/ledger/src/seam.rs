@@ -50,6 +50,9 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// The earliest time at which [`Ledger::claim`] could return something: the earliest due time or lease expiry.
     async fn next_due(&self, rule: &str, destination: &str) -> Result<Option<Timestamp>>;
 
+    /// The keys of a destination that are claimed, whoever holds them, and whether or not the lease has run out.
+    async fn claimed(&self, rule: &str, destination: &str) -> Result<Vec<ObjectKey>>;
+
     /// Changes whenever a task may have become claimable through this process, so that nobody polls.
     fn arrivals(&self) -> Listener;
 

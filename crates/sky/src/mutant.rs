@@ -43,11 +43,13 @@ pub enum Mutant {
     MissingBucketIsMissingKey,
     /// A destination object of equal size is taken for equal.
     EqualBySize,
+    /// A comparison of the stores does not look again at what was being copied when it began.
+    ProofForgetsClaims,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 18] = [
+    pub const ALL: [Mutant; 19] = [
         Mutant::NoVersionPin,
         Mutant::UnconditionalPublish,
         Mutant::LeaseWithoutFencing,
@@ -66,6 +68,7 @@ impl Mutant {
         Mutant::NoRetry,
         Mutant::MissingBucketIsMissingKey,
         Mutant::EqualBySize,
+        Mutant::ProofForgetsClaims,
     ];
 
     /// Whether the product shall be wrong in this way, here and now.

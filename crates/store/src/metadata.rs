@@ -57,6 +57,34 @@ impl MetadataLimits {
         user_bytes: 8 << 10,
     };
 
+    /// What objects of a store that keeps `source` may carry and this one cannot keep, in words for people. Empty where nothing
+    /// can be lost: [`fit`](Self::fit) then finds nothing on any object from there.
+    pub fn lost_from(&self, source: &MetadataLimits) -> Vec<String> {
+        let mut lost = Vec::new();
+        for (there, here, name) in [
+            (source.expires, self.expires, "Expires"),
+            (
+                source.website_redirect,
+                self.website_redirect,
+                "website redirect",
+            ),
+        ] {
+            if there && !here {
+                lost.push(name.to_owned());
+            }
+        }
+        if source.user_names == UserNames::Any && self.user_names != UserNames::Any {
+            lost.push("user metadata whose names no HTTP header can have".to_owned());
+        }
+        if source.user_bytes > self.user_bytes {
+            lost.push(format!(
+                "user metadata beyond {}",
+                skyfresh_sky::format_bytes(self.user_bytes as u64)
+            ));
+        }
+        lost
+    }
+
     /// What is left of `attributes` here, and what had to go.
     ///
     /// User metadata beyond the limit goes entry by entry, the last names first, so that the same object always keeps the
@@ -147,6 +175,47 @@ mod tests {
         }
         let whole = MetadataLimits::LOCAL.fit(attributes());
         assert_eq!((whole.attributes, whole.unkept), (attributes(), vec![]));
+    }
+
+    /// As much as a store of these limits can carry.
+    fn fullest(limits: &MetadataLimits) -> Attributes {
+        let name = match limits.user_names {
+            UserNames::Any => "two words",
+            UserNames::HeaderToken => "owner",
+        };
+        let mut attributes = limits.fit(attributes()).attributes;
+        attributes.user = [(name.to_owned(), "x".repeat(limits.user_bytes - name.len()))].into();
+        attributes
+    }
+
+    #[test]
+    fn what_may_be_lost_is_told_before_any_object_is_looked_at() {
+        let all = [
+            MetadataLimits::S3,
+            MetadataLimits::GCS,
+            MetadataLimits::AZURE,
+            MetadataLimits::LOCAL,
+        ];
+        for (source, target) in all.iter().flat_map(|a| all.iter().map(move |b| (a, b))) {
+            let whole = fullest(source);
+            assert_eq!(source.fit(whole.clone()).unkept, Vec::<String>::new());
+            assert_eq!(
+                target.lost_from(source).is_empty(),
+                target.fit(whole).unkept.is_empty(),
+                "{source:?} to {target:?}"
+            );
+        }
+        assert_eq!(
+            MetadataLimits::AZURE.lost_from(&MetadataLimits::S3),
+            ["Expires", "website redirect"]
+        );
+        assert_eq!(
+            MetadataLimits::S3.lost_from(&MetadataLimits::LOCAL),
+            [
+                "user metadata whose names no HTTP header can have",
+                "user metadata beyond 2.0 KiB"
+            ]
+        );
     }
 
     #[test]

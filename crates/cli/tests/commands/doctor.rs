@@ -7,6 +7,26 @@ fn it_names_identity_abilities_and_policy() {
     place.write("src/a", "1");
     let ran = place.run(&["doctor", "./src", &sky.location("data/models/"), "--delete"]);
     snapshot("doctor", &ran.exits(0));
+    let told = place.run(&[
+        "doctor",
+        "./src",
+        &sky.location("data/models/"),
+        "./dst",
+        "--json",
+    ]);
+    let sides = &told.json()["sides"];
+    assert!(
+        sides[0].get("unkept").is_none(),
+        "a source keeps what it has"
+    );
+    assert_eq!(
+        sides[1]["unkept"],
+        serde_json::json!([
+            "user metadata whose names no HTTP header can have",
+            "user metadata beyond 2.0 KiB"
+        ])
+    );
+    assert_eq!(sides[2]["unkept"], serde_json::json!([]));
     let after = place.run(&["verify", "./dst", &sky.location("data/")]);
     assert_eq!(after.code, Some(0), "no probe object is left: {after:?}");
 }

@@ -30,6 +30,8 @@ const PROCESSES: [(&str, &str); 3] = [
 const AWAY: Duration = Duration::from_secs(2);
 /// Work of a dead process is done within its lease and this.
 const GRACE: Duration = Duration::from_secs(2);
+/// So many of the longest delays are told one by one.
+const SLOWEST: usize = 12;
 /// What a server of DynamoDB's protocol that checks no signatures takes.
 const KEYS: (&str, &str) = ("test", "testtest");
 
@@ -208,9 +210,11 @@ fn judge(receipts: &[Receipt], kills: &[Timestamp]) -> String {
             copies.len()
         );
     }
+    let struck = struck(&live, kills);
+    let slowest = slowest(&live, kills);
     format!(
         "three on one table: {} changes, delay p50 {:?}, p99 {:?}, longest {:?}; of those near a kill {}: p50 {:?}, p99 {:?}, \
-         longest {:?} (lease and 2 s: {limit:?}); {} object versions copied, {repeated} of them twice",
+         longest {:?} (lease and 2 s: {limit:?}); {} object versions copied, {repeated} of them twice\n{struck}\n{slowest}",
         all.count,
         all.p50,
         all.p99,
@@ -220,6 +224,65 @@ fn judge(receipts: &[Receipt], kills: &[Timestamp]) -> String {
         after.p99,
         after.max,
         copies.len()
+    )
+}
+
+/// Delays by kind of key and by how many kills fell into them. Large keys are overwritten about as fast as they can be copied,
+/// and each attempt that finds its source changed begins again: that delay is not the kills'.
+fn struck(live: &[&Receipt], kills: &[Timestamp]) -> String {
+    let mut lines = Vec::new();
+    for kind in ["small/", "large/"] {
+        for (name, range) in [
+            ("no kill", 0..1),
+            ("one kill", 1..2),
+            ("more", 2..usize::MAX),
+        ] {
+            let during = |receipt: &Receipt| {
+                let within =
+                    |kill: &&Timestamp| **kill >= receipt.changed && **kill <= receipt.published;
+                kills.iter().filter(within).count()
+            };
+            let of = live.iter().filter(|receipt| {
+                receipt.task.key.as_str().starts_with(kind) && range.contains(&during(receipt))
+            });
+            let delays = Quantiles::of(of.map(|receipt| receipt.lag()));
+            lines.push(format!(
+                "  {kind} {name}: {}, delay p50 {:?}, p99 {:?}, longest {:?}",
+                delays.count, delays.p50, delays.p99, delays.max
+            ));
+        }
+    }
+    format!("by kills between change and arrival:\n{}", lines.join("\n"))
+}
+
+/// The changes that took longest, each with what held it up: when it was heard of, when its last claim began, and which
+/// kills fell into it. Seconds, all after the change.
+fn slowest(live: &[&Receipt], kills: &[Timestamp]) -> String {
+    let mut live = live.to_vec();
+    live.sort_unstable_by_key(|receipt| std::cmp::Reverse(receipt.lag()));
+    let lines = live.iter().take(SLOWEST).map(|receipt| {
+        let after_s = |at: Timestamp| at.since(receipt.changed).as_secs_f64();
+        let within = kills
+            .iter()
+            .filter(|kill| **kill >= receipt.changed && **kill <= receipt.published)
+            .map(|kill| format!("{:.1}", after_s(*kill)));
+        format!(
+            "  {}/{} {:?} {}: {:?}, notified {:.1}, started {:.1}, published {:.1}, failures {}, killed at [{}]",
+            receipt.task.destination,
+            receipt.task.key,
+            receipt.outcome,
+            receipt.strategy,
+            receipt.origin,
+            after_s(receipt.notified),
+            after_s(receipt.started),
+            after_s(receipt.published),
+            receipt.failures,
+            within.collect::<Vec<_>>().join(", ")
+        )
+    });
+    format!(
+        "slowest, seconds after the change:\n{}",
+        lines.collect::<Vec<_>>().join("\n")
     )
 }
 

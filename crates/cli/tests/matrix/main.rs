@@ -74,7 +74,7 @@ fn rule(places: &Places, from: &Place) -> Rule {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_store_to_every_store() {
     let large = large_bytes();
-    let places = Places::start(Rng::from_entropy()).await;
+    let places = Places::start(Rng::from_entropy(), large).await;
     for place in &places.all {
         objects::load(places.direct(&place.source).as_ref(), place, large).await;
     }

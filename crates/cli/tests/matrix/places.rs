@@ -20,6 +20,9 @@ const AZURE_REGION: &str = "azure:westeurope";
 /// The bucket, or container, in each.
 const BUCKET: &str = "matrix";
 
+/// Servers keep larger objects than this on disk.
+const IN_MEMORY_BYTES: u64 = 128 << 20;
+
 /// A kind of store.
 #[derive(Debug)]
 pub(crate) struct Place {
@@ -60,14 +63,18 @@ pub(crate) struct Places {
 }
 
 impl Places {
-    /// Starts the servers.
-    pub(crate) async fn start(rng: Rng) -> Places {
+    /// Starts the servers; `large_bytes` is the size of the largest object.
+    pub(crate) async fn start(rng: Rng, large_bytes: u64) -> Places {
+        let directory = tempfile::tempdir().expect("a directory");
         let region = |name: &str| name.parse::<Region>().expect("a region");
         let with_bucket = |name: &str| RegionConfig {
             buckets: vec![BucketConfig {
                 name: BUCKET.into(),
                 versioned: false,
             }],
+            // Every region holds five of them.
+            directory: (large_bytes > IN_MEMORY_BYTES)
+                .then(|| directory.path().join("sky").join(name.replace(':', "-"))),
             ..RegionConfig::in_memory(region(name))
         };
         let config = SkyConfig {
@@ -88,7 +95,6 @@ impl Places {
         let sky = LocalSky::start(config, Arc::new(SystemClock), rng.fork())
             .await
             .expect("the sky starts");
-        let directory = tempfile::tempdir().expect("a directory");
         let endpoint = |name: &str| sky.endpoint(None, &region(name));
         let azure = sky
             .azure_connection_string(None, &region(AZURE_REGION))

@@ -10,7 +10,8 @@ use crate::lane::Lane;
 use crate::{Error, Result, turn};
 use serde::{Deserialize, Serialize};
 use skyfresh_ledger::{Mark, Origin, Signal, Submission};
-use skyfresh_sky::{Kind, Timestamp};
+use skyfresh_sky::{Kind, Mutant, ObjectKey, Timestamp};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -174,6 +175,7 @@ pub(crate) async fn sweep(lane: &Lane) -> Result<SweepReport> {
         ..SweepReport::default()
     };
     let mut deletes = Vec::new();
+    let mut under_way = under_way(lane).await?;
     let mut merge = Merge::new(
         lane.source.as_ref(),
         lane.target.as_ref(),
@@ -183,6 +185,9 @@ pub(crate) async fn sweep(lane: &Lane) -> Result<SweepReport> {
         let batch = merge.next_batch().await?;
         if batch.is_empty() {
             break;
+        }
+        for pair in batch.iter().filter(|pair| pair.source.is_some()) {
+            under_way.remove(&pair.key);
         }
         let differing = differing(lane, batch).await?;
         let mut submissions = Vec::new();
@@ -229,12 +234,45 @@ pub(crate) async fn sweep(lane: &Lane) -> Result<SweepReport> {
         report.submitted += deletes.len() as u64;
         ledger.submit(deletes).await?;
     }
+    look_again(lane, under_way, started).await?;
     // A clock that was set back meanwhile must not make what this sweep submitted look as if it came after it: it would be
     // taken for proved while it is pending.
     report.ended = clock.now().max(started);
     record.last = Some(report.clone());
     save(lane, &record).await?;
     Ok(report)
+}
+
+/// Keys that are claimed as the sweep begins, where the rule deletes.
+///
+/// Whoever holds one may have read the source before it was deleted there, and publish after the destination was listed: then
+/// neither listing has the key, nothing differs, and what was deleted stays.
+async fn under_way(lane: &Lane) -> Result<BTreeSet<ObjectKey>> {
+    if !lane.rule.delete || Mutant::ProofForgetsClaims.is_on() {
+        return Ok(BTreeSet::new());
+    }
+    let (rule, destination) = (&lane.rule.name, &lane.destination.name);
+    let claimed = lane.shared.ledger.claimed(rule, destination).await?;
+    Ok(claimed.into_iter().collect())
+}
+
+/// Has keys compared once more that were under way and that the source does not list: before that is done, nothing is proved.
+async fn look_again(lane: &Lane, keys: BTreeSet<ObjectKey>, started: Timestamp) -> Result<()> {
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let signal = Signal {
+        origin: Origin::Repair,
+        changed: started,
+        notified: started,
+        size: None,
+    };
+    let again = keys.into_iter().map(|key| Submission {
+        task: lane.task_key(key),
+        signal: signal.clone(),
+    });
+    lane.shared.ledger.submit(again.collect()).await?;
+    Ok(())
 }
 
 /// The last complete sweep, as the ledger remembers it.

@@ -368,6 +368,32 @@ async fn hurry(ledger: Subject, tasks: usize) {
     assert_eq!(finish(&ledger, held, 21).await, Finished::Done);
 }
 
+/// Who compares the stores asks what is under way: of this destination alone, and whatever became of its owner.
+pub async fn what_is_claimed_is_known(ledger: Subject) {
+    let claimed = async || {
+        let mut keys = ledger.claimed(RULE, DESTINATION).await.unwrap();
+        keys.sort();
+        keys.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert!(claimed().await.is_empty());
+    submit(
+        &ledger,
+        vec![live("a", 1, 2), live("b", 1, 3), live("c", 1, 4)],
+    )
+    .await;
+    assert!(claimed().await.is_empty(), "pending is not claimed");
+    let claims = ledger.claim(request("one", 2, 10)).await.unwrap();
+    assert_eq!(claimed().await, ["a", "b"]);
+    assert!(ledger.claimed(RULE, "elsewhere").await.unwrap().is_empty());
+    assert_eq!(finish(&ledger, &claims[0], 11).await, Finished::Done);
+    assert_eq!(claimed().await, ["b"]);
+    ledger
+        .release(&key("b"), claims[1].token, at(99))
+        .await
+        .unwrap();
+    assert!(claimed().await.is_empty());
+}
+
 /// Nobody has to poll.
 pub async fn waiters_hear_of_claimable_tasks(ledger: Subject) {
     let mut arrivals = ledger.arrivals();

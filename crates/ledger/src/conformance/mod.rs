@@ -49,6 +49,7 @@ macro_rules! ledger_conformance {
             claims::a_release_is_no_failure,
             claims::attempts_are_kept_for_the_successor,
             claims::hurry_makes_waiting_tasks_due,
+            claims::what_is_claimed_is_known,
             claims::waiters_hear_of_claimable_tasks,
             concurrency::many_claimants_never_share_a_task,
             concurrency::many_workers_complete_a_pool_once,

@@ -8,7 +8,7 @@ use crate::seam::ClaimRequest;
 use crate::tables::{META_FENCE, Partition, Table, check_name};
 use crate::transaction::{Read, Span, Transaction, read_counter, write_counter};
 use crate::{Error, Result};
-use skyfresh_sky::{Kind, Mutant, Timestamp};
+use skyfresh_sky::{Kind, Mutant, ObjectKey, Timestamp};
 
 /// See [`Ledger::claim`](crate::Ledger::claim).
 pub(crate) fn claim(
@@ -141,6 +141,25 @@ pub(crate) fn next_due(
         }
     }
     Ok(earliest)
+}
+
+/// See [`Ledger::claimed`](crate::Ledger::claimed).
+pub(crate) fn claimed_keys(
+    read: &dyn Read,
+    rule: &str,
+    destination: &str,
+) -> Result<Vec<ObjectKey>> {
+    let partition = Partition::new(read.operation(), rule, destination)?;
+    let span = Span {
+        from: partition.bytes(),
+        to: &partition.end(),
+    };
+    let rows = read.rows(Table::Leases, span, false, usize::MAX)?;
+    let key = |(row, _): (Vec<u8>, Vec<u8>)| {
+        let (_, key) = partition.parse_timed_row(read.operation(), Table::Leases, &row)?;
+        Ok(key)
+    };
+    rows.into_iter().map(key).collect()
 }
 
 /// See [`Ledger::renew`](crate::Ledger::renew).

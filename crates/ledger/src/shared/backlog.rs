@@ -52,6 +52,20 @@ impl Core {
         Ok(failing.into_values().collect())
     }
 
+    /// See [`Ledger::claimed`](crate::Ledger::claimed). Reads every pending task.
+    pub(crate) async fn claimed(&self, rule: &str, destination: &str) -> Result<Vec<ObjectKey>> {
+        let lane = Lane::new("claimed", rule, destination)?;
+        let claimed: Mutex<Vec<ObjectKey>> = Mutex::default();
+        self.read_all("claimed", &lane, true, &|known| {
+            let task = &known.stored.task;
+            if task.lease.is_some() {
+                lock(&claimed).push(task.task.key.clone());
+            }
+        })
+        .await?;
+        Ok(claimed.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// See [`Ledger::hurry`](crate::Ledger::hurry). Reads every pending task and writes those that wait.
     pub(crate) async fn hurry(&self, rule: &str, destination: &str, now: Timestamp) -> Result<u64> {
         let lane = Lane::new("hurry", rule, destination)?;

@@ -139,6 +139,10 @@ impl Ledger for SharedLedger {
         self.core.next_due(rule, destination).await
     }
 
+    async fn claimed(&self, rule: &str, destination: &str) -> Result<Vec<ObjectKey>> {
+        self.core.claimed(rule, destination).await
+    }
+
     fn arrivals(&self) -> Listener {
         self.arrivals.listen()
     }

@@ -86,6 +86,7 @@ macro_rules! pass_on {
 pass_on! {
     fn submit(submissions: Vec<Submission>) -> Result<SubmitReport>;
     fn claim(request: ClaimRequest) -> Result<Vec<Claim>>;
+    fn claimed(rule: &str, destination: &str) -> Result<Vec<ObjectKey>>;
     fn next_due(rule: &str, destination: &str) -> Result<Option<Timestamp>>;
     fn renew(task: &TaskKey, token: u64, expires: Timestamp) -> Result<()>;
     fn record_attempt(task: &TaskKey, token: u64, attempt: Option<Attempt>) -> Result<()>;

@@ -45,6 +45,7 @@ macro_rules! delegate {
 delegate! {
     #[refuse_signals] fn submit(submissions: Vec<Submission>) -> SubmitReport;
     fn claim(request: ClaimRequest) -> Vec<Claim>;
+    fn claimed(rule: &str, destination: &str) -> Vec<ObjectKey>;
     fn next_due(rule: &str, destination: &str) -> Option<Timestamp>;
     fn renew(task: &TaskKey, token: u64, expires: Timestamp) -> ();
     fn record_attempt(task: &TaskKey, token: u64, attempt: Option<Attempt>) -> ();

@@ -48,8 +48,8 @@ fn tellings(rng: &Rng) -> Vec<u32> {
         _ => rng.below(400) as u32,
     };
     match rng.below(10) {
-        0 => Vec::new(),
-        1 => vec![delay(), delay(), delay()],
+        0 | 1 => Vec::new(),
+        2 => vec![delay(), delay(), delay()],
         _ => vec![delay()],
     }
 }
@@ -108,7 +108,7 @@ fn fault(rng: &Rng, setup: &Setup) -> Action {
         true => Side::Source,
         false => Side::Destination(1 + rng.below(setup.destinations.into()) as u8),
     };
-    match number(21) {
+    match number(22) {
         0..=2 => Action::Kill {
             process,
             operations: number(60) as u32,
@@ -127,7 +127,7 @@ fn fault(rng: &Rng, setup: &Setup) -> Action {
             skip: number(3) as u8,
             polls: number(40) as u16,
         },
-        7 => Action::Sweep,
+        7 | 21 => Action::Sweep,
         8 => match number(4) {
             0 => Action::Outage {
                 on: side(rng),

@@ -73,6 +73,11 @@ impl SourceKey {
             .filter(move |held| held.version == *version)
     }
 
+    /// Whether it is absent, and was deleted before `time`.
+    pub(super) fn deleted_before(&self, time: Timestamp) -> bool {
+        !self.present && self.absent_at.is_some_and(|at| at < time)
+    }
+
     /// Whether it was absent at some moment since `from`.
     pub(super) fn was_absent_since(&self, from: Timestamp) -> bool {
         !self.present || self.absent_at.is_some_and(|at| at >= from)

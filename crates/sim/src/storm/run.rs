@@ -190,7 +190,13 @@ async fn storm(schedule: &Schedule, keep_log: bool) -> Outcome {
         .collect();
     let notifier = Notifier::new(Arc::clone(&sim), RULE.to_owned());
     tokio::spawn(Arc::clone(&notifier).run(processes.clone()));
-    tokio::spawn(watch_proofs(Arc::clone(&sim), processes.clone()));
+    let skewed = |step: &crate::fault::Step| matches!(step.action, Action::Skew { .. });
+    let clocks_differ = match schedule.steps.iter().any(skewed) {
+        true => CLOCKS_DIFFER,
+        false => Duration::ZERO,
+    };
+    let proofs = watch_proofs(Arc::clone(&sim), processes.clone(), clocks_differ);
+    tokio::spawn(proofs);
     let storm = Storm {
         sim: Arc::clone(&sim),
         blueprint,
@@ -220,7 +226,7 @@ async fn storm(schedule: &Schedule, keep_log: bool) -> Outcome {
 }
 
 /// Holds what the engines say is proved against what is there.
-async fn watch_proofs(sim: Arc<Sim>, processes: Vec<Arc<Process>>) {
+async fn watch_proofs(sim: Arc<Sim>, processes: Vec<Arc<Process>>, clocks_differ: Duration) {
     loop {
         sim.clock.sleep(PROOF_LOOK).await;
         for process in &processes {
@@ -230,7 +236,7 @@ async fn watch_proofs(sim: Arc<Sim>, processes: Vec<Arc<Process>>) {
             let Some(Ok(rules)) = status else { continue };
             for lane in rules.iter().flat_map(|rule| &rule.destinations) {
                 if let Some(proven) = lane.proven {
-                    let proven = proven.before(CLOCKS_DIFFER);
+                    let proven = proven.before(clocks_differ);
                     sim.observer.proved(sim.now(), &lane.destination, proven);
                 }
             }

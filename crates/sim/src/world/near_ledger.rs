@@ -110,6 +110,10 @@ impl Ledger for NearLedger {
         call!(self.next_due(rule, destination))
     }
 
+    async fn claimed(&self, rule: &str, destination: &str) -> Result<Vec<ObjectKey>> {
+        call!(self.claimed(rule, destination))
+    }
+
     fn arrivals(&self) -> Listener {
         self.inner.arrivals()
     }

@@ -14,17 +14,6 @@ const META: &str = "x-ms-meta-";
 /// (<https://learn.microsoft.com/rest/api/storageservices/setting-and-retrieving-properties-and-metadata-for-blob-resources>).
 pub const METADATA_LIMIT_BYTES: usize = 8 << 10;
 
-/// Which of these attributes Azure has no place for: they are left out of what is written. Names as in [`Attributes`].
-pub fn unkept(attributes: &Attributes) -> Vec<&'static str> {
-    [
-        ("expires", attributes.expires.is_some()),
-        ("website_redirect", attributes.website_redirect.is_some()),
-    ]
-    .into_iter()
-    .filter_map(|(name, given)| given.then_some(name))
-    .collect()
-}
-
 /// Writes attributes as headers of a request that makes a blob.
 ///
 /// # Errors
@@ -231,15 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_kept_is_named() {
-        let attributes = Attributes {
-            expires: Some("0".into()),
-            website_redirect: Some("/x".into()),
-            content_type: Some("a/b".into()),
-            ..Attributes::default()
-        };
-        assert_eq!(unkept(&attributes), ["expires", "website_redirect"]);
-        assert!(unkept(&Attributes::default()).is_empty());
+    fn what_no_header_can_hold_is_refused() {
         let with = |name: &str, value: &str| Attributes {
             user: [(name.to_owned(), value.to_owned())].into(),
             ..Attributes::default()

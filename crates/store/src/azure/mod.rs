@@ -32,7 +32,7 @@
 //!   [`Kind::Missing`].
 //! - A part uploaded again does not replace the first: either receipt completes with exactly its own bytes.
 //! - ETags are never used twice, so an ETag alone is a version. Blob versions, snapshots and soft delete are left alone.
-//! - Azure keeps neither `Expires` nor a website redirect: [`unkept`].
+//! - Azure keeps neither `Expires` nor a website redirect: [`MetadataLimits::AZURE`](crate::MetadataLimits::AZURE).
 
 mod attributes;
 mod blocks;
@@ -58,7 +58,7 @@ mod upload;
 mod write;
 mod xml;
 
-pub use attributes::{METADATA_LIMIT_BYTES, unkept};
+pub use attributes::METADATA_LIMIT_BYTES;
 pub use config::{AzureConfig, AzureCredentialSource, EntraApplication, IdentityEndpoint};
 pub use credentials::{AzureCredentials, MANAGEMENT_RESOURCE, STORAGE_RESOURCE};
 pub use identity::Identity;

@@ -2,6 +2,7 @@
 
 use super::side::Side;
 use serde::Serialize;
+use skyfresh_sky::Scheme;
 use skyfresh_store::{Capabilities, ConditionSupport, Verification};
 
 /// One ability of a destination that Skyfresh would use.
@@ -94,6 +95,10 @@ pub(super) fn of(capabilities: &Capabilities, side: &Side) -> Vec<Ability> {
         abilities.push(Ability::new("multipart uploads", "yes"));
         abilities.push(match capabilities.list_uploads {
             true => Ability::new("listing of unfinished uploads", "yes"),
+            // There an upload is its id alone until its first block, and that is put after the id was recorded.
+            false if side.location.scheme == Scheme::Azure => {
+                Ability::new("listing of unfinished uploads", "not needed")
+            }
             false => Ability::without(
                 "listing of unfinished uploads",
                 "no",
@@ -150,6 +155,25 @@ mod tests {
     #[test]
     fn a_store_that_does_everything_has_no_fallbacks() {
         assert_eq!(weaker(&MEMORY_CAPABILITIES, ALL), Vec::<String>::new());
+    }
+
+    #[test]
+    fn uploads_that_cannot_be_listed_matter_where_beginning_one_makes_something() {
+        let blind = Capabilities {
+            list_uploads: false,
+            ..MEMORY_CAPABILITIES
+        };
+        assert_eq!(
+            weaker(&blind, ALL),
+            ["listing of unfinished uploads: no"],
+            "a crash leaves what nobody finds"
+        );
+        let azure = Side::new(
+            Role::Destination,
+            "az://account/container/".parse().unwrap(),
+            ALL,
+        );
+        assert!(!of(&blind, &azure).iter().any(Ability::is_weaker));
     }
 
     #[test]

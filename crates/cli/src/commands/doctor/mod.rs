@@ -91,7 +91,7 @@ fn sides(args: &Args, context: &Context) -> anyhow::Result<Vec<Side>> {
         for destination in &args.destinations {
             add(
                 &mut sides,
-                Side::new(Role::Destination, destination.clone(), needs),
+                Side::new(Role::Destination, destination.clone(), needs).holding(source),
             );
         }
         return Ok(sides);
@@ -116,7 +116,8 @@ fn sides(args: &Args, context: &Context) -> anyhow::Result<Vec<Side>> {
         add(&mut sides, source);
         for destination in &rule.destinations {
             let location = destination.location.clone();
-            add(&mut sides, Side::new(Role::Destination, location, needs));
+            let side = Side::new(Role::Destination, location, needs);
+            add(&mut sides, side.holding(&rule.source));
         }
     }
     match sides.is_empty() {
@@ -160,6 +161,7 @@ fn add(sides: &mut Vec<Side>, side: Side) {
         Some(known) => {
             known.needs = known.needs.and(side.needs);
             known.rules.extend(side.rules);
+            known.sources.extend(side.sources);
         }
         None => sides.push(side),
     }

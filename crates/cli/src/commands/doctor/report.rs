@@ -53,6 +53,9 @@ pub(super) struct Report {
     /// What the side's rules would use of the store, and what is done where it cannot.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) abilities: Vec<Ability>,
+    /// What the sources' objects may carry beside their bytes and this destination cannot keep, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) unkept: Option<Vec<String>>,
     /// How changes at a source are heard of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) notifications: Option<Notifications>,
@@ -108,6 +111,7 @@ pub(super) async fn examine(side: &Side, opener: &Opener, context: &Context) -> 
         clock_skew_ms: None,
         capabilities: None,
         abilities: Vec::new(),
+        unkept: None,
         notifications: None,
         policy: policy::of(side),
     };
@@ -139,11 +143,26 @@ pub(super) async fn examine(side: &Side, opener: &Opener, context: &Context) -> 
             let nonce = context.rng.token();
             if let Some(capabilities) = report.check("write", store.probe(&nonce).await) {
                 report.abilities = abilities::of(&capabilities, side);
+                report.unkept = Some(unkept(&capabilities, side, opener));
                 report.capabilities = Some(capabilities);
             }
         }
     }
     report
+}
+
+/// What is lost of what the sources' objects may carry. A source that cannot be opened says so in its own report.
+fn unkept(here: &Capabilities, side: &Side, opener: &Opener) -> Vec<String> {
+    let mut unkept: Vec<String> = Vec::new();
+    for source in side.sources.iter().filter_map(|at| opener.open(at).ok()) {
+        let there = source.capabilities();
+        let tags = side.needs.tags && there.tags && !here.tags;
+        let mut lost = here.metadata.lost_from(&there.metadata);
+        lost.extend(tags.then(|| "tags".to_owned()));
+        lost.retain(|one| !unkept.contains(one));
+        unkept.append(&mut lost);
+    }
+    unkept
 }
 
 /// Asks the store, unsigned, what time it is.

@@ -54,9 +54,17 @@ pub(super) struct Side {
     pub(super) needs: Needs,
     /// The rules whose source it is; none where the location was given on the command line.
     pub(super) rules: Vec<RuleOfSide>,
+    /// Where the objects come from that a destination is to hold.
+    pub(super) sources: Vec<Location>,
 }
 
 impl Side {
+    /// The same, and what it holds comes from here.
+    pub(super) fn holding(mut self, source: &Location) -> Self {
+        self.sources.push(source.clone());
+        self
+    }
+
     /// A location that no rule names.
     pub(super) fn new(role: Role, location: Location, needs: Needs) -> Self {
         Side {
@@ -64,6 +72,7 @@ impl Side {
             location,
             needs,
             rules: Vec::new(),
+            sources: Vec::new(),
         }
     }
 }

@@ -71,6 +71,16 @@ impl Report {
                 proof(capabilities.verification)
             ));
         }
+        if let Some(unkept) = &self.unkept {
+            let (style, text) = match unkept.is_empty() {
+                true => (
+                    Style::Plain,
+                    "all that the source can hold is kept".to_owned(),
+                ),
+                false => (Style::Yellow, format!("cannot keep {}", unkept.join(", "))),
+            };
+            output.line(format_args!("  metadata     {}", output.paint(style, text)));
+        }
         self.tell_abilities(context);
         if let Some(notifications) = &self.notifications {
             output.line(format_args!(
