@@ -83,5 +83,6 @@ pub(crate) enum Command {
     Sweep(commands::sweep::Args),
     Reload(commands::reload::Args),
     Localsky(commands::localsky::Args),
+    Sim(commands::sim::Args),
     Completions(commands::completions::Args),
 }

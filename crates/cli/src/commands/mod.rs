@@ -12,6 +12,7 @@ pub(crate) mod replicate;
 pub(crate) mod resume;
 pub(crate) mod rules;
 pub(crate) mod serve;
+pub(crate) mod sim;
 pub(crate) mod status;
 pub(crate) mod sweep;
 pub(crate) mod unwire;
@@ -47,6 +48,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> anyhow::Result<E
         Command::Doctor(args) => doctor::run(args, context).await,
         Command::Wire(args) => wire::run(args, context).await,
         Command::Unwire(args) => unwire::run(args, context).await,
+        Command::Sim(args) => sim::run_command(args, context).await,
         Command::Localsky(args) => localsky::run(args, context).await,
         Command::Status(args) => status::run(args, context).await,
         Command::Wait(args) => wait::run(args, context).await,
