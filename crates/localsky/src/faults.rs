@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use skyfresh_sky::{Region, Rng};
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::watch;
 
 /// Which operations a fault hits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +37,8 @@ pub enum Fault {
         /// How long, in milliseconds.
         delay_ms: u64,
     },
+    /// The request waits before it is begun, until the rules are next replaced or cleared.
+    Hold,
     /// The response's body breaks off (GET of an object only).
     TruncatedBody {
         /// After this many bytes.
@@ -63,6 +66,12 @@ pub struct FaultRule {
     /// starts with this.
     #[serde(default)]
     pub path_prefix: String,
+    /// Only requests of this method, as `POST`; any where absent.
+    #[serde(default)]
+    pub method: Option<String>,
+    /// Only requests whose query has this parameter, named (`uploadId`) or with its value (`partNumber=2`), percent-encoded.
+    #[serde(default)]
+    pub parameter: Option<String>,
     /// What happens.
     pub fault: Fault,
     /// The chance that a request is hit, in [0, 1].
@@ -84,6 +93,8 @@ impl FaultRule {
             region: None,
             operations: OperationClass::Any,
             path_prefix: String::new(),
+            method: None,
+            parameter: None,
             fault,
             probability: 1.0,
             next: None,
@@ -97,6 +108,9 @@ pub(crate) struct RequestTraits<'a> {
     pub(crate) region: &'a Region,
     pub(crate) operations: OperationClass,
     pub(crate) path: &'a str,
+    pub(crate) method: &'a str,
+    /// Percent-encoded.
+    pub(crate) query: &'a str,
     /// GET of an object.
     pub(crate) has_object_body: bool,
     /// Of a listing, counted from 1.
@@ -107,6 +121,7 @@ pub(crate) struct RequestTraits<'a> {
 #[derive(Clone, Debug)]
 pub struct Faults {
     rules: Arc<Mutex<Vec<FaultRule>>>,
+    replaced: Arc<watch::Sender<()>>,
     rng: Rng,
 }
 
@@ -114,6 +129,7 @@ impl Faults {
     pub(crate) fn new(rules: Vec<FaultRule>, rng: Rng) -> Self {
         Faults {
             rules: Arc::new(Mutex::new(rules)),
+            replaced: Arc::default(),
             rng,
         }
     }
@@ -122,9 +138,10 @@ impl Faults {
         act(&mut self.rules.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Replaces all rules.
+    /// Replaces all rules, and lets go what they held.
     pub fn set(&self, rules: Vec<FaultRule>) {
         self.with(|all| *all = rules);
+        self.replaced.send_replace(());
     }
 
     /// Adds a rule behind the others.
@@ -140,6 +157,11 @@ impl Faults {
     /// The rules in force, with what is left of their counts.
     pub fn rules(&self) -> Vec<FaultRule> {
         self.with(|all| all.clone())
+    }
+
+    /// Tells when the rules are replaced the next time. To be asked for before faults are drawn, so that none is missed.
+    pub(crate) fn replacement(&self) -> watch::Receiver<()> {
+        self.replaced.subscribe()
     }
 
     /// The faults that hit this request, in the order of their rules.
@@ -170,11 +192,24 @@ fn applies(rule: &FaultRule, request: RequestTraits<'_>) -> bool {
             .is_none_or(|region| region == request.region)
         && (rule.operations == OperationClass::Any || rule.operations == request.operations)
         && request.path.starts_with(&rule.path_prefix)
+        && rule
+            .method
+            .as_ref()
+            .is_none_or(|method| method == request.method)
+        && rule
+            .parameter
+            .as_ref()
+            .is_none_or(|parameter| has_parameter(request.query, parameter))
         && match rule.fault {
             Fault::TruncatedBody { .. } => request.has_object_body,
             Fault::ListPageFails { page } => request.list_page == Some(page),
             _ => true,
         }
+}
+
+fn has_parameter(query: &str, wanted: &str) -> bool {
+    let mut pairs = query.split('&');
+    pairs.any(|pair| pair == wanted || pair.split('=').next() == Some(wanted))
 }
 
 #[cfg(test)]
@@ -186,6 +221,8 @@ mod tests {
             region,
             operations,
             path: "/bucket/key",
+            method: "PUT",
+            query: "uploadId=u&partNumber=12",
             has_object_body: false,
             list_page: None,
         }
@@ -220,6 +257,24 @@ mod tests {
                 .is_empty()
         );
         assert!(faults.rules().is_empty());
+    }
+
+    #[test]
+    fn one_step_of_an_upload_can_be_meant() {
+        let (faults, local) = (Faults::new(Vec::new(), Rng::seeded(1)), Region::local());
+        let hits = |method: &str, parameter: &str| {
+            faults.set(vec![FaultRule {
+                method: Some(method.into()),
+                parameter: Some(parameter.into()),
+                ..FaultRule::new(Fault::Hold)
+            }]);
+            !faults
+                .draw(request(&local, OperationClass::Write))
+                .is_empty()
+        };
+        assert!(hits("PUT", "uploadId") && hits("PUT", "partNumber=12"));
+        assert!(!hits("POST", "uploadId") && !hits("PUT", "partNumber=1"));
+        assert!(!hits("PUT", "part") && !hits("PUT", "uploads"));
     }
 
     #[test]

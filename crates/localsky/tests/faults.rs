@@ -53,6 +53,15 @@ async fn each_fault_shows_as_it_says_and_then_is_spent() {
     assert!(skyfresh_sky::Clock::monotonic_ns(&clock) - before >= 150_000_000);
     assert!(sky.faults().rules().is_empty());
 
+    sky.faults().add(once(Fault::Hold));
+    let (held, mut waiting) = (client.clone(), Box::pin(client.put("/data/held", "x")));
+    let a_while = std::time::Duration::from_millis(100);
+    let answered = skyfresh_sky::timeout(&clock, a_while, &mut waiting).await;
+    assert!(answered.is_none());
+    assert_eq!(held.get("/data/held").await.status, StatusCode::NOT_FOUND);
+    sky.faults().clear();
+    assert_eq!(waiting.await.status, StatusCode::OK);
+
     // Only where they apply.
     let rule = FaultRule {
         region: Some(west()),

@@ -45,10 +45,13 @@ impl Port {
     ) -> Result<Answer, HttpError> {
         let classified = self.service.classify(request.method(), request.uri());
         let head = request.method() == Method::HEAD;
+        let mut replacement = self.faults.replacement();
         let hits = self.faults.draw(RequestTraits {
             region: &self.region,
             operations: classified.operations,
             path: request.uri().path(),
+            method: request.method().as_str(),
+            query: request.uri().query().unwrap_or_default(),
             has_object_body: classified.has_object_body,
             list_page: classified.list_page,
         });
@@ -57,6 +60,10 @@ impl Port {
             match fault {
                 Fault::Delay { delay_ms } => {
                     self.clock.sleep(Duration::from_millis(delay_ms)).await
+                }
+                Fault::Hold => {
+                    // Where the faults themselves are gone, so is the sky.
+                    replacement.changed().await.ok();
                 }
                 Fault::SlowDown => {
                     return Ok(self.refuse(request, self.service.slow_down()).await);
