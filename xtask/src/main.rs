@@ -16,9 +16,11 @@ mod cargo;
 mod ci;
 mod eval;
 mod process;
+mod report;
 mod runner;
 mod servers;
 mod skips;
+mod soak;
 mod test;
 mod workspace;
 
@@ -39,6 +41,7 @@ enum Command {
     Ci(ci::Ci),
     Bench(bench::Bench),
     Eval(eval::Eval),
+    Soak(soak::Soak),
 }
 
 fn main() -> ExitCode {
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Command::Ci(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Eval(command) => command.run(),
+        Command::Soak(command) => command.run(),
     });
     if process::interrupted() {
         return ExitCode::from(process::INTERRUPTED_EXIT_CODE);

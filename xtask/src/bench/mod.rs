@@ -8,7 +8,6 @@ mod child;
 mod load;
 mod quantile;
 mod replicate;
-mod report;
 mod s3;
 mod usage;
 

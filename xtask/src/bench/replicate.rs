@@ -6,9 +6,9 @@
 use super::child::Measured;
 use super::load::{self, Load, Outcome, WATCH_PERIOD};
 use super::quantile::Sorted;
-use super::report::Report;
 use super::s3::{Bucket, Keys};
 use crate::cargo::cargo;
+use crate::report::Report;
 use crate::{process, workspace};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;

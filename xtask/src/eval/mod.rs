@@ -2,6 +2,7 @@
 //!
 //! **In:** the suites and the servers they need. **Out:** tables in `docs/`. **Never:** a line that no run has made.
 
+mod mutants;
 mod stores;
 
 use anyhow::Result;
@@ -16,6 +17,7 @@ pub(crate) struct Eval {
 
 #[derive(Subcommand)]
 enum Subject {
+    Mutants(mutants::Mutants),
     Stores(stores::Stores),
 }
 
@@ -23,6 +25,7 @@ impl Eval {
     /// Runs it; true where everything was as it must be.
     pub(crate) fn run(self) -> Result<bool> {
         match self.subject {
+            Subject::Mutants(subject) => subject.run(),
             Subject::Stores(subject) => subject.run(),
         }
     }

@@ -15,6 +15,7 @@ mod localsky;
 mod replicate;
 mod secrets;
 mod serve;
+mod sim;
 mod support;
 mod verify;
 mod wire;

@@ -18,6 +18,10 @@ pub fn generate(seed: u64) -> Schedule {
         setup.clone(),
         end_ms,
     ));
+    let draws = Rng::named(seed, "schedule.ambush");
+    if draws.chance(0.2) {
+        ambush(&draws, &setup, &mut steps);
+    }
     steps.sort_by_key(|step| step.at_ms);
     Schedule { seed, setup, steps }
 }
@@ -60,9 +64,11 @@ fn writes(rng: &Rng) -> Vec<Step> {
     for _ in 0..8 + rng.below(17) {
         let key = rng.below(KEYS) as u8;
         let action = if rng.chance(0.25) {
+            // Half of them untold: a delete leaves nothing behind that a later look at the destination could stumble on.
+            let told = rng.chance(0.5);
             Action::Delete {
                 key,
-                tell_ms: tellings(rng),
+                tell_ms: if told { tellings(rng) } else { Vec::new() },
             }
         } else {
             // Sizes recur, so that size alone proves nothing.
@@ -174,6 +180,73 @@ fn fault(rng: &Rng, setup: &Setup) -> Action {
     }
 }
 
+/// Faults that are harmless alone and meet seldom: a publish that is slow on its way, and meanwhile its sender dies or stands
+/// still while the object changes, or the object is deleted, untold, before a comparison.
+fn ambush(rng: &Rng, setup: &Setup, steps: &mut Vec<Step>) {
+    let puts = steps.iter().filter_map(|step| match step.action {
+        Action::Put { key, .. } => Some((step.at_ms, key)),
+        _ => None,
+    });
+    let puts: Vec<_> = puts.collect();
+    let Some((at_ms, key)) = puts.get(rng.below(puts.len() as u64) as usize).copied() else {
+        return;
+    };
+    let mut then = |after_ms: u64, action: Action| {
+        steps.push(Step {
+            at_ms: at_ms + after_ms,
+            action,
+        });
+    };
+    let slow = Trouble::Slow {
+        ms: 7_000 + rng.below(13_000) as u32,
+    };
+    for request in [Request::Put, Request::CompleteUpload] {
+        then(
+            0,
+            Action::Store {
+                on: Side::Destination(1),
+                request,
+                skip: 0,
+                trouble: slow.clone(),
+            },
+        );
+    }
+    let process = rng.below(setup.processes.into()) as u8;
+    let changes = Action::Put {
+        key,
+        bytes: [600, 5_000][rng.below(2) as usize],
+        tell_ms: vec![0],
+    };
+    match rng.below(3) {
+        0 => {
+            let kill = Action::Kill {
+                process,
+                operations: rng.below(4) as u32,
+                after_effect: true,
+                restart_ms: rng.below(2_000) as u32,
+            };
+            then(500 + rng.below(1_500), kill);
+            then(2_000 + rng.below(2_000), changes);
+        }
+        1 => {
+            let freeze = Action::Freeze {
+                process,
+                for_ms: 6_000 + rng.below(10_000) as u32,
+            };
+            then(500 + rng.below(1_500), freeze);
+            then(2_000 + rng.below(2_000), changes);
+        }
+        _ => {
+            let delete = Action::Delete {
+                key,
+                tell_ms: Vec::new(),
+            };
+            then(1_000 + rng.below(2_000), delete);
+            then(3_500 + rng.below(2_000), Action::Sweep);
+        }
+    }
+}
+
 /// Seconds mostly, now and then an hour.
 fn long_ms(rng: &Rng) -> u32 {
     match rng.below(6) {
@@ -228,7 +301,8 @@ fn trouble(rng: &Rng, setup: &Setup, on: Side, request: Request) -> Trouble {
             bytes: [600, 2_500, 5_000][rng.below(3) as usize],
         },
         7 => Trouble::Denied,
-        8 | 6 | 5 => Trouble::Slow {
+        // The one that most often meets something else on its way.
+        8 | 6 | 5 | 4 => Trouble::Slow {
             ms: rng.below(20_000) as u32,
         },
         _ => Trouble::Refused,

@@ -21,6 +21,8 @@ pub(super) struct Copy {
     published: VecDeque<Content>,
     deleted: VecDeque<ObjectVersion>,
     present: bool,
+    /// What is there may have been sent by an owner that has lost its claim since.
+    pub(super) stale_sender: bool,
     /// The newest order it ever had.
     pub(super) newest: u64,
     waiting: Vec<Waiting>,

@@ -30,14 +30,27 @@ pub(super) struct Claims {
 }
 
 impl Claims {
-    /// When the oldest of a key's last claims was given. Destinations are called as their buckets are.
-    pub(super) fn oldest_of_last(&self, rule: &str, bucket: &str, key: &str) -> Option<Timestamp> {
+    /// What is seen of a key. Destinations are called as their buckets are.
+    fn of(&self, rule: &str, bucket: &str, key: &str) -> Option<&Seen> {
         let task = TaskKey {
             rule: rule.to_owned(),
             destination: bucket.to_owned(),
             key: ObjectKey::new(key).ok()?,
         };
-        self.tasks.get(&task)?.claimed.front().copied()
+        self.tasks.get(&task)
+    }
+
+    /// When the oldest of a key's last claims was given.
+    pub(super) fn oldest_of_last(&self, rule: &str, bucket: &str, key: &str) -> Option<Timestamp> {
+        self.of(rule, bucket, key)?.claimed.front().copied()
+    }
+
+    /// Whether what is published of a key now is its only claimant's: there is a claim, and none was given since `from` before it.
+    pub(super) fn is_sole(&self, from: Timestamp, rule: &str, bucket: &str, key: &str) -> bool {
+        self.of(rule, bucket, key).is_some_and(|seen| {
+            let lately = seen.claimed.iter().filter(|at| **at >= from);
+            seen.token.is_some() && lately.count() <= 1
+        })
     }
 }
 

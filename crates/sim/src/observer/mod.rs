@@ -82,7 +82,9 @@ pub(crate) struct Terms {
 
 /// A delete must be founded on the source being absent at some moment since one of the key's last claims, or within this time
 /// before: so long can a request be on its way.
-const FOUNDED_WITHIN: Duration = Duration::from_secs(25);
+const FOUNDED_WITHIN: Duration = ON_ITS_WAY;
+/// A request can be on its way for so long.
+const ON_ITS_WAY: Duration = Duration::from_secs(25);
 /// A cap on deletes that no schedule reaches.
 pub(crate) const UNCAPPED: u64 = 1_000;
 /// What follows from the first broken guarantee need not be told in full.
@@ -118,6 +120,7 @@ struct State {
     stored: HashMap<String, Stored>,
     /// Deletes that may have gone uncounted: those of processes that died before their receipt.
     uncounted_deletes: u64,
+    last_death: Option<Timestamp>,
     waiting: u64,
     delays: Delays,
     violations: Vec<Violation>,
@@ -142,6 +145,7 @@ impl Observer {
             deletes: HashMap::new(),
             stored: HashMap::new(),
             uncounted_deletes: 0,
+            last_death: None,
             waiting: 0,
             delays: Delays::new(terms.start, terms.slo),
             violations: Vec::new(),
@@ -197,8 +201,10 @@ impl Observer {
     }
 
     /// A process died: deletes it made without a receipt are not counted against the cap.
-    pub(crate) fn process_died(&self) {
-        self.state().uncounted_deletes += UNRECORDED;
+    pub(crate) fn process_died(&self, now: Timestamp) {
+        let mut state = self.state();
+        state.uncounted_deletes += UNRECORDED;
+        state.last_death = Some(now);
     }
 
     /// A change of a bucket, at the moment it happens.
@@ -241,6 +247,10 @@ impl Observer {
     }
 
     fn published(&self, state: &mut State, event: &MemoryEvent) {
+        let (rule, key) = (&self.terms.rule, &event.full_key);
+        let from = event.at.before(ON_ITS_WAY);
+        let died_lately = state.last_death.is_some_and(|at| at >= from);
+        let stale_sender = died_lately || !state.claims.is_sole(from, rule, &event.bucket, key);
         let name = format!("{}/{}", event.bucket, event.full_key);
         let seen = Content::of(event, 0);
         let known = state.truth.key(&event.full_key);
@@ -256,6 +266,7 @@ impl Observer {
         let before = copy.newest;
         let (bytes_before, replaces) = (copy.bytes(), copy.current().is_some());
         copy.publish(Content { order, ..seen });
+        copy.stale_sender = stale_sender;
         let stored = state.stored.entry(event.bucket.clone()).or_default();
         stored.change(event.at, bytes_before, copy.bytes());
         for waiting in copy.arrived(order) {
@@ -338,8 +349,10 @@ impl Observer {
                         .is_some_and(|copy| copy.newest >= current.order || copy.equals(current));
                     (!there).then(|| format!("{bucket}/{name} lacks change {}", current.order))
                 }
+                // A write of a dead owner may land after everything was compared: GUARANTEES.md, Limits.
                 None if removes && source.deleted_before(proven) => {
-                    let kept = copy.is_some_and(|copy| copy.current().is_some());
+                    let kept =
+                        copy.is_some_and(|copy| copy.current().is_some() && !copy.stale_sender);
                     kept.then(|| format!("{bucket}/{name} is still there"))
                 }
                 _ => None,

@@ -311,3 +311,6 @@ fn first_words(text: &str) -> String {
         .take(60)
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

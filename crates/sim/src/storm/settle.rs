@@ -2,7 +2,7 @@
 
 use super::run::{RULE, buckets, key, location};
 use crate::fault::{KEYS, Setup};
-use crate::observer::Guarantee;
+use crate::observer::{Guarantee, UNCAPPED};
 use crate::world::{Blueprint, Notifier, Process, Sim, StateStore};
 use skyfresh_engine::WaitOutcome;
 use skyfresh_engine::verify::{Depth, verify};
@@ -25,6 +25,8 @@ pub(super) struct Storm {
 const LAST_FAULTS: Duration = Duration::from_secs(65);
 /// Convergence may take this long: retries back off to five minutes.
 const CONVERGENCE: Duration = Duration::from_secs(4 * 3_600);
+/// So long are deletes held that came by event.
+const CAPPED: Duration = Duration::from_secs(3_700);
 /// Leaks are gone after this many of the janitor's periods.
 const PERIODS: u32 = 6;
 
@@ -40,35 +42,39 @@ pub(super) async fn settle(storm: &Storm, setup: &Setup) {
     if sim.observer.is_broken() {
         return;
     }
-    if setup.delete && setup.max_deletes < 1_000 {
-        // What the cap held back is allowed an hour later.
-        sim.clock.sleep(Duration::from_secs(3_700)).await;
+    let capped = setup.delete && setup.max_deletes < UNCAPPED;
+    match capped {
+        // More deletes than the cap are held until a person says that they are meant: nothing is proved before.
+        true => sim.clock.sleep(CAPPED).await,
+        false => converge(storm).await,
     }
+    if storm.notifier.waiting() > 0 {
+        let what = format!("{} messages are not taken", storm.notifier.waiting());
+        return broken(sim, Guarantee::Convergence, what);
+    }
+    if !capped {
+        compare(sim, setup).await;
+    }
+    sim.clock
+        .sleep(storm.blueprint.config.janitor_period * PERIODS)
+        .await;
+    leaks(storm, setup, capped).await;
+}
+
+/// Waits until every process says that everything is proved.
+async fn converge(storm: &Storm) {
+    let sim = &storm.sim;
     let until = sim.now().after(Duration::from_millis(1));
     for process in &storm.processes {
         process.runs().await;
         let waited = process
             .ask(|engine| async move { engine.wait(RULE, until, CONVERGENCE).await })
             .await;
-        match waited {
-            Some(Ok(WaitOutcome::Reached)) => {}
-            other => {
-                let what = format!("nothing is proved hours after the last fault: {other:?}");
-                return broken(sim, Guarantee::Convergence, what);
-            }
+        if !matches!(waited, Some(Ok(WaitOutcome::Reached))) {
+            let what = format!("nothing is proved hours after the last fault: {waited:?}");
+            return broken(sim, Guarantee::Convergence, what);
         }
     }
-    if storm.notifier.waiting() > 0 {
-        let what = format!("{} messages are not taken", storm.notifier.waiting());
-        return broken(sim, Guarantee::Convergence, what);
-    }
-    if setup.max_deletes >= 1_000 {
-        compare(sim, setup).await;
-    }
-    sim.clock
-        .sleep(storm.blueprint.config.janitor_period * PERIODS)
-        .await;
-    leaks(storm, setup).await;
 }
 
 fn broken(sim: &Sim, guarantee: Guarantee, what: String) {
@@ -107,7 +113,7 @@ async fn compare(sim: &Sim, setup: &Setup) {
 }
 
 /// Looks for what was left over.
-async fn leaks(storm: &Storm, setup: &Setup) {
+async fn leaks(storm: &Storm, setup: &Setup, capped: bool) {
     let sim = &storm.sim;
     for bucket in buckets(setup) {
         let uploads = sim.sky.store(location(&bucket)).list_uploads(None).await;
@@ -153,7 +159,7 @@ async fn leaks(storm: &Storm, setup: &Setup) {
             match ledger.task(&task).await {
                 Ok(None) => {}
                 // Held by the cap on deletes, and says so.
-                Ok(Some(_)) if setup.max_deletes < 1_000 => {}
+                Ok(Some(_)) if capped => {}
                 found => {
                     let what = format!("a task is left: {found:?}");
                     broken(sim, Guarantee::NothingLost, what);

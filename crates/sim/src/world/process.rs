@@ -148,7 +148,7 @@ impl Process {
                     .unwrap_or_else(PoisonError::into_inner),
             );
             let sim = &self.blueprint.sim;
-            sim.observer.process_died();
+            sim.observer.process_died(sim.now());
             sim.note(format_args!("process {} died", self.number));
             clock.sleep(wait).await;
         }

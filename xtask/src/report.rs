@@ -7,20 +7,20 @@ use std::fs;
 use std::path::PathBuf;
 
 /// What was measured.
-pub(super) struct Report {
+pub(crate) struct Report {
     /// Heading.
-    pub(super) title: &'static str,
+    pub(crate) title: &'static str,
     /// What the figures mean and how they came about.
-    pub(super) notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
     /// Column headings.
-    pub(super) columns: Vec<&'static str>,
+    pub(crate) columns: Vec<&'static str>,
     /// As many cells in each row as there are columns.
-    pub(super) rows: Vec<Vec<String>>,
+    pub(crate) rows: Vec<Vec<String>>,
 }
 
 impl Report {
     /// Prints it, and writes it to `docs/results/<name>.md`.
-    pub(super) fn publish(&self, name: &str) -> Result<PathBuf> {
+    pub(crate) fn publish(&self, name: &str) -> Result<PathBuf> {
         let arguments: Vec<String> = std::env::args().skip(1).collect();
         let today = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
         let text = self.markdown(

@@ -1,0 +1,147 @@
+use super::run::{Load, run};
+use super::{Report, Scenario};
+use crate::trace::{TraceEvent, TraceOperation, synthetic};
+use skyfresh_sky::Usd;
+use skyfresh_sky::catalog::{Catalog, function_platform};
+
+const SMALL: &str = r#"
+title = "small"
+slo = "10s@p99"
+delete = true
+[source]
+region = "aws:us-east-1"
+[[destination]]
+region = "azure:westeurope"
+[load]
+trace = "synthetic:ibm"
+[load.synthetic]
+events_per_s = 20.0
+duration_s = 60.0
+"#;
+
+fn simulate(text: &str) -> Report {
+    let scenario = Scenario::parse(text).unwrap();
+    let load = Load {
+        name: "synthetic".into(),
+        trace: synthetic(&scenario.load.synthetic, 3),
+    };
+    run(&scenario, 3, load, &mut |_| {}).unwrap()
+}
+
+fn puts(sizes: &[u64]) -> Load {
+    let events: Vec<_> = sizes
+        .iter()
+        .enumerate()
+        .map(|(number, size)| {
+            Ok(TraceEvent {
+                at_ms: 1_000 * number as u64,
+                late_ms: 0,
+                operation: TraceOperation::Put,
+                key: format!("k{number}"),
+                size: *size,
+            })
+        })
+        .collect();
+    Load {
+        name: "puts".into(),
+        trace: Box::new(events.into_iter()),
+    }
+}
+
+#[test]
+fn a_load_arrives_and_its_quantiles_are_in_order() {
+    let report = simulate(SMALL);
+    assert_eq!((report.not_arrived, report.violations.len()), (0, 0));
+    assert!(report.events > 1_000, "{}", report.events);
+    let quantiles = [report.p50_s, report.p99_s, report.p999_s, report.p9999_s].map(Option::unwrap);
+    assert!(quantiles.is_sorted() && quantiles[0] > 0.1, "{quantiles:?}");
+    assert!(report.slo_attainment.unwrap() > 0.9);
+    assert!(report.picture().unwrap().starts_with("<svg"));
+    let again = simulate(SMALL);
+    assert_eq!(report.log_hash, again.log_hash);
+}
+
+/// The meter's dollars are the catalogue's: bytes by the price of the link, requests by their kind, functions by begun slices.
+#[test]
+fn dollars_are_the_catalogues_own() {
+    let scenario = Scenario::parse(&SMALL.replace("westeurope", "eastus")).unwrap();
+    let sizes = [1_000_000, 3_000_000, 40_000_000];
+    let report = run(&scenario, 1, puts(&sizes), &mut |_| {}).unwrap();
+    let bytes: u64 = sizes.iter().sum();
+    assert_eq!((report.bytes_moved, report.not_arrived), (bytes, 0));
+    let catalog = Catalog::embedded();
+    let (from, to) = (
+        "aws:us-east-1".parse().unwrap(),
+        "azure:eastus".parse().unwrap(),
+    );
+    let price = catalog.egress_usd_per_gb(&from, &to).unwrap();
+    let bill = report.usd_by_kind;
+    assert_eq!(bill.egress, price.per_gb(bytes));
+    assert_eq!(bill.functions, Usd::ZERO);
+    // At the least one GET, one HEAD and one PUT for each; parts and one comparison of the listings besides.
+    let least = Usd::from_usd(3.0 * (4e-7 + 4e-7 + 5e-6));
+    assert!(
+        bill.requests > least && bill.requests < Usd::from_usd(2e-4),
+        "{bill:?}"
+    );
+    assert_eq!(report.usd, bill.total());
+}
+
+#[test]
+fn functions_are_billed_by_their_slices_and_take_what_they_measured() {
+    let text = format!(
+        "{}\n[functions]\nplatform = \"aws-lambda\"\nregion = \"aws:us-east-1\"\n",
+        SMALL.replace(
+            "[load.synthetic]\nevents_per_s = 20.0\nduration_s = 60.0\n",
+            ""
+        )
+    );
+    let scenario = Scenario::parse(&text).unwrap();
+    let report = run(&scenario, 1, puts(&[200_000_000]), &mut |_| {}).unwrap();
+    let platform = function_platform("aws-lambda").unwrap();
+    let second = platform.price(1_024, std::time::Duration::from_secs(1), 4);
+    let functions = report.usd_by_kind.functions;
+    assert!(
+        functions > second && functions < second.times(60),
+        "{functions} for four workers on 200 MB; {second} is a second of them"
+    );
+    assert!(report.max_s.unwrap() > 1.0, "a cold start alone takes that");
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_what_can() {
+    for (from, to, says) in [
+        ("aws:us-east-1", "aws:mars-1", "no figures of the link"),
+        ("[load]", "[load]\nspeed = 3", "unknown field"),
+        (
+            "delete = true",
+            "delete = true\nstorm = true",
+            "leave them out",
+        ),
+        (
+            "[load]",
+            "[notifications]\npath = \"pigeon\"\n[load]",
+            "eventbridge",
+        ),
+        (
+            "[load]",
+            "[engine]\nprocesses = 2\n[load]",
+            "[state] service",
+        ),
+        (
+            "[load]",
+            "[engine]\nmachine = \"abacus\"\n[load]",
+            "m5.8xlarge",
+        ),
+    ] {
+        let text = SMALL.replacen(from, to, 1);
+        let error = match Scenario::parse(&text) {
+            Err(error) => error.to_string(),
+            Ok(scenario) => match run(&scenario, 1, puts(&[1]), &mut |_| {}) {
+                Err(error) => error.to_string(),
+                Ok(_) => panic!("{to} is taken"),
+            },
+        };
+        assert!(error.contains(says), "{to}: {error}");
+    }
+}

@@ -1,0 +1,35 @@
+//! Storms of faults, seed after seed: every guarantee, at every moment, and everything right in the end.
+
+use skyfresh_sim::fault::generate;
+use skyfresh_sim::storm::{shrink, sweep_seeds};
+
+/// Seeds that every change must pass, and those of a quick look.
+const SEEDS_IN_CI: u64 = 10_000;
+const SEEDS: u64 = 500;
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how many is given through the environment"
+)]
+fn seeds() -> u64 {
+    let variable = |name: &str| std::env::var(name).ok();
+    let in_ci = variable("CI").is_some_and(|value| !matches!(value.as_str(), "" | "0" | "false"));
+    variable("SKYFRESH_SIM_SEEDS")
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(if in_ci { SEEDS_IN_CI } else { SEEDS })
+}
+
+#[test]
+fn storms_keep_every_guarantee() {
+    let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    let failures = sweep_seeds(0..seeds(), threads, |progress| progress.failed < 3);
+    if let Some(failure) = failures.first() {
+        let small = shrink(&generate(failure.seed));
+        let schedule = serde_json::to_string_pretty(&small.schedule).expect("values");
+        panic!(
+            "seed {}: {}\nreplay: cargo run -p skyfresh-cli -- sim scenarios/storm.toml --seed {} -v\n\
+             the smallest schedule found, to be kept in crates/sim/regressions:\n{schedule}",
+            failure.seed, failure.outcome.violations[0], failure.seed
+        );
+    }
+}
