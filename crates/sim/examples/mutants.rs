@@ -14,11 +14,15 @@ const SEEDS: u64 = 1_000;
 const THREADS: usize = 2;
 
 fn main() {
+    // All of them, or those named on the command line.
+    let named: Vec<String> = std::env::args().skip(1).collect();
+    let wanted = |mutant: &Mutant| named.is_empty() || named.contains(&format!("{mutant:?}"));
+    let mutants: Vec<Mutant> = Mutant::ALL.into_iter().filter(wanted).collect();
     let (next, printing) = (AtomicUsize::new(0), Mutex::new(()));
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
-                while let Some(mutant) = Mutant::ALL.get(next.fetch_add(1, Ordering::SeqCst)) {
+                while let Some(mutant) = mutants.get(next.fetch_add(1, Ordering::SeqCst)) {
                     let line = line(*mutant);
                     let _one = printing.lock().unwrap_or_else(PoisonError::into_inner);
                     println!("{line}");

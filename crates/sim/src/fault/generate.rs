@@ -37,7 +37,7 @@ fn setup(rng: &Rng) -> Setup {
         },
         shared_ledger,
         delete: rng.chance(0.6),
-        max_deletes: if rng.chance(0.25) { 2 } else { 1_000 },
+        max_deletes: if rng.chance(0.25) { 1 } else { 1_000 },
         source_states_checksums: rng.chance(0.6),
         target_states_checksums: rng.chance(0.7),
         versioned_source: rng.chance(0.3),
