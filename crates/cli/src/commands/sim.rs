@@ -6,7 +6,7 @@ use crate::output::{Style, Table};
 use anyhow::Context as _;
 use serde::Serialize;
 use skyfresh_sim::fault::{Schedule, generate};
-use skyfresh_sim::scenario::{Load, Report, Scenario, run};
+use skyfresh_sim::scenario::{Load, Report, Scenario, Trouble, run};
 use skyfresh_sim::storm::{self, Failure, Outcome};
 use skyfresh_sim::trace::{SYNTHETIC_LABEL, Trace, ibm, s3_access_log, synthetic};
 use std::fs::File;
@@ -155,7 +155,11 @@ fn loads(args: &Args, scenario: &Scenario, context: &Context) -> anyhow::Result<
                 output.frame(&text);
             }
         };
-        let report = run(scenario, seed, load, &mut progress)?;
+        let report = run(scenario, seed, load, &mut progress).map_err(|error| match error {
+            // What the file says, not the run, is at fault.
+            Trouble::Scenario(error) => anyhow::Error::new(error),
+            error => anyhow::Error::new(error),
+        })?;
         output.end_frame();
         let wall_s = since();
         if let (Some(path), Some(picture)) = (&args.svg, report.picture()) {

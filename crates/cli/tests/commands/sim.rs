@@ -1,4 +1,4 @@
-use crate::support::{Place, snapshot};
+use crate::support::{Place, Ran, snapshot};
 use serde_json::Value;
 
 const SCENARIO: &str = r#"
@@ -23,6 +23,12 @@ fn place() -> Place {
     place
 }
 
+/// The one JSON value of a command that ended well.
+fn told(ran: &Ran) -> Value {
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    serde_json::from_str(&ran.stdout).unwrap()
+}
+
 #[test]
 fn a_load_gives_delays_dollars_and_a_picture() {
     let place = place();
@@ -39,10 +45,7 @@ fn a_load_gives_delays_dollars_and_a_picture() {
     snapshot("sim_minute", &timeless(&ran.stdout));
     assert!(place.read("minute.svg").starts_with("<svg"));
 
-    let json = |seed: &str| {
-        let ran = place.run(&["sim", "minute.toml", "--json", "--seed", seed]);
-        serde_json::from_str::<Value>(&ran.exits(0)).unwrap()
-    };
+    let json = |seed: &str| told(&place.run(&["sim", "minute.toml", "--json", "--seed", seed]));
     let (one, again, other) = (json("1"), json("1"), json("2"));
     for field in [
         "p50_s",
@@ -68,7 +71,7 @@ fn a_trace_is_a_file_and_a_bad_line_of_it_is_named() {
         "1000 REST.PUT.OBJECT 8d4fcda3d675bac9 1056\n1900 REST.GET.OBJECT 8d4fcda3d675bac9 1056\n3000 REST.DELETE.OBJECT 8d4fcda3d675bac9\n",
     );
     let ran = place.run(&["sim", "minute.toml", "--trace", "trace", "--json"]);
-    let report: Value = serde_json::from_str(&ran.exits(0)).unwrap();
+    let report = told(&ran);
     assert_eq!(
         (&report["events"], &report["load"]),
         (&2.into(), &"trace".into())
@@ -86,7 +89,7 @@ fn a_trace_is_a_file_and_a_bad_line_of_it_is_named() {
 fn storms_say_that_every_guarantee_holds() {
     let place = place();
     let many = place.run(&["sim", "storm.toml", "--seeds", "0..6", "--json"]);
-    let storms: Value = serde_json::from_str(&many.exits(0)).unwrap();
+    let storms = told(&many);
     assert_eq!((&storms["runs"], &storms["failed"]), (&6.into(), &0.into()));
     let one = place.run(&["sim", "storm.toml", "--seed", "2"]).exits(0);
     assert!(one.contains("every guarantee holds"), "{one}");

@@ -9,7 +9,7 @@ mod report;
 mod run;
 
 pub use report::{Dollars, Report};
-pub use run::{Load, run};
+pub use run::{Load, Trouble, run};
 
 use crate::fault::Step;
 use crate::trace::Synthetic;
