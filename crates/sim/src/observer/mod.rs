@@ -323,7 +323,8 @@ impl Observer {
             made.pop_front();
         }
         let made = made.len() as u64;
-        if made > self.terms.max_deletes + state.uncounted_deletes {
+        let allowed = self.terms.max_deletes;
+        if made > allowed.saturating_add(state.uncounted_deletes) {
             let what = format!(
                 "{made} deletes within an hour at {} where {} are allowed",
                 event.bucket, self.terms.max_deletes

@@ -1,6 +1,6 @@
 //! Storms: one schedule of writes and faults against the real engine, watched by the observer, until everything is quiet.
 //!
-//! **In:** a [`Schedule`], or the seed that generates one. **Out:** an [`Outcome`]: broken guarantees, and the hash of all that
+//! **In:** a [`Schedule`](crate::fault::Schedule), or the seed that generates one. **Out:** an [`Outcome`]: broken guarantees, and the hash of all that
 //! happened. **Never:** depends on anything but the schedule: two runs of one schedule have the same hash.
 
 mod apply;
