@@ -25,8 +25,8 @@ pub(super) struct Storm {
 const LAST_FAULTS: Duration = Duration::from_secs(65);
 /// Convergence may take this long: retries back off to five minutes.
 const CONVERGENCE: Duration = Duration::from_secs(4 * 3_600);
-/// So long are deletes held that came by event.
-const CAPPED: Duration = Duration::from_secs(3_700);
+/// What is not held by the cap on deletes is done after this.
+const CAPPED: Duration = Duration::from_secs(400);
 /// Leaks are gone after this many of the janitor's periods.
 const PERIODS: u32 = 6;
 
