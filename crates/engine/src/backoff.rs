@@ -6,6 +6,10 @@ use std::time::Duration;
 /// The longest wait between two attempts at a failing key.
 pub const LONGEST_DELAY: Duration = Duration::from_secs(300);
 
+/// The longest wait where the object only changed underneath: what changes faster than it can be copied must not be left
+/// behind for minutes because of it.
+const LONGEST_DELAY_AFTER_CHANGE: Duration = Duration::from_secs(2);
+
 /// The delay before attempt number `failures + 1`, for a failure of this kind: exponential with full jitter in the upper
 /// half, so that many keys that failed together do not return together. Trouble that a person must mend starts slower.
 pub fn retry_delay(kind: Kind, failures: u32, rng: &Rng) -> Duration {
@@ -17,9 +21,13 @@ pub fn retry_delay(kind: Kind, failures: u32, rng: &Rng) -> Duration {
         Kind::Missing | Kind::Corrupt | Kind::Internal => 1_000,
         Kind::Denied | Kind::Invalid | Kind::Unsupported => 5_000,
     };
+    let longest = match kind {
+        Kind::Precondition => LONGEST_DELAY_AFTER_CHANGE,
+        _ => LONGEST_DELAY,
+    };
     let ceiling = first_ms
         .saturating_mul(1 << failures.min(16))
-        .min(LONGEST_DELAY.as_millis() as u64);
+        .min(longest.as_millis() as u64);
     Duration::from_millis(ceiling / 2 + rng.below(ceiling / 2 + 1))
 }
 
@@ -41,6 +49,11 @@ mod tests {
             assert!(ceiling >= last_ceiling);
             last_ceiling = ceiling;
         }
+        let changed = retry_delay(Kind::Precondition, 30, &rng);
+        assert!(
+            (1_000..=2_000).contains(&changed.as_millis()),
+            "{changed:?}"
+        );
         assert!(retry_delay(Kind::Denied, 0, &rng) >= Duration::from_millis(2_500));
     }
 }

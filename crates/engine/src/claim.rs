@@ -125,7 +125,12 @@ async fn work(lane: Arc<Lane>, claim: Claim, stop: CancellationToken) {
         Err(error) => Err(error),
     };
     match ended {
-        Ok(receipt) => lane.meter.receipt(&receipt),
+        Ok(receipt) => {
+            lane.meter.receipt(&receipt);
+            if lane.outage.succeeded(lane.shared.clock.now()) {
+                hurry(&lane).await;
+            }
+        }
         Err(error) => fail(&lane, &claim, error).await,
     }
 }
@@ -195,6 +200,20 @@ pub(crate) async fn keep_lease(lane: &Lane, claim: &Claim) -> Error {
     }
 }
 
+/// The stores answer again: makes what failed due now. Where the ledger cannot, every key's own delay still brings it back.
+async fn hurry(lane: &Lane) {
+    let (rule, destination) = (&lane.rule.name, &lane.destination.name);
+    let now = lane.shared.clock.now();
+    match lane.shared.ledger.hurry(rule, destination, now).await {
+        Ok(keys) => tracing::info!(
+            lane = lane.name(),
+            keys,
+            "the stores answer again; trying what failed"
+        ),
+        Err(error) => tracing::warn!(lane = lane.name(), %error, "cannot hurry what failed"),
+    }
+}
+
 async fn release(lane: &Lane, claim: &Claim) {
     let now = lane.shared.clock.now();
     if let Err(error) = lane
@@ -228,6 +247,7 @@ async fn fail(lane: &Lane, claim: &Claim, error: Error) {
         return;
     }
     lane.meter.failure(error.kind);
+    lane.outage.failed(error.kind, now);
     let delay = retry_delay(error.kind, claim.task.failures, &lane.shared.rng);
     tracing::debug!(task = %claim.task.task, %error, retry_in_ms = delay.as_millis() as u64, "attempt failed");
     let failure = Failure {

@@ -3,6 +3,7 @@
 use crate::copy::Executor;
 use crate::decide::Sizing;
 use crate::guard::DeleteGuard;
+use crate::outage::Outage;
 use crate::peers::Own;
 use crate::rule::{Destination, Rule, Scope, region_of};
 use crate::status::LaneMeter;
@@ -84,6 +85,8 @@ pub(crate) struct Lane {
     pub(crate) throttle: Option<Arc<Throttle>>,
     pub(crate) deletes: DeleteGuard,
     pub(crate) meter: LaneMeter,
+    /// Whether the stores answer.
+    pub(crate) outage: Outage,
     /// Receipts of this process that others see too, where the ledger is shared.
     pub(crate) own: Own,
     /// Names what this lane's probe writes at the destination.
@@ -116,6 +119,7 @@ impl Lane {
         Lane {
             deletes: DeleteGuard::new(rule.max_deletes),
             meter: LaneMeter::new(rule.slo, shared.clock.now()),
+            outage: Outage::default(),
             own: Own::default(),
             probe_nonce: shared.rng.token(),
             probing: AtomicBool::new(false),

@@ -38,6 +38,7 @@ mod guard;
 pub mod intake;
 mod janitor;
 mod lane;
+mod outage;
 mod peers;
 mod probe;
 mod rule;

@@ -47,3 +47,42 @@ async fn parts_of_a_worker_that_gave_up_are_not_waited_for() {
     );
     assert!(world.verify("mem://d1/").await.all_equal());
 }
+
+/// Keys that failed for an hour wait minutes for their next attempts. The first that gets through shows that the store
+/// answers again, and brings the others along.
+#[tokio::test(start_paused = true)]
+async fn after_an_outage_nothing_sits_out_its_delay() {
+    let mut world = World::new(32, 1);
+    let engine = world.engine(vec![World::rule(1)]).await;
+    world.quiet(&engine).await;
+    let down = Arc::new(Mutex::new(true));
+    let is_down = Arc::clone(&down);
+    world.sky.set_fault(Box::new(move |operation| {
+        let writes = operation.kind == OperationKind::Put
+            && operation.bucket == "d1"
+            && *is_down.lock().unwrap();
+        let refused = StoreError::new(
+            Kind::RetryAfter,
+            "fault",
+            "store",
+            "503 Service Unavailable",
+        );
+        writes.then_some(Fault::Refuse(refused))
+    }));
+    for index in 0..40 {
+        world.put(&format!("early{index}"), "x").await;
+        world.notify(&engine, &format!("early{index}")).await;
+    }
+    world.clock.sleep(Duration::from_secs(3_600)).await;
+    *down.lock().unwrap() = false;
+    let back = world.clock.now();
+    world.put("late", "y").await;
+    world.notify(&engine, "late").await;
+    world.quiet(&engine).await;
+    let took = world.clock.now().since(back);
+    assert!(
+        took < Duration::from_secs(5),
+        "{took:?} after the store was back"
+    );
+    assert!(world.verify("mem://d1/").await.all_equal());
+}
