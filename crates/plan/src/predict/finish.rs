@@ -1,0 +1,226 @@
+//! When the last part is there: list scheduling of parts over workers that pull them from one pool.
+//!
+//! A worker here is one part in flight: an instance that copies two parts at once is two of them. Each begins at its own
+//! moment and takes its own time for a part, the same for every part.
+//!
+//! Source: λReplica, slides, "Decentralized Part-Granularity Scheduling"; the schedule is Graham's list scheduling on
+//! machines of different speeds that become available at different times. No closed form is published.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+/// One worker in one draw.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Worker {
+    /// When it claims its first part, in seconds. Infinite: it never starts.
+    pub start_s: f64,
+    /// What one part takes it, in seconds, greater than 0.
+    pub part_s: f64,
+}
+
+/// How parts are given to workers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Dispatch {
+    /// Every worker gets the same number of parts, or one more, before it starts.
+    Equal,
+    /// Whoever is free pulls the next part.
+    Pull,
+    /// The same; and when none is left, whoever is free copies again the part that would be done last, once it has been
+    /// under way for so many seconds. The first of the two copies counts.
+    PullAndDuplicate {
+        /// Age from which a part may be duplicated, in seconds.
+        after_s: f64,
+    },
+}
+
+/// What came of one draw.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Schedule {
+    /// When the last part is done, in seconds. Infinite where no worker ever starts.
+    pub finish_s: f64,
+    /// Seconds for which workers were there, start to finish, over all workers: what functions are billed for. A worker
+    /// that finds no part left stays for the end, since it may have to duplicate one.
+    pub busy_s: f64,
+}
+
+/// Schedules `parts` parts.
+pub fn schedule(workers: &[Worker], parts: u64, dispatch: Dispatch) -> Schedule {
+    let finish_s = match dispatch {
+        _ if parts == 0 => 0.0,
+        Dispatch::Equal => equal(workers, parts),
+        Dispatch::Pull => last(&in_flight_at_the_end(workers, parts)),
+        Dispatch::PullAndDuplicate { after_s } => {
+            duplicated(in_flight_at_the_end(workers, parts), after_s)
+        }
+    };
+    let there = |worker: &Worker| (finish_s - worker.start_s).max(0.0);
+    let busy_s = if finish_s.is_finite() {
+        workers.iter().map(there).sum()
+    } else {
+        0.0
+    };
+    Schedule { finish_s, busy_s }
+}
+
+fn equal(workers: &[Worker], parts: u64) -> f64 {
+    let (each, over) = match workers.len() as u64 {
+        0 => return f64::INFINITY,
+        count => (parts / count, parts % count),
+    };
+    let ends = workers.iter().enumerate().map(|(index, worker)| {
+        let own = each + u64::from((index as u64) < over);
+        if own == 0 {
+            0.0
+        } else {
+            worker.start_s + own as f64 * worker.part_s
+        }
+    });
+    ends.fold(0.0, f64::max)
+}
+
+/// A worker's last part.
+#[derive(Clone, Copy, Debug)]
+struct LastPart {
+    begun_s: f64,
+    done_s: f64,
+    part_s: f64,
+}
+
+fn last(parts: &[LastPart]) -> f64 {
+    let ends = parts.iter().map(|part| part.done_s);
+    ends.fold(f64::NAN, f64::max).max(0.0)
+}
+
+/// Below this many workers times parts the pool is played through; above, the moment of the last pull is searched for.
+const PLAYED_THROUGH: u64 = 2_048;
+
+/// Each worker's last part, where it has one.
+fn in_flight_at_the_end(workers: &[Worker], parts: u64) -> Vec<LastPart> {
+    let never = LastPart {
+        begun_s: f64::INFINITY,
+        done_s: f64::INFINITY,
+        part_s: f64::INFINITY,
+    };
+    if !workers.iter().any(|worker| worker.start_s.is_finite()) {
+        return vec![never];
+    }
+    if parts.saturating_mul(workers.len() as u64) <= PLAYED_THROUGH {
+        played(workers, parts)
+    } else {
+        searched(workers, parts)
+    }
+}
+
+/// Ascending by time, which is never a NaN.
+#[derive(PartialEq)]
+struct Moment(f64, usize);
+
+impl Eq for Moment {}
+
+impl Ord for Moment {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.total_cmp(&other.0).then(self.1.cmp(&other.1))
+    }
+}
+
+impl PartialOrd for Moment {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+fn played(workers: &[Worker], parts: u64) -> Vec<LastPart> {
+    let begin = workers.iter().enumerate();
+    let mut free: BinaryHeap<Reverse<Moment>> = begin
+        .filter(|(_, worker)| worker.start_s.is_finite())
+        .map(|(index, worker)| Reverse(Moment(worker.start_s, index)))
+        .collect();
+    let mut last_parts = vec![None; workers.len()];
+    for _ in 0..parts {
+        let Some(Reverse(Moment(begun_s, index))) = free.pop() else {
+            break;
+        };
+        let part_s = workers[index].part_s;
+        let done_s = begun_s + part_s;
+        last_parts[index] = Some(LastPart {
+            begun_s,
+            done_s,
+            part_s,
+        });
+        free.push(Reverse(Moment(done_s, index)));
+    }
+    last_parts.into_iter().flatten().collect()
+}
+
+/// The moment of the last pull, by bisection over how many parts have been begun by then: each step takes as many operations
+/// as there are workers, however many parts there are.
+fn searched(workers: &[Worker], parts: u64) -> Vec<LastPart> {
+    let begun_by = |worker: &Worker, moment_s: f64| {
+        if moment_s < worker.start_s {
+            0
+        } else {
+            ((moment_s - worker.start_s) / worker.part_s) as u64 + 1
+        }
+    };
+    let begun = |moment_s: f64| -> u64 {
+        let each = workers.iter().map(|worker| begun_by(worker, moment_s));
+        each.fold(0, u64::saturating_add)
+    };
+    // Too early: nobody has begun. Late enough: the first worker alone has begun them all.
+    let ahead = |worker: &&Worker| worker.start_s.is_finite();
+    let alone = |worker: &Worker| worker.start_s + worker.part_s * parts as f64;
+    let (mut early_s, mut late_s) = (
+        -1.0,
+        workers
+            .iter()
+            .filter(ahead)
+            .map(alone)
+            .fold(f64::INFINITY, f64::min),
+    );
+    // A relative 1e-12 of the whole is far below what any delay is known to.
+    for _ in 0..48 {
+        let middle_s = f64::midpoint(early_s, late_s);
+        if begun(middle_s) >= parts {
+            late_s = middle_s;
+        } else {
+            early_s = middle_s;
+        }
+    }
+    let of_worker = |worker: &Worker| {
+        let count = begun_by(worker, late_s);
+        let begun_s = worker.start_s + worker.part_s * count.saturating_sub(1) as f64;
+        (count > 0).then_some(LastPart {
+            begun_s,
+            done_s: begun_s + worker.part_s,
+            part_s: worker.part_s,
+        })
+    };
+    workers.iter().filter_map(of_worker).collect()
+}
+
+/// When the pool is dry, whoever is free takes over the part that would be done last, as soon as it is old enough.
+fn duplicated(mut parts: Vec<LastPart>, after_s: f64) -> f64 {
+    parts.sort_by(|a, b| b.done_s.total_cmp(&a.done_s));
+    let mut finish_s: f64 = 0.0;
+    // From the other end: who is free first. A worker duplicates one part and no more: enough for the few last ones.
+    let mut helpers = parts.iter().rev().copied().collect::<Vec<_>>().into_iter();
+    for (index, part) in parts.iter().enumerate() {
+        // All that are left are done earlier than this one.
+        if part.done_s <= finish_s {
+            break;
+        }
+        let others = parts.len() - 1 - index;
+        let helper = helpers.next().filter(|_| others > 0);
+        let again_s = helper.map_or(f64::INFINITY, |helper| {
+            let begins_s = helper.done_s.max(part.begun_s + after_s);
+            // Nobody begins a copy that can only be later than the one under way.
+            begins_s + helper.part_s
+        });
+        finish_s = finish_s.max(part.done_s.min(again_s));
+    }
+    finish_s
+}
+
+#[cfg(test)]
+#[path = "finish_tests.rs"]
+mod tests;
