@@ -93,8 +93,12 @@ impl ObjectStore for Meddled {
                 let (once, other, name) = (Arc::clone(&once), Arc::clone(&other), name.clone());
                 async move {
                     if !once.begun.swap(true, Ordering::AcqRel) {
-                        meddle(other.as_ref(), &name).await;
-                        once.done.store(true, Ordering::Release);
+                        // A task: another part's read may find the change, and have this one dropped, before it is answered.
+                        let meddling = tokio::spawn(async move {
+                            meddle(other.as_ref(), &name).await;
+                            once.done.store(true, Ordering::Release);
+                        });
+                        meddling.await.expect("the other one's request is answered");
                     }
                     chunk
                 }

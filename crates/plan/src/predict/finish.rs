@@ -94,6 +94,9 @@ fn last(parts: &[LastPart]) -> f64 {
 /// Below this many workers times parts the pool is played through; above, the moment of the last pull is searched for.
 const PLAYED_THROUGH: u64 = 2_048;
 
+/// To which share of the whole the search finds the moment: far below what any delay is known to.
+const SEARCH_TOLERANCE: f64 = 1e-6;
+
 /// Each worker's last part, where it has one.
 fn in_flight_at_the_end(workers: &[Worker], parts: u64) -> Vec<LastPart> {
     let never = LastPart {
@@ -152,8 +155,8 @@ fn played(workers: &[Worker], parts: u64) -> Vec<LastPart> {
     last_parts.into_iter().flatten().collect()
 }
 
-/// The moment of the last pull, by bisection over how many parts have been begun by then: each step takes as many operations
-/// as there are workers, however many parts there are.
+/// The moment of the last pull, by bisection over how many parts have been begun by then, between two moments that enclose it:
+/// each step takes as many operations as there are workers, however many parts there are.
 fn searched(workers: &[Worker], parts: u64) -> Vec<LastPart> {
     let begun_by = |worker: &Worker, moment_s: f64| {
         if moment_s < worker.start_s {
@@ -166,19 +169,31 @@ fn searched(workers: &[Worker], parts: u64) -> Vec<LastPart> {
         let each = workers.iter().map(|worker| begun_by(worker, moment_s));
         each.fold(0, u64::saturating_add)
     };
-    // Too early: nobody has begun. Late enough: the first worker alone has begun them all.
-    let ahead = |worker: &&Worker| worker.start_s.is_finite();
-    let alone = |worker: &Worker| worker.start_s + worker.part_s * parts as f64;
-    let (mut early_s, mut late_s) = (
-        -1.0,
-        workers
-            .iter()
-            .filter(ahead)
-            .map(alone)
-            .fold(f64::INFINITY, f64::min),
-    );
-    // A relative 1e-12 of the whole is far below what any delay is known to.
-    for _ in 0..48 {
+    // Were parts divisible, this many had been done: parts begun are no fewer, and no more than one a worker beyond.
+    let ready = || workers.iter().filter(|worker| worker.start_s.is_finite());
+    let divisible_s = |amount: f64| -> f64 {
+        let mut moment_s = ready()
+            .map(|worker| worker.start_s)
+            .fold(f64::INFINITY, f64::min);
+        // Newton's steps on a function that is convex and piecewise linear end exactly, after few.
+        for _ in 0..64 {
+            let (mut done, mut per_s) = (0.0, 0.0);
+            for worker in ready().filter(|worker| worker.start_s <= moment_s) {
+                done += (moment_s - worker.start_s) / worker.part_s;
+                per_s += 1.0 / worker.part_s;
+            }
+            let step_s = (amount - done) / per_s;
+            if step_s.abs() <= SEARCH_TOLERANCE * moment_s {
+                break;
+            }
+            moment_s += step_s;
+        }
+        moment_s
+    };
+    let most = parts.saturating_sub(ready().count() as u64 + 1) as f64;
+    let mut early_s = divisible_s(most) * (1.0 - 2.0 * SEARCH_TOLERANCE) - SEARCH_TOLERANCE;
+    let mut late_s = divisible_s(parts as f64) * (1.0 + 2.0 * SEARCH_TOLERANCE) + SEARCH_TOLERANCE;
+    while late_s - early_s > SEARCH_TOLERANCE * late_s {
         let middle_s = f64::midpoint(early_s, late_s);
         if begun(middle_s) >= parts {
             late_s = middle_s;

@@ -82,7 +82,8 @@ proptest! {
     #[test]
     fn the_search_finds_what_the_play_finds(workers in some_workers(), parts in 1u64..400) {
         let (played, searched) = (last(&played(&workers, parts)), last(&searched(&workers, parts)));
-        prop_assert!((played - searched).abs() < 1e-6, "{played} {searched}");
+        // A pull within the tolerance of the moment may or may not count: then the last part is another, as late by a part.
+        prop_assert!((played - searched).abs() < 1e-5 * (1.0 + played), "{played} {searched}");
     }
 
     /// Graham: with the work at hand no schedule is later than one part after the moment by which all machines together

@@ -2,11 +2,24 @@
 //!
 //! Delay = notify + claim + invoke + finish(n) + publish (DESIGN, "decide"). `finish(n)` is list scheduling: parts pulled by
 //! n workers, each of which begins at a random moment and has a random rate of its own ([`finish`]). It is evaluated by
-//! seeded Monte Carlo, with the error that so many draws leave ([`Samples::interval`]).
+//! seeded Monte Carlo, with the error that so many draws leave ([`Samples::interval`]), once for every shape and about every
+//! fifth of a size ([`Warm`]). What receipts tell is learnt on top of it ([`Residuals`]).
+//!
+//! The system this follows predicts with Normal and Gumbel distributions (λReplica, slides, "The Brain"); that is kept as
+//! [`Family::NormalGumbel`], to show what it costs.
 
+mod draws;
 pub mod finish;
+mod learn;
+mod route;
 mod samples;
 mod sketch;
+mod transfer;
+mod warm;
 
+pub use learn::Residuals;
+pub use route::{Family, Host, Leg, Route, Site};
 pub use samples::Samples;
 pub use sketch::Sketch;
+pub use transfer::{Shape, Transfer};
+pub use warm::{Predicted, Warm};
