@@ -10,12 +10,15 @@
 
 mod draws;
 pub mod finish;
+mod ladder;
 mod learn;
 mod route;
 mod samples;
 mod sketch;
 mod transfer;
 mod warm;
+#[cfg(test)]
+mod warm_tests;
 
 pub use learn::Residuals;
 pub use route::{Family, Host, Leg, Route, Site};

@@ -58,9 +58,6 @@ const STRAGGLER_LEAST_S: f64 = 0.5;
 const LEDGER_BEFORE: f64 = 4.0;
 /// Operations on the ledger for a part: claimed, finished.
 const LEDGER_A_PART: f64 = 2.0;
-/// Draws up to so many slots, and beyond: many workers' last part varies less.
-const DRAWS: (usize, usize, usize) = (2_048, 128, 1_024);
-
 /// The distributions of a route, ready to be drawn from.
 #[derive(Debug)]
 pub(super) struct Tables {
@@ -68,6 +65,7 @@ pub(super) struct Tables {
     read_mb_per_s: Draws,
     write_mb_per_s: Draws,
     answer_s: Draws,
+    answer_mean_s: f64,
     ledger_s: Draws,
 }
 
@@ -77,11 +75,13 @@ impl Tables {
             let Draws(values) = Draws::of(ms, 0.0);
             Draws(values.into_iter().map(|ms| ms / 1_000.0).collect())
         };
+        let answer_s = seconds(&route.store_answer_ms);
         Tables {
+            answer_mean_s: answer_s.mean(),
             start_s: Draws::of(&route.start_s, 0.0),
             read_mb_per_s: Draws::of(&route.read_mb_per_s, 0.01),
             write_mb_per_s: Draws::of(&route.write_mb_per_s, 0.01),
-            answer_s: seconds(&route.store_answer_ms),
+            answer_s,
             ledger_s: seconds(&route.ledger_ms),
         }
     }
@@ -147,7 +147,7 @@ impl Drawing<'_> {
 
     /// Seconds of a worker's part. Requests differ from part to part: over `each` of them their mean varies so much less.
     fn part_s(&self, mb_per_s: f64, part_bytes: u64, each: f64) -> f64 {
-        let usual_s = self.tables.answer_s.moments().0 * 2.0;
+        let usual_s = self.tables.answer_mean_s * 2.0;
         let legs_s = (self.route.read.round_trip_ms + self.route.write.round_trip_ms) / 1_000.0;
         let drawn_s = self.pick(&self.tables.answer_s) + self.pick(&self.tables.answer_s);
         let answers_s = usual_s + (drawn_s - usual_s) / each.max(1.0).sqrt();
@@ -164,11 +164,10 @@ pub(super) fn transfer(
     shape: Shape,
     size_bytes: u64,
     parts_in_flight: u32,
+    draws: usize,
     seed: u64,
 ) -> Transfer {
     let slots = shape.workers() as usize * parts_in_flight.max(1) as usize;
-    let (some, few_slots, fewer) = DRAWS;
-    let draws = if slots <= few_slots { some } else { fewer };
     let mut delays_s = Vec::with_capacity(draws);
     let mut busy_s = 0.0;
     let mut workers = Vec::with_capacity(slots);

@@ -1,7 +1,8 @@
 //! Predictions at hand: each route's transfers are drawn once for every shape and for sizes a fifth apart, and looked up from
 //! then on.
 
-use super::transfer::{Shape, Tables, Transfer, transfer};
+use super::ladder::{self, Ladder};
+use super::transfer::{Shape, Tables, transfer};
 use super::{Residuals, Route};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,25 +17,45 @@ pub struct Warm {
     tables: Tables,
     seed: u64,
     parts_in_flight: u32,
-    drawn: HashMap<(Shape, u32), Arc<Transfer>>,
+    draws: usize,
+    drawn: HashMap<(Shape, u32), Arc<Drawn>>,
 }
+
+/// What is kept of the draws of one shape and size.
+#[derive(Clone, Debug)]
+struct Drawn {
+    delay_s: Ladder,
+    /// The error of the quantile that was asked for when drawing, as a share of it to both sides.
+    error: f64,
+    busy_s: f64,
+}
+
+/// Draws beyond the percentile that is planned for: so many that its own error is about a fifth of the tail beyond it.
+const DRAWS_BEYOND: f64 = 20.0;
+/// Draws at least and at most. The most is reached at p99.9.
+const DRAWS: (f64, f64) = (1_024.0, 16_384.0);
+/// Tables kept of one route, of a kilobyte each. Then all are forgotten, and those still in use drawn again.
+const MOST_TABLES: usize = 20_000;
 
 /// What one transfer of one size takes, between the two sizes that were drawn.
 #[derive(Clone, Debug)]
 pub struct Predicted {
-    below: Arc<Transfer>,
-    above: Arc<Transfer>,
+    below: Arc<Drawn>,
+    above: Arc<Drawn>,
     /// 0: as `below`; 1: as `above`.
     fraction: f64,
 }
 
 impl Warm {
-    /// Nothing drawn yet. Workers keep `parts_in_flight` parts on their way at once.
-    pub fn new(route: Route, parts_in_flight: u32, seed: u64) -> Self {
+    /// Nothing drawn yet. Workers keep `parts_in_flight` parts on their way at once. There will be as many draws as the
+    /// quantile at `percentile`, 0 to 1, needs.
+    pub fn new(route: Route, parts_in_flight: u32, percentile: f64, seed: u64) -> Self {
+        let draws = (DRAWS_BEYOND / (1.0 - percentile).max(1e-9)).clamp(DRAWS.0, DRAWS.1);
         Warm {
             tables: Tables::of(&route),
             route,
             seed,
+            draws: draws as usize,
             parts_in_flight: parts_in_flight.max(1),
             drawn: HashMap::new(),
         }
@@ -60,48 +81,42 @@ impl Warm {
         }
     }
 
-    fn at(&mut self, shape: Shape, step: u32, size_bytes: f64) -> Arc<Transfer> {
-        let (route, tables) = (&self.route, &self.tables);
-        let (in_flight, seed) = (self.parts_in_flight, self.seed);
-        let draw = || {
-            let size_bytes = size_bytes.round() as u64;
-            Arc::new(transfer(route, tables, shape, size_bytes, in_flight, seed))
-        };
-        Arc::clone(self.drawn.entry((shape, step)).or_insert_with(draw))
+    fn at(&mut self, shape: Shape, step: u32, size_bytes: f64) -> Arc<Drawn> {
+        if let Some(drawn) = self.drawn.get(&(shape, step)) {
+            return Arc::clone(drawn);
+        }
+        if self.drawn.len() >= MOST_TABLES {
+            self.drawn.clear();
+        }
+        let size_bytes = size_bytes.round() as u64;
+        let (route, tables, in_flight) = (&self.route, &self.tables, self.parts_in_flight);
+        let transfer = transfer(route, tables, shape, size_bytes, in_flight, self.draws, self.seed);
+        let percentile = 1.0 - DRAWS_BEYOND / self.draws as f64;
+        let (low, high) = transfer.delay_s.interval(percentile);
+        let drawn = Arc::new(Drawn {
+            error: (high - low) / 2.0 / transfer.delay_s.quantile(percentile),
+            delay_s: Ladder::of(&transfer.delay_s),
+            busy_s: transfer.busy_s,
+        });
+        self.drawn.insert((shape, step), Arc::clone(&drawn));
+        drawn
     }
 }
 
 impl Predicted {
-    fn values(&self) -> (&[f64], &[f64]) {
-        (self.below.delay_s.values(), self.above.delay_s.values())
-    }
-
-    /// The value of one rank: both tables have as many draws, and the same ones.
-    fn value(&self, rank: usize) -> f64 {
-        let (below, above) = self.values();
-        below[rank] + (above[rank] - below[rank]) * self.fraction
+    fn value(&self, rung: usize) -> f64 {
+        let (below, above) = (self.below.delay_s.value(rung), self.above.delay_s.value(rung));
+        below + (above - below) * self.fraction
     }
 
     /// The delay in seconds that a share `p` of transfers does not exceed, before anything learnt.
     pub fn quantile(&self, p: f64) -> f64 {
-        let count = self.values().0.len();
-        let rank = (p.clamp(0.0, 1.0) * count as f64).ceil() as usize;
-        self.value(rank.clamp(1, count) - 1)
+        ladder::quantile(p, |rung| self.value(rung))
     }
 
     /// The share of transfers that take no longer than this, before anything learnt.
     pub fn cdf(&self, delay_s: f64) -> f64 {
-        let count = self.values().0.len();
-        let (mut low, mut high) = (0, count);
-        while low < high {
-            let middle = usize::midpoint(low, high);
-            if self.value(middle) <= delay_s {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        low as f64 / count as f64
+        ladder::cdf(delay_s, |rung| self.value(rung))
     }
 
     /// Half of the transfers are faster, in seconds, before anything learnt: what receipts are compared with.
@@ -132,13 +147,9 @@ impl Predicted {
         self.below.busy_s + (self.above.busy_s - self.below.busy_s) * self.fraction
     }
 
-    /// Where the true quantile of the model lies with 95% confidence, given that it was drawn and not computed; in seconds.
-    pub fn interval(&self, p: f64) -> (f64, f64) {
-        let between = |low: f64, high: f64| low + (high - low) * self.fraction;
-        let (below, above) = (
-            self.below.delay_s.interval(p),
-            self.above.delay_s.interval(p),
-        );
-        (between(below.0, above.0), between(below.1, above.1))
+    /// How far the model's true quantile at the percentile planned for may lie from the predicted one, to both sides, since it
+    /// was drawn and not computed: a share of it, with 95% confidence.
+    pub fn error(&self) -> f64 {
+        self.below.error.max(self.above.error)
     }
 }
