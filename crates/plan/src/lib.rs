@@ -5,4 +5,6 @@
 //! checked. A plan that cannot meet its SLO is an outcome, not an error.
 //! **Never:** does IO, reads a clock, draws randomness that no seed decides.
 
+pub mod check;
 pub mod predict;
+pub mod replicate;

@@ -193,7 +193,8 @@ fn searched(workers: &[Worker], parts: u64) -> Vec<LastPart> {
     let most = parts.saturating_sub(ready().count() as u64 + 1) as f64;
     let mut early_s = divisible_s(most) * (1.0 - 2.0 * SEARCH_TOLERANCE) - SEARCH_TOLERANCE;
     let mut late_s = divisible_s(parts as f64) * (1.0 + 2.0 * SEARCH_TOLERANCE) + SEARCH_TOLERANCE;
-    while late_s - early_s > SEARCH_TOLERANCE * late_s {
+    // The nanosecond: where everything begins at once the moment is 0, to which nothing is close by a share.
+    while late_s - early_s > SEARCH_TOLERANCE * late_s + 1e-9 {
         let middle_s = f64::midpoint(early_s, late_s);
         if begun(middle_s) >= parts {
             late_s = middle_s;

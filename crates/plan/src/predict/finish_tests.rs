@@ -40,6 +40,25 @@ fn by_hand() {
 }
 
 #[test]
+fn all_at_once() {
+    let many = vec![
+        Worker {
+            start_s: 0.0,
+            part_s: 2.0
+        };
+        300
+    ];
+    for dispatch in [Dispatch::Pull, Dispatch::PullAndDuplicate { after_s: 0.5 }] {
+        let first = schedule(&many, 200, dispatch).finish_s;
+        let second = schedule(&many, 301, dispatch).finish_s;
+        assert!(
+            (first - 2.0).abs() < 1e-5 && (second - 4.0).abs() < 1e-5,
+            "{first} {second}"
+        );
+    }
+}
+
+#[test]
 fn at_the_edges() {
     for dispatch in [
         Dispatch::Equal,

@@ -62,7 +62,11 @@ pub(super) fn cdf(x: f64, value: impl Fn(usize) -> f64) -> f64 {
         return 1.0;
     }
     let (from, to) = (value(below), value(low));
-    let part = if to.is_finite() { (x - from) / (to - from) } else { 0.0 };
+    let part = if to.is_finite() {
+        (x - from) / (to - from)
+    } else {
+        0.0
+    };
     RUNGS[below] + (RUNGS[low] - RUNGS[below]) * part
 }
 

@@ -56,6 +56,14 @@ impl Site {
         })
     }
 
+    /// What bills for workers here, and the memory of each in MB; `None` where nothing does.
+    pub fn billed(&self) -> Option<(&'static FunctionPlatform, u64)> {
+        match &self.host {
+            Host::Functions { memory_mb, .. } => self.platform().map(|it| (it, *memory_mb)),
+            Host::Process => None,
+        }
+    }
+
     /// The platform, where it is one of functions that the catalogue lists.
     pub fn platform(&self) -> Option<&'static FunctionPlatform> {
         match &self.host {

@@ -1,10 +1,11 @@
 //! One transfer, drawn many times: from the decision until the object is readable at the destination.
 
-use super::draws::Draws;
+use super::draws::{BITS, Draws};
 use super::finish::{Dispatch, Schedule, Worker, schedule};
 use super::{Family, Route, Samples};
 use serde::{Deserialize, Serialize};
 use skyfresh_sky::{Distribution, Rng};
+use std::cell::Cell;
 
 /// How bytes travel through workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -28,6 +29,11 @@ impl Shape {
             Shape::Inline => 1,
             Shape::Parts { part_bytes, .. } => size_bytes.div_ceil(part_bytes.max(1)).max(1),
         }
+    }
+
+    /// Whether there is an upload of parts.
+    pub fn is_parts(self) -> bool {
+        matches!(self, Shape::Parts { .. })
     }
 
     /// Workers; 1 inline.
@@ -58,6 +64,10 @@ const STRAGGLER_LEAST_S: f64 = 0.5;
 const LEDGER_BEFORE: f64 = 4.0;
 /// Operations on the ledger for a part: claimed, finished.
 const LEDGER_A_PART: f64 = 2.0;
+/// Beyond so many slots fewer draws are made, down to so many: the last of many parts varies less from draw to draw.
+const MANY_SLOTS: usize = 64;
+const LEAST_DRAWS: usize = 512;
+
 /// The distributions of a route, ready to be drawn from.
 #[derive(Debug)]
 pub(super) struct Tables {
@@ -92,11 +102,21 @@ struct Drawing<'a> {
     route: &'a Route,
     tables: &'a Tables,
     rng: Rng,
+    /// Random bits not yet used, and how many.
+    bits: Cell<(u64, u32)>,
 }
 
 impl Drawing<'_> {
     fn pick(&self, draws: &Draws) -> f64 {
-        draws.pick(self.rng.u64())
+        if draws.is_constant() {
+            return draws.pick(0);
+        }
+        let (mut bits, mut left) = self.bits.get();
+        if left < BITS {
+            (bits, left) = (self.rng.u64(), u64::BITS);
+        }
+        self.bits.set((bits >> BITS, left - BITS));
+        draws.pick(bits)
     }
 
     /// A request to the source's store, and one to the destination's.
@@ -168,6 +188,10 @@ pub(super) fn transfer(
     seed: u64,
 ) -> Transfer {
     let slots = shape.workers() as usize * parts_in_flight.max(1) as usize;
+    let draws = match slots {
+        ..=MANY_SLOTS => draws,
+        _ => (draws * MANY_SLOTS / slots).max(draws.min(LEAST_DRAWS)),
+    };
     let mut delays_s = Vec::with_capacity(draws);
     let mut busy_s = 0.0;
     let mut workers = Vec::with_capacity(slots);
@@ -176,6 +200,7 @@ pub(super) fn transfer(
             route,
             tables,
             rng: Rng::seeded(seed ^ (draw as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+            bits: Cell::default(),
         };
         let drawn = match shape {
             Shape::Inline => drawing.inline(size_bytes),
@@ -230,7 +255,12 @@ fn normal_gumbel(
     draws: usize,
 ) -> Samples {
     let rng = Rng::named(0, "moments");
-    let drawing = Drawing { route, tables, rng };
+    let drawing = Drawing {
+        route,
+        tables,
+        rng,
+        bits: Cell::default(),
+    };
     let slots = u64::from(shape.workers()) * u64::from(parts_in_flight.max(1));
     let one = || match shape {
         Shape::Inline => (0.0, drawing.inline(size_bytes).finish_s),

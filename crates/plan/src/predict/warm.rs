@@ -61,6 +61,13 @@ impl Warm {
         }
     }
 
+    /// With so many draws, at least 2, whatever the percentile needs.
+    pub fn with_draws(mut self, draws: usize) -> Self {
+        self.draws = draws.max(2);
+        self.drawn.clear();
+        self
+    }
+
     /// The route that is predicted.
     pub fn route(&self) -> &Route {
         &self.route
@@ -90,7 +97,9 @@ impl Warm {
         }
         let size_bytes = size_bytes.round() as u64;
         let (route, tables, in_flight) = (&self.route, &self.tables, self.parts_in_flight);
-        let transfer = transfer(route, tables, shape, size_bytes, in_flight, self.draws, self.seed);
+        let transfer = transfer(
+            route, tables, shape, size_bytes, in_flight, self.draws, self.seed,
+        );
         let percentile = 1.0 - DRAWS_BEYOND / self.draws as f64;
         let (low, high) = transfer.delay_s.interval(percentile);
         let drawn = Arc::new(Drawn {
@@ -105,7 +114,10 @@ impl Warm {
 
 impl Predicted {
     fn value(&self, rung: usize) -> f64 {
-        let (below, above) = (self.below.delay_s.value(rung), self.above.delay_s.value(rung));
+        let (below, above) = (
+            self.below.delay_s.value(rung),
+            self.above.delay_s.value(rung),
+        );
         below + (above - below) * self.fraction
     }
 

@@ -1,0 +1,240 @@
+//! Checks of the SLO planner's choices.
+
+use crate::predict::{Host, Shape};
+use crate::replicate::{Ask, Candidate, Choice, FanOut, Verdict, Way};
+use skyfresh_sky::catalog::{Catalog, function_platform};
+use skyfresh_sky::{Region, Usd};
+use std::collections::BTreeSet;
+
+/// Everything that is wrong with a choice.
+pub fn check_choice(ask: &Ask, catalog: &Catalog, choice: &Choice) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for candidate in &choice.candidates {
+        for why in check_candidate(ask, catalog, candidate) {
+            wrong.push(format!("{}: {why}", candidate.way));
+        }
+    }
+    let prices = choice
+        .candidates
+        .iter()
+        .map(|it| (it.cost.unpriced, it.cost.total()));
+    if !prices.is_sorted() {
+        wrong.push("candidates are not in the order of their prices".into());
+    }
+    let different: BTreeSet<&Way> = choice.candidates.iter().map(|it| &it.way).collect();
+    if different.len() != choice.candidates.len() {
+        wrong.push("a way is listed twice".into());
+    }
+    wrong.extend(check_winner(ask, choice));
+    wrong
+}
+
+fn check_winner(ask: &Ask, choice: &Choice) -> Option<String> {
+    let allowed: Vec<&Candidate> = choice
+        .candidates
+        .iter()
+        .filter(|it| it.refused.is_none())
+        .collect();
+    let enough = |it: &&&Candidate| it.in_time >= ask.slo.percentile / 100.0;
+    let Some(winner) = choice.chosen.map(|index| choice.candidates.get(index)) else {
+        let idle = choice.verdict != Verdict::Nothing || !allowed.is_empty();
+        return idle.then(|| "nothing was chosen although something may be done".into());
+    };
+    let Some(winner) = winner else {
+        return Some("the chosen index is beyond the candidates".into());
+    };
+    if winner.refused.is_some() {
+        return Some("a refused candidate was chosen".into());
+    }
+    match choice.verdict {
+        Verdict::InTime if !enough(&&winner) => {
+            Some("called in time, which it is not often enough".into())
+        }
+        Verdict::InTime => {
+            let cheaper = allowed.iter().filter(enough).any(|it| {
+                (it.cost.unpriced, it.cost.total()) < (winner.cost.unpriced, winner.cost.total())
+            });
+            cheaper.then(|| "a cheaper candidate is in time too".into())
+        }
+        Verdict::Late if allowed.iter().any(|it| enough(&it)) => {
+            Some("called late although one is in time".into())
+        }
+        Verdict::Late => {
+            let likelier = allowed.iter().any(|it| it.in_time > winner.in_time);
+            likelier.then(|| "another one is likelier in time".into())
+        }
+        Verdict::Cheapest if !ask.cheapest => Some("the cheapest was not asked for".into()),
+        Verdict::Cheapest => {
+            let cheaper = allowed
+                .iter()
+                .any(|it| it.cost.total() < winner.cost.total() && !it.cost.unpriced);
+            cheaper.then(|| "a cheaper candidate is there".into())
+        }
+        Verdict::Nothing => Some("something was chosen although nothing may be done".into()),
+    }
+}
+
+fn check_candidate(ask: &Ask, catalog: &Catalog, candidate: &Candidate) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let shares = 0.0..=1.0;
+    if !shares.contains(&candidate.in_time)
+        || candidate.p50_s > candidate.at_slo_s && ask.slo.percentile >= 50.0
+    {
+        wrong.push(format!(
+            "{} in time, p50 {} s, at the SLO's percentile {} s",
+            candidate.in_time, candidate.p50_s, candidate.at_slo_s
+        ));
+    }
+    // The share within what is left, and the delay at the percentile, are one statement made twice.
+    let (left_s, share) = (
+        ask.slo.delay.saturating_sub(ask.elapsed).as_secs_f64(),
+        ask.slo.percentile / 100.0,
+    );
+    let apart = (candidate.at_slo_s / left_s - 1.0).abs() > 0.02;
+    if apart && (candidate.at_slo_s <= left_s) != (candidate.in_time >= share) {
+        wrong.push(format!(
+            "{} s at the percentile, but {} in time",
+            candidate.at_slo_s, candidate.in_time
+        ));
+    }
+    if let Way::Workers { site, shape, via } = &candidate.way {
+        if !ask.sites.contains(site) {
+            wrong.push("workers where none were offered".into());
+        }
+        if via.as_ref().is_some_and(|via| !ask.fresh.contains(via)) {
+            wrong.push("read from where this version is not".into());
+        }
+        wrong.extend(check_shape(ask, *shape));
+        if let Host::Functions { platform, .. } = &site.host {
+            let most = function_platform(platform).map_or(0, |it| it.max_concurrency);
+            let under_way = ask.in_flight.get(site).copied().unwrap_or(0);
+            let workers = match shape {
+                Shape::Inline => 1,
+                Shape::Parts { workers, .. } => u64::from(*workers),
+            };
+            if candidate.refused.is_none() && workers + under_way > most {
+                wrong.push(format!(
+                    "{workers} functions beside {under_way} of at most {most}"
+                ));
+            }
+        }
+    } else if !ask.server_copy {
+        wrong.push("a server-side copy that the store does not offer".into());
+    }
+    wrong.extend(check_egress(ask, catalog, candidate));
+    wrong
+}
+
+fn check_shape(ask: &Ask, shape: Shape) -> Option<String> {
+    let limits = ask.limits;
+    match shape {
+        Shape::Inline if ask.size_bytes > limits.max_put_bytes => {
+            Some("one PUT of more than one PUT takes".into())
+        }
+        Shape::Inline => None,
+        Shape::Parts {
+            workers,
+            part_bytes,
+        } => {
+            let mut parts = ask.size_bytes / part_bytes;
+            if parts * part_bytes < ask.size_bytes {
+                parts += 1;
+            }
+            let fits = (limits.min_part_bytes..=limits.max_part_bytes).contains(&part_bytes)
+                && parts <= limits.max_parts
+                && workers >= 1
+                && (u64::from(workers) <= parts || workers == 1);
+            (!fits).then(|| format!("{workers} workers, {parts} parts of {part_bytes} bytes"))
+        }
+    }
+}
+
+/// Egress, added up from the legs that the bytes travel.
+fn check_egress(ask: &Ask, catalog: &Catalog, candidate: &Candidate) -> Option<String> {
+    let bytes = ask.size_bytes - ask.unchanged_bytes.min(ask.size_bytes);
+    let stops: Vec<&Region> = match &candidate.way {
+        Way::ServerCopy => vec![&ask.source, &ask.destination],
+        Way::Workers { site, via, .. } => vec![
+            via.as_ref().unwrap_or(&ask.source),
+            &site.region,
+            &ask.destination,
+        ],
+    };
+    let mut egress_usd = 0.0;
+    for leg in stops.windows(2).filter(|leg| leg[0] != leg[1]) {
+        match catalog.egress_usd_per_gb(leg[0], leg[1]) {
+            Some(per_gb) => egress_usd += per_gb.usd() * bytes as f64 / 1e9,
+            None if candidate.cost.unpriced => {}
+            None => {
+                return Some(format!(
+                    "no price is known from {} to {}, and it is not said",
+                    leg[0], leg[1]
+                ));
+            }
+        }
+    }
+    let stated_usd = candidate.cost.egress.usd();
+    let differs = (stated_usd - egress_usd).abs() > 1e-9 + egress_usd * 1e-9;
+    differs.then(|| format!("egress ${stated_usd}, its legs come to ${egress_usd}"))
+}
+
+/// Everything that is wrong with a tree.
+pub fn check_fan_out(asks: &[Ask], catalog: &Catalog, tree: &FanOut) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if tree.verdict == Verdict::Nothing {
+        return wrong;
+    }
+    let wanted: Vec<&Region> = asks.iter().map(|ask| &ask.destination).collect();
+    let reached: Vec<&Region> = tree.leaves.iter().map(|leaf| &leaf.destination).collect();
+    if wanted != reached {
+        wrong.push(format!(
+            "reaches {} destinations of {}",
+            reached.len(),
+            wanted.len()
+        ));
+        return wrong;
+    }
+    let total: Usd = tree
+        .leaves
+        .iter()
+        .map(|leaf| leaf.candidate.cost.total())
+        .sum();
+    if total != tree.total {
+        wrong.push(format!("{} stated, {total} added up", tree.total));
+    }
+    for (ask, leaf) in asks.iter().zip(&tree.leaves) {
+        // Up to the source, adding the hops' delays; a circle never gets there.
+        let (mut at, mut delay_s, mut hops) = (leaf, leaf.candidate.at_slo_s, 0);
+        while let Some(via) = &at.via {
+            hops += 1;
+            let Some(above) = tree.leaves.iter().find(|other| other.destination == *via) else {
+                wrong.push(format!(
+                    "{} reads from {via}, which is no destination",
+                    at.destination
+                ));
+                break;
+            };
+            if hops > tree.leaves.len() {
+                wrong.push(format!("{} is in a circle", leaf.destination));
+                break;
+            }
+            delay_s += above.candidate.at_slo_s;
+            at = above;
+        }
+        if tree.verdict == Verdict::InTime && delay_s > ask.left_s() * (1.0 + 1e-9) {
+            wrong.push(format!(
+                "{}: {delay_s} s of {} s",
+                leaf.destination,
+                ask.left_s()
+            ));
+        }
+        let moved = Ask {
+            source: leaf.via.clone().unwrap_or_else(|| ask.source.clone()),
+            ..ask.clone()
+        };
+        if let Some(why) = check_egress(&moved, catalog, &leaf.candidate) {
+            wrong.push(format!("{}: {why}", leaf.destination));
+        }
+    }
+    wrong
+}

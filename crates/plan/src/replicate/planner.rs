@@ -1,0 +1,308 @@
+//! Predicts, prices and compares.
+
+use super::candidates::ways;
+use super::{Ask, Candidate, Choice, Hold, Verdict, Way, hold, price};
+use crate::predict::{Family, Predicted, Residuals, Route, Shape, Site, Warm};
+use skyfresh_sky::catalog::{Catalog, StateService, state_service};
+use skyfresh_sky::{Invalid, Region};
+use std::collections::HashMap;
+
+/// What a planner assumes of how it is used.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// The service of a shared ledger, as the catalogue names it; `None` is the embedded one.
+    pub state: Option<String>,
+    /// Parts that one worker copies at once.
+    pub parts_in_flight: u32,
+    /// Share of starts that find no idle function, 0 to 1.
+    pub cold: f64,
+    /// How delays are modelled.
+    pub family: Family,
+    /// Draws of each transfer; `None` is as many as the SLO's percentile needs.
+    pub draws: Option<usize>,
+    /// Decides every draw.
+    pub seed: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            state: None,
+            parts_in_flight: 2,
+            cold: 0.05,
+            family: Family::default(),
+            draws: None,
+            seed: 1,
+        }
+    }
+}
+
+/// Where a prediction belongs: read where, written where, by workers where.
+type RouteKey = (Region, Region, Site);
+
+/// What receipts of one lane have taught: of objects in one piece, and of those in parts.
+#[derive(Clone, Debug, Default)]
+struct Taught {
+    inline: Residuals,
+    parts: Residuals,
+}
+
+/// Plans. Keeps what it has drawn and learnt; the same asks in the same order with the same receipts between them give
+/// the same answers.
+#[derive(Debug)]
+pub struct Planner {
+    catalog: Catalog,
+    state: Option<&'static StateService>,
+    settings: Settings,
+    warm: HashMap<(RouteKey, u64), Warm>,
+    taught: HashMap<RouteKey, Taught>,
+}
+
+impl Planner {
+    /// A planner that has not learnt anything yet.
+    ///
+    /// # Errors
+    /// A state service that the catalogue does not list.
+    pub fn new(catalog: Catalog, settings: Settings) -> Result<Self, Invalid> {
+        let state = match &settings.state {
+            None => None,
+            Some(name) => Some(state_service(name).ok_or_else(|| {
+                let why = "the catalogue does not list it; see `skyfresh catalog`";
+                Invalid::new("state service", name.clone(), why)
+            })?),
+        };
+        Ok(Planner {
+            catalog,
+            state,
+            settings,
+            warm: HashMap::new(),
+            taught: HashMap::new(),
+        })
+    }
+
+    /// The catalogue it plans with.
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// Chooses.
+    ///
+    /// # Errors
+    /// A site on a platform that the catalogue does not list.
+    pub fn choose(&mut self, ask: &Ask) -> Result<Choice, Invalid> {
+        let mut candidates = Vec::new();
+        for way in ways(ask) {
+            candidates.push(self.candidate(ask, way)?);
+        }
+        // Unpriced links last: what is not known is not cheap. Then by price, by delay, and by name, so that ties are decided.
+        let key = |candidate: &Candidate| (candidate.cost.unpriced, candidate.cost.total());
+        candidates.sort_by(|a, b| {
+            key(a)
+                .cmp(&key(b))
+                .then(a.at_slo_s.total_cmp(&b.at_slo_s))
+                .then_with(|| a.way.cmp(&b.way))
+        });
+        Ok(pick(ask, candidates))
+    }
+
+    fn candidate(&mut self, ask: &Ask, way: Way) -> Result<Candidate, Invalid> {
+        let (route, shape) = route_of(ask, &way);
+        let predicted = self.predict(&route, ask.share(), shape, ask.moved_bytes())?;
+        let unknown = Residuals::default();
+        let learned = self
+            .taught
+            .get(&route)
+            .map_or(&unknown, |taught| taught.of(shape));
+        let cost = price(&self.catalog, self.state, ask, &way, predicted.busy_s());
+        Ok(Candidate {
+            p50_s: predicted.learned_quantile(learned, 0.5),
+            at_slo_s: predicted.learned_quantile(learned, ask.share()),
+            error: predicted.error(),
+            in_time: predicted.learned_cdf(learned, ask.left_s()),
+            refused: self.refusal(ask, &way, predicted.median_s()),
+            cost,
+            way,
+        })
+    }
+
+    /// What quotas say. Functions at a site run in one account: its concurrency is shared by everything in flight.
+    fn refusal(&self, ask: &Ask, way: &Way, median_s: f64) -> Option<String> {
+        let Way::Workers { site, shape, .. } = way else {
+            return None;
+        };
+        if let Some(platform) = site.platform() {
+            let under_way = ask.in_flight.get(site).copied().unwrap_or(0);
+            let wanted = u64::from(shape.workers());
+            if under_way + wanted > platform.max_concurrency {
+                return Some(format!(
+                    "{wanted} functions beside {under_way} under way exceed the {} that {} runs at once",
+                    platform.max_concurrency, platform.platform
+                ));
+            }
+        }
+        // Every part is claimed and finished in one partition of the ledger.
+        let limit_per_s = self.state.and_then(|state| state.partition_writes_per_s)?;
+        let writes_per_s = 2.0 * shape.parts(ask.size_bytes) as f64 / median_s.max(1e-3);
+        (shape.is_parts() && writes_per_s > limit_per_s).then(|| {
+            format!("{writes_per_s:.0} writes a second exceed the {limit_per_s:.0} of one partition of the ledger")
+        })
+    }
+
+    fn predict(
+        &mut self,
+        route: &RouteKey,
+        share: f64,
+        shape: Shape,
+        size_bytes: u64,
+    ) -> Result<Predicted, Invalid> {
+        // As many draws as the percentile needs, so tables of their own for each.
+        let key = (route.clone(), share.to_bits());
+        if !self.warm.contains_key(&key) {
+            let (source, destination, site) = route;
+            let (state, cold) = (self.state, self.settings.cold);
+            let mut of = Route::of(&self.catalog, source, destination, site, state, cold)?;
+            of.family = self.settings.family;
+            let mut warm = Warm::new(of, self.settings.parts_in_flight, share, self.settings.seed);
+            if let Some(draws) = self.settings.draws {
+                warm = warm.with_draws(draws);
+            }
+            self.warm.insert(key.clone(), warm);
+        }
+        match self.warm.get_mut(&key) {
+            Some(warm) => Ok(warm.predict(shape, size_bytes)),
+            None => Err(Invalid::new("route", format!("{route:?}"), "was just made")),
+        }
+    }
+
+    /// How long the change may wait for the next one of its key, if it then goes this way. `changes_per_s` is how often the
+    /// key changes.
+    ///
+    /// # Errors
+    /// As [`Planner::choose`].
+    pub fn hold(
+        &mut self,
+        ask: &Ask,
+        candidate: &Candidate,
+        changes_per_s: f64,
+    ) -> Result<Hold, Invalid> {
+        let (route, shape) = route_of(ask, &candidate.way);
+        let predicted = self.predict(&route, ask.share(), shape, ask.moved_bytes())?;
+        let unknown = Residuals::default();
+        let learned = self
+            .taught
+            .get(&route)
+            .map_or(&unknown, |taught| taught.of(shape));
+        let price = candidate.cost.total();
+        Ok(hold(
+            &predicted,
+            learned,
+            ask.left_s(),
+            ask.share(),
+            changes_per_s,
+            price,
+        ))
+    }
+
+    /// Learns from a receipt: a transfer of this way took so many seconds from its decision until it was readable.
+    ///
+    /// # Errors
+    /// A site on a platform that the catalogue does not list.
+    pub fn learn(&mut self, ask: &Ask, way: &Way, took_s: f64) -> Result<(), Invalid> {
+        let (route, shape) = route_of(ask, way);
+        let predicted = self.predict(&route, ask.share(), shape, ask.moved_bytes())?;
+        let median_s = predicted.median_s();
+        let taught = self.taught.entry(route).or_default();
+        let residuals = if shape.is_parts() {
+            &mut taught.parts
+        } else {
+            &mut taught.inline
+        };
+        residuals.observe(took_s, median_s);
+        Ok(())
+    }
+}
+
+/// What is predicted for a way. A server-side copy is taken as one stream between the two stores: providers publish no rates
+/// of their own copies.
+fn route_of(ask: &Ask, way: &Way) -> (RouteKey, Shape) {
+    let (from, site, shape) = match way {
+        Way::ServerCopy => (None, Site::process(ask.destination.clone()), Shape::Inline),
+        Way::Workers { site, shape, via } => (via.clone(), site.clone(), *shape),
+    };
+    let from = from.unwrap_or_else(|| ask.source.clone());
+    ((from, ask.destination.clone(), site), shape)
+}
+
+impl Taught {
+    fn of(&self, shape: Shape) -> &Residuals {
+        if shape.is_parts() {
+            &self.parts
+        } else {
+            &self.inline
+        }
+    }
+}
+
+/// Picks from candidates in ascending order of price.
+fn pick(ask: &Ask, candidates: Vec<Candidate>) -> Choice {
+    let allowed = || {
+        candidates
+            .iter()
+            .enumerate()
+            .filter(|(_, c)| c.refused.is_none())
+    };
+    let in_time = allowed().find(|(_, c)| c.in_time >= ask.share());
+    let likeliest = || {
+        allowed().max_by(|(_, a), (_, b)| {
+            // Where none is ever in time, the fastest; of equals the first, which is the cheapest.
+            a.in_time
+                .total_cmp(&b.in_time)
+                .then(b.at_slo_s.total_cmp(&a.at_slo_s))
+                .then(b.cost.total().cmp(&a.cost.total()))
+        })
+    };
+    let slo = ask.slo;
+    let (chosen, verdict) = match in_time {
+        _ if ask.cheapest => (allowed().next(), Verdict::Cheapest),
+        Some(found) => (Some(found), Verdict::InTime),
+        None => (likeliest(), Verdict::Late),
+    };
+    let Some((index, winner)) = chosen else {
+        let why = match candidates.first() {
+            None => "the object fits no way within the destination's limits".to_owned(),
+            Some(first) => first.refused.clone().unwrap_or_default(),
+        };
+        return Choice {
+            candidates,
+            chosen: None,
+            verdict: Verdict::Nothing,
+            why,
+        };
+    };
+    let why = match verdict {
+        Verdict::InTime => {
+            let passed = candidates[..index].iter().filter(|c| c.refused.is_none());
+            let cheaper = passed.count();
+            let left = if cheaper == 0 {
+                "it is the cheapest of all".to_owned()
+            } else {
+                format!("{cheaper} cheaper would be late too often")
+            };
+            format!("the cheapest that is in time for {slo}: {left}")
+        }
+        Verdict::Late => format!(
+            "none is in time for {slo}: this is the likeliest, in {:.1}% of cases",
+            winner.in_time * 100.0
+        ),
+        _ => format!(
+            "the budget is spent: the cheapest, in time in {:.1}% of cases",
+            winner.in_time * 100.0
+        ),
+    };
+    Choice {
+        chosen: Some(index),
+        verdict,
+        why,
+        candidates,
+    }
+}

@@ -1,0 +1,478 @@
+use super::*;
+use crate::check::{check_choice, check_fan_out};
+use crate::predict::{Residuals, Shape, Warm};
+use proptest::prelude::{Strategy, prop, prop_assert, proptest};
+use proptest::test_runner::Config;
+use skyfresh_sky::catalog::{Catalog, request_prices};
+use skyfresh_sky::{Rng, Usd};
+use std::cell::RefCell;
+use std::fmt::Write as _;
+
+const MB: u64 = 1_000_000;
+const GB: u64 = 1_000 * MB;
+const HOME: &str = "aws:us-east-1";
+
+fn region(name: &str) -> Region {
+    name.parse().unwrap()
+}
+
+fn ask(destination: &str, size_bytes: u64, slo: &str) -> Ask {
+    Ask::new(
+        region(HOME),
+        region(destination),
+        size_bytes,
+        slo.parse().unwrap(),
+    )
+}
+
+fn planner() -> Planner {
+    with_draws(None)
+}
+
+/// Of few draws where predictions need not be good: selection, prices and checks are the same.
+fn rough() -> Planner {
+    with_draws(Some(100))
+}
+
+fn with_draws(draws: Option<usize>) -> Planner {
+    let settings = Settings {
+        state: Some("dynamodb".into()),
+        draws,
+        ..Settings::default()
+    };
+    Planner::new(Catalog::embedded(), settings).unwrap()
+}
+
+/// Chooses, and lets the checker look at it.
+fn choose(planner: &mut Planner, ask: &Ask) -> Choice {
+    let choice = planner.choose(ask).unwrap();
+    let wrong = check_choice(ask, planner.catalog(), &choice);
+    assert!(wrong.is_empty(), "{ask:?}\n{}", wrong.join("\n"));
+    choice
+}
+
+/// The decisions, pinned. A change of the catalogue or of the model shows here as what it changes.
+#[test]
+fn decisions() {
+    let mut planner = planner();
+    let mut table = String::new();
+    for destination in ["aws:us-west-2", "azure:westeurope", "gcp:asia-northeast1"] {
+        for (size, slo) in [
+            (10_000, "5s@p99"),
+            (MB, "1s@p99"),
+            (MB, "5s@p99"),
+            (128 * MB, "10s@p99"),
+            (128 * MB, "60s@p99"),
+            (GB, "10s@p99"),
+            (GB, "5m@p99"),
+            (100 * GB, "2m@p99"),
+        ] {
+            // One large one will do: it takes a second.
+            if size > GB && destination != "gcp:asia-northeast1" {
+                continue;
+            }
+            let ask = ask(destination, size, slo);
+            let choice = choose(&mut planner, &ask);
+            let winner = choice.winner().unwrap();
+            let _ = writeln!(
+                table,
+                "{destination:20} {size:>12} B {slo:8} {:?}: {}, {:.1} s at the SLO's percentile, {}",
+                choice.verdict,
+                winner.way,
+                winner.at_slo_s,
+                winner.cost.total()
+            );
+        }
+    }
+    insta::assert_snapshot!(table);
+}
+
+fn asks() -> impl Strategy<Value = Ask> {
+    let regions = [
+        "aws:us-east-1",
+        "aws:us-west-2",
+        "gcp:us-central1",
+        "azure:westeurope",
+    ];
+    let sizes = [0, 1, 300_000, 6 << 20, 40 * MB, 700 * MB, 3 * GB];
+    let slos = ["500ms@p50", "3s@p99", "20s@p90", "2m@p99", "1h@p99"];
+    let place = move || prop::sample::select(regions.to_vec());
+    let tail = (
+        0u64..4,
+        0u64..2_000,
+        prop::bool::ANY,
+        prop::bool::ANY,
+        prop::bool::ANY,
+    );
+    let strategy = (
+        place(),
+        place(),
+        place(),
+        prop::sample::select(sizes.to_vec()),
+        prop::sample::select(slos.to_vec()),
+        tail,
+    );
+    strategy.prop_map(
+        |(from, to, third, size, slo, (spent_s, busy, server_copy, cheapest, unchanged))| {
+            let mut ask = Ask::new(region(from), region(to), size, slo.parse().unwrap());
+            ask.sites.extend(Site::functions(region(third)));
+            ask.sites.push(Site::process(region(from)));
+            ask.sites.sort();
+            ask.sites.dedup();
+            ask.fresh = vec![region(third)];
+            ask.elapsed = Duration::from_secs(spent_s);
+            ask.in_flight = ask.sites.iter().map(|site| (site.clone(), busy)).collect();
+            ask.server_copy = server_copy;
+            ask.cheapest = cheapest;
+            ask.unchanged_bytes = if unchanged { size / 3 } else { 0 };
+            ask
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(Config { cases: 192, ..Config::default() })]
+    #[test]
+    fn every_choice_passes_the_checker(ask in asks()) {
+        thread_local!(static PLANNER: RefCell<Planner> = RefCell::new(rough()));
+        PLANNER.with_borrow_mut(|planner| choose(planner, &ask));
+    }
+}
+
+#[test]
+fn the_checker_sees_what_is_wrong() {
+    let mut planner = rough();
+    let ask = ask("gcp:us-central1", 128 * MB, "10s@p99");
+    let right = choose(&mut planner, &ask);
+    assert_eq!(right.verdict, Verdict::InTime);
+    let chosen = right.chosen.unwrap();
+    assert!(chosen > 0, "some cheaper one is late");
+    let wrongs: [(&str, &dyn Fn(&mut Choice)); 8] = [
+        ("not often enough", &|it| it.chosen = Some(0)),
+        ("cheaper candidate", &|it| {
+            it.chosen = it.candidates.iter().rposition(|c| c.in_time >= 0.99)
+        }),
+        ("although one is in time", &|it| it.verdict = Verdict::Late),
+        ("egress", &|it| {
+            it.candidates[chosen].cost.egress = Usd::ZERO
+        }),
+        ("order of their prices", &|it| it.candidates.reverse()),
+        ("listed twice", &|it| {
+            it.candidates
+                .push(it.candidates[it.candidates.len() - 1].clone())
+        }),
+        ("refused", &|it| {
+            it.candidates[chosen].refused = Some("no".into())
+        }),
+        ("at the percentile, but", &|it| {
+            it.candidates[chosen].at_slo_s *= 9.0
+        }),
+    ];
+    for (says, spoil) in wrongs {
+        let mut wrong = right.clone();
+        spoil(&mut wrong);
+        let found = check_choice(&ask, planner.catalog(), &wrong).join("\n");
+        assert!(found.contains(says), "{says}: {found}");
+    }
+}
+
+/// Everything computed anew, by plain arithmetic, over every number of workers and not only powers of two.
+#[test]
+fn brute_force_agrees() {
+    let catalog = Catalog::embedded();
+    for (destination, size, slo) in [
+        ("aws:us-west-2", 40 * MB, "4s@p99"),
+        ("azure:westeurope", 100 * MB, "12s@p99"),
+        ("gcp:us-central1", 128 * MB, "6s@p90"),
+        ("gcp:us-central1", MB, "3s@p99"),
+        ("azure:eastus", 64 * MB, "1s@p99"),
+    ] {
+        let ask = ask(destination, size, slo);
+        let mut planner = Planner::new(catalog.clone(), Settings::default()).unwrap();
+        let choice = choose(&mut planner, &ask);
+        let mut cheapest: Option<(f64, Shape)> = None;
+        let mut every: Option<f64> = None;
+        for site in &ask.sites {
+            let route = crate::predict::Route::of(
+                &catalog,
+                &ask.source,
+                &ask.destination,
+                site,
+                None,
+                0.05,
+            )
+            .unwrap();
+            let mut warm = Warm::new(route, 2, ask.share(), 1);
+            let parts = |workers, part_bytes| Shape::Parts {
+                workers,
+                part_bytes,
+            };
+            let most = size.div_ceil(8 << 20) as u32;
+            let mut tried = vec![Shape::Inline];
+            for workers in (1..=most).filter(|_| size > 5 << 20) {
+                tried.extend([8, 16, 24, 32].map(|mib| parts(workers, mib << 20)));
+            }
+            let offered = shapes(size, ask.limits);
+            tried.extend(&offered);
+            for shape in tried {
+                let predicted = warm.predict(shape, size);
+                let in_time =
+                    predicted.learned_cdf(&Residuals::default(), ask.left_s()) >= ask.share();
+                let count = size.div_ceil(if let Shape::Parts { part_bytes, .. } = shape {
+                    part_bytes
+                } else {
+                    size
+                });
+                let (reads, writes) = (
+                    1 + count,
+                    count + if shape == Shape::Inline { 0 } else { 2 },
+                );
+                let (from, to) = (
+                    request_prices(ask.source.provider),
+                    request_prices(ask.destination.provider),
+                );
+                let requests =
+                    from.read.usd() * reads as f64 + to.read.usd() + to.write.usd() * writes as f64;
+                let (platform, memory_mb) = site.billed().unwrap();
+                let each = Duration::from_secs_f64(predicted.busy_s() / f64::from(shape.workers()));
+                let functions = platform
+                    .price(memory_mb, each, u64::from(shape.workers()))
+                    .usd();
+                let egress = catalog
+                    .egress_usd_per_gb(&ask.source, &ask.destination)
+                    .unwrap()
+                    .usd()
+                    * size as f64
+                    / 1e9;
+                let usd = egress + requests + functions;
+                if in_time {
+                    every = Some(every.map_or(usd, |least| least.min(usd)));
+                    if offered.contains(&shape) && cheapest.is_none_or(|(least, _)| usd < least) {
+                        cheapest = Some((usd, shape));
+                    }
+                }
+            }
+        }
+        let winner = choice.winner().unwrap();
+        match (cheapest, every) {
+            (Some((usd, shape)), Some(least)) => {
+                assert_eq!(
+                    choice.verdict,
+                    Verdict::InTime,
+                    "{destination} {slo}: {shape:?} is"
+                );
+                let stated = winner.cost.total().usd();
+                assert!(
+                    (stated / usd - 1.0).abs() < 1e-6,
+                    "{destination}: {stated} by {}, {usd} by {shape:?}",
+                    winner.way
+                );
+                // What the coarser choice of workers costs.
+                assert!(
+                    stated <= least * 1.02,
+                    "{destination}: {stated}, {least} with any number of workers"
+                );
+            }
+            _ => assert_eq!(choice.verdict, Verdict::Late, "{destination} {slo}"),
+        }
+    }
+}
+
+#[test]
+fn what_is_under_way_counts() {
+    let mut planner = rough();
+    let mut ask = ask("gcp:us-central1", 10 * GB, "20s@p99");
+    let workers = |choice: &Choice| match choice.winner().map(|it| &it.way) {
+        Some(Way::Workers { shape, .. }) => shape.workers(),
+        other => panic!("{other:?}"),
+    };
+    let free = choose(&mut planner, &ask);
+    assert!(workers(&free) > 32, "{}", free.why);
+    ask.in_flight = ask.sites.iter().map(|site| (site.clone(), 990)).collect();
+    let busy = choose(&mut planner, &ask);
+    assert!(workers(&busy) <= 10);
+    assert_eq!(busy.verdict, Verdict::Late);
+    ask.in_flight = ask.sites.iter().map(|site| (site.clone(), 1_000)).collect();
+    let full = choose(&mut planner, &ask);
+    assert_eq!((full.verdict, full.chosen), (Verdict::Nothing, None));
+    assert!(
+        full.why.contains("1000 under way exceed the 1000"),
+        "{}",
+        full.why
+    );
+}
+
+#[test]
+fn receipts_change_the_plan_and_a_spent_budget_the_goal() {
+    let mut planner = rough();
+    let mut ask = ask("aws:us-west-2", 128 * MB, "12s@p99");
+    let before = choose(&mut planner, &ask);
+    let way = before.winner().unwrap().way.clone();
+    // Everything of this lane takes three times as long as the catalogue says.
+    for site in ask.sites.clone() {
+        for shape in shapes(ask.size_bytes, ask.limits) {
+            let slow = Way::Workers {
+                site: site.clone(),
+                shape,
+                via: None,
+            };
+            for _ in 0..20 {
+                let listed = before.candidates.iter().find(|it| it.way == slow).unwrap();
+                planner.learn(&ask, &slow, listed.p50_s * 3.0).unwrap();
+            }
+        }
+    }
+    let after = choose(&mut planner, &ask);
+    let winner = after.winner().unwrap();
+    assert_ne!(winner.way, way, "{}", after.why);
+    assert!(winner.cost.total() > before.price().unwrap());
+    ask.cheapest = true;
+    let degraded = choose(&mut planner, &ask);
+    assert_eq!(
+        (degraded.verdict, degraded.chosen),
+        (Verdict::Cheapest, Some(0))
+    );
+}
+
+/// Poisson changes of one key: each transfer covers what changed while it was held. Nothing may be late more often than the
+/// SLO says, and what was saved must be about what was promised.
+#[test]
+fn holding_saves_transfers_and_is_in_time() {
+    let mut planner = planner();
+    let ask = ask("gcp:us-central1", 100 * MB, "30s@p99");
+    let winner = choose(&mut planner, &ask).winner().unwrap().clone();
+    let nothing = planner.hold(&ask, &winner, 0.0001).unwrap();
+    assert_eq!(
+        nothing.wait_s, 0.0,
+        "no other change is expected: {nothing:?}"
+    );
+    for per_minute in [5.0, 10.0, 50.0, 100.0] {
+        let per_s = per_minute / 60.0;
+        let held = planner.hold(&ask, &winner, per_s).unwrap();
+        assert!(held.wait_s > 1.0 && held.wait_s < 30.0, "{held:?}");
+        let rng = Rng::named(3, "changes");
+        let (mut changes, mut transfers, mut late) = (0u32, 0u32, 0u32);
+        let (site, shape) = match &winner.way {
+            Way::Workers { site, shape, .. } => (site, *shape),
+            Way::ServerCopy => unreachable!("not offered"),
+        };
+        let route = crate::predict::Route::of(
+            planner.catalog(),
+            &ask.source,
+            &ask.destination,
+            site,
+            None,
+            0.05,
+        )
+        .unwrap();
+        let predicted = Warm::new(route, 2, 0.99, 77).predict(shape, ask.size_bytes);
+        let mut now_s = 0.0;
+        while transfers < 2_000 {
+            // The first change begins the wait; those within it come along.
+            let mut next_s = now_s - libm::log(1.0 - rng.unit()) / per_s;
+            let first_s = next_s;
+            let begins_s = first_s + held.wait_s;
+            let takes_s = predicted.quantile(rng.unit());
+            while next_s <= begins_s {
+                changes += 1;
+                late += u32::from(begins_s + takes_s - next_s > 30.0);
+                next_s -= libm::log(1.0 - rng.unit()) / per_s;
+            }
+            transfers += 1;
+            now_s = begins_s;
+        }
+        let attained = 1.0 - f64::from(late) / f64::from(changes);
+        assert!(attained >= 0.99, "{per_minute} a minute: {attained}");
+        let each = f64::from(changes) / f64::from(transfers);
+        assert!(
+            (each / (1.0 + per_s * held.wait_s) - 1.0).abs() < 0.1,
+            "{each} changes a transfer"
+        );
+    }
+}
+
+fn far_asks(destinations: &[&str], slo: &str) -> Vec<Ask> {
+    destinations.iter().map(|to| ask(to, GB, slo)).collect()
+}
+
+#[test]
+fn an_expensive_hop_is_paid_once() {
+    let mut planner = rough();
+    let far = ["gcp:us-central1", "gcp:europe-west1", "gcp:asia-northeast1"];
+    let asks = far_asks(&far, "10m@p99");
+    let tree = fan_out(&mut planner, &asks).unwrap();
+    let wrong = check_fan_out(&asks, planner.catalog(), &tree);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(tree.verdict, Verdict::InTime);
+    // $0.09 a GB out of AWS; within GCP 0.01 to 0.08.
+    let direct = tree.leaves.iter().filter(|leaf| leaf.via.is_none()).count();
+    let leaves = |tree: &FanOut| -> Vec<String> {
+        let leaf = |it: &Leaf| format!("{} via {:?}, {:.1} s", it.destination, it.via, it.at_slo_s);
+        tree.leaves.iter().map(leaf).collect()
+    };
+    assert_eq!(direct, 1, "{:#?}", leaves(&tree));
+    let alone: Usd = asks
+        .iter()
+        .map(|ask| planner.choose(ask).unwrap().price().unwrap())
+        .sum();
+    assert!(
+        tree.total.usd() < 0.95 * alone.usd(),
+        "{} and {alone} without a tree",
+        tree.total
+    );
+    // A tight SLO leaves less time for second hops, and costs more.
+    let mut fastest = |ask: &Ask| {
+        let of = |it: &Candidate| it.at_slo_s;
+        planner
+            .choose(ask)
+            .unwrap()
+            .candidates
+            .iter()
+            .map(of)
+            .fold(f64::INFINITY, f64::min)
+    };
+    let slowest_s = asks.iter().map(&mut fastest).fold(0.0, f64::max);
+    let hurried = far_asks(&far, &format!("{}ms@p99", (slowest_s * 1_050.0) as u64));
+    let quick = fan_out(&mut planner, &hurried).unwrap();
+    assert!(check_fan_out(&hurried, planner.catalog(), &quick).is_empty());
+    assert_eq!(quick.verdict, Verdict::InTime);
+    assert!(quick.total > tree.total, "{:#?}", leaves(&quick));
+    let impossible = far_asks(&far, "100ms@p99");
+    assert_eq!(
+        fan_out(&mut planner, &impossible).unwrap().verdict,
+        Verdict::Late
+    );
+}
+
+/// Six destinations are improved step by step, five are searched whole: on five, both agree here.
+#[test]
+fn steps_find_what_the_search_finds() {
+    let mut planner = rough();
+    let five = [
+        "gcp:us-central1",
+        "gcp:europe-west1",
+        "azure:eastus",
+        "azure:westeurope",
+        "aws:us-west-2",
+    ];
+    let whole = fan_out(&mut planner, &far_asks(&five, "10m@p99")).unwrap();
+    let six = [&five[..], &["aws:eu-west-1"]].concat();
+    let asks = far_asks(&six, "10m@p99");
+    let steps = fan_out(&mut planner, &asks).unwrap();
+    assert!(check_fan_out(&asks, planner.catalog(), &steps).is_empty());
+    let sixth = steps.leaves[5].candidate.cost.total();
+    assert!(
+        steps.total.usd() <= (whole.total + sixth).usd() * 1.001,
+        "{} against {} and {sixth}",
+        steps.total,
+        whole.total
+    );
+    let mut wrong = steps.clone();
+    wrong.total = Usd::ZERO;
+    wrong.leaves[0].via = Some(wrong.leaves[0].destination.clone());
+    let found = check_fan_out(&asks, planner.catalog(), &wrong).join("\n");
+    assert!(
+        found.contains("added up") && found.contains("circle"),
+        "{found}"
+    );
+}
