@@ -5,6 +5,7 @@
 //! seeded Monte Carlo, with the error that so many draws leave ([`Samples::interval`]).
 
 pub mod finish;
+pub mod fit;
 mod samples;
 mod sketch;
 
