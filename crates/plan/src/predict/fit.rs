@@ -275,7 +275,7 @@ fn normal(values: &[f64]) -> Option<(Distribution, f64)> {
 /// By Newton's method on the likelihood's equation for the scale s, `s = mean − Σ x·w / Σ w` with `w = exp(−x/s)`, from the
 /// scale that the standard deviation gives (π s/√6). The difference of the two sides grows by 1 or more per unit of s, so that
 /// there is one root and Newton finds it. Source: N. L. Johnson, S. Kotz, N. Balakrishnan, Continuous Univariate
-/// Distributions 2 (1995), 22.9.
+/// Distributions 2 (1995), chapter 22.
 fn gumbel(sorted: &[f64]) -> Option<(Distribution, f64)> {
     let count = sorted.len() as f64;
     let (mean, sd) = moments(sorted);

@@ -54,7 +54,7 @@ fn parameters_are_recovered() {
         };
         near(mean, 100.0, 20.0 / root);
         near(sd, 20.0, 20.0 / root / 2f64.sqrt());
-        // Standard errors of the maximum likelihood: 1.05 and 0.78 scales, over √n (Johnson, Kotz, Balakrishnan, 22.9).
+        // Standard errors of the maximum likelihood: 1.05 and 0.78 scales, over √n (Johnson, Kotz, Balakrishnan, chapter 22).
         let Distribution::Gumbel { location, scale } = fitted(&GUMBEL, Family::Gumbel) else {
             panic!()
         };
