@@ -2,6 +2,7 @@
 //!
 //! **In:** the suites and the servers they need. **Out:** tables in `docs/`. **Never:** a line that no run has made.
 
+mod families;
 mod mutants;
 mod stores;
 
@@ -17,6 +18,7 @@ pub(crate) struct Eval {
 
 #[derive(Subcommand)]
 enum Subject {
+    Families(families::Families),
     Mutants(mutants::Mutants),
     Stores(stores::Stores),
 }
@@ -25,6 +27,7 @@ impl Eval {
     /// Runs it; true where everything was as it must be.
     pub(crate) fn run(self) -> Result<bool> {
         match self.subject {
+            Subject::Families(subject) => subject.run(),
             Subject::Mutants(subject) => subject.run(),
             Subject::Stores(subject) => subject.run(),
         }

@@ -30,7 +30,7 @@ impl Draws {
         let mut values = Vec::with_capacity(POINTS);
         while values.len() < POINTS {
             let from = values.len();
-            let tail = from < TAIL || from >= POINTS - TAIL;
+            let tail = !(TAIL..POINTS - TAIL).contains(&from);
             let (here, next) = (at(from), from + if tail { 1 } else { STEP });
             values.push(here);
             if !tail {

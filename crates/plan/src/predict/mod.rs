@@ -8,8 +8,10 @@
 //! The system this follows predicts with Normal and Gumbel distributions (λReplica, slides, "The Brain"); that is kept as
 //! [`Family::NormalGumbel`], to show what it costs.
 
+pub mod calibration;
 mod draws;
 pub mod finish;
+pub mod fit;
 mod ladder;
 mod learn;
 mod route;
@@ -20,6 +22,7 @@ mod warm;
 #[cfg(test)]
 mod warm_tests;
 
+pub use calibration::Calibration;
 pub use learn::Residuals;
 pub use route::{Family, Host, Leg, Route, Site};
 pub use samples::Samples;
