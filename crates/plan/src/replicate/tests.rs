@@ -1,7 +1,7 @@
 use super::*;
 use crate::check::{check_choice, check_fan_out};
 use crate::predict::{Residuals, Shape, Warm};
-use proptest::prelude::{Strategy, prop, prop_assert, proptest};
+use proptest::prelude::{Strategy, prop, proptest};
 use proptest::test_runner::Config;
 use skyfresh_sky::catalog::{Catalog, request_prices};
 use skyfresh_sky::{Rng, Usd};
@@ -147,7 +147,8 @@ fn the_checker_sees_what_is_wrong() {
     assert_eq!(right.verdict, Verdict::InTime);
     let chosen = right.chosen.unwrap();
     assert!(chosen > 0, "some cheaper one is late");
-    let wrongs: [(&str, &dyn Fn(&mut Choice)); 8] = [
+    type Spoil<'a> = &'a dyn Fn(&mut Choice);
+    let wrongs: [(&str, Spoil<'_>); 8] = [
         ("not often enough", &|it| it.chosen = Some(0)),
         ("cheaper candidate", &|it| {
             it.chosen = it.candidates.iter().rposition(|c| c.in_time >= 0.99)
