@@ -83,6 +83,8 @@ pub(crate) enum Command {
     Sweep(commands::sweep::Args),
     Reload(commands::reload::Args),
     Localsky(commands::localsky::Args),
+    Plan(commands::plan::Args),
     Sim(commands::sim::Args),
+    Catalog(commands::catalog::Args),
     Completions(commands::completions::Args),
 }

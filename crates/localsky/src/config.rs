@@ -53,7 +53,7 @@ impl Protocol {
         match provider {
             Provider::Gcp => Protocol::Gcs,
             Provider::Azure => Protocol::Azure,
-            Provider::Aws | Provider::Local => Protocol::S3,
+            Provider::Aws | Provider::Cloudflare | Provider::Local => Protocol::S3,
         }
     }
 }

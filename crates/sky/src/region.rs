@@ -14,6 +14,8 @@ pub enum Provider {
     Gcp,
     /// Microsoft Azure.
     Azure,
+    /// Cloudflare R2. It speaks S3.
+    Cloudflare,
     /// A machine of the user's own; nothing is billed.
     Local,
 }
@@ -25,6 +27,7 @@ impl Provider {
             Provider::Aws => "aws",
             Provider::Gcp => "gcp",
             Provider::Azure => "azure",
+            Provider::Cloudflare => "cloudflare",
             Provider::Local => "local",
         }
     }
@@ -38,11 +41,12 @@ impl FromStr for Provider {
             "aws" => Ok(Provider::Aws),
             "gcp" => Ok(Provider::Gcp),
             "azure" => Ok(Provider::Azure),
+            "cloudflare" => Ok(Provider::Cloudflare),
             "local" => Ok(Provider::Local),
             _ => Err(Invalid::new(
                 "provider",
                 text,
-                "expected aws, gcp, azure or local",
+                "expected aws, gcp, azure, cloudflare or local",
             )),
         }
     }
@@ -82,7 +86,7 @@ impl FromStr for Region {
             Invalid::new(
                 "region",
                 text,
-                "expected provider:name, e.g. aws:us-east-1, gcp:us-central1, azure:eastus, local:local",
+                "expected provider:name, e.g. aws:us-east-1, gcp:us-central1, azure:eastus, cloudflare:auto, local:local",
             )
         };
         let (provider, name) = text.split_once(':').ok_or_else(bad)?;

@@ -37,6 +37,7 @@ impl Config {
         if let Some(directory) = path.parent() {
             // Joining an absolute path leaves it as it is.
             config.ledger.path = directory.join(&config.ledger.path);
+            config.catalog = config.catalog.map(|file| directory.join(file));
             for section in config.endpoints.values_mut() {
                 if let Some(GoogleAccess::File(file)) = &mut section.google {
                     *file = directory.join(&*file);

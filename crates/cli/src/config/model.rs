@@ -15,12 +15,15 @@ use skyfresh_store::azure::AzureCredentialSource;
 use skyfresh_store::s3::Addressing;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 use toml::Spanned;
 
 /// A whole configuration, ready to use.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
+    /// `catalog`: the user's own prices and links.
+    pub(crate) catalog: Option<PathBuf>,
     /// `[server]`
     pub(crate) server: ServerSection,
     /// `[ledger]`
@@ -142,6 +145,7 @@ pub(super) type Text = Spanned<String>;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawConfig {
+    catalog: Option<Text>,
     #[serde(default)]
     server: RawServer,
     #[serde(default)]
@@ -315,6 +319,7 @@ impl RawConfig {
             source,
             environment,
         };
+        let catalog = resolver.optional(&self.catalog)?.map(PathBuf::from);
         let server = self.server.resolve(&resolver)?;
         let ledger = self.ledger.resolve(&resolver)?;
         let engine = self.engine.resolve(&resolver)?;
@@ -338,6 +343,7 @@ impl RawConfig {
         }
         let channels = channels::resolve(self.channel, &resolver, &endpoints, &rules)?;
         Ok(Config {
+            catalog,
             server,
             ledger,
             engine,

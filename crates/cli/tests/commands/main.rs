@@ -6,12 +6,14 @@
 )]
 
 mod api;
+mod catalog;
 mod channels;
 mod completions;
 mod demo;
 mod doctor;
 mod help;
 mod localsky;
+mod plan;
 mod replicate;
 mod secrets;
 mod serve;

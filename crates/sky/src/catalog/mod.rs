@@ -5,32 +5,34 @@
 //! **Out:** prices and figures, each as the source states it; what is from memory is named as `unverified`.
 //! **Never:** invents a figure. What is not listed is `None`, and the caller says so.
 
+mod estimate;
 mod functions;
+pub mod import;
+mod link;
+mod names;
 mod notifications;
+mod places;
+mod region_prices;
 mod state;
 mod storage;
 mod table;
+mod tables;
+#[cfg(test)]
+mod tests;
 mod vms;
 
 pub use functions::{FunctionPlatform, function_platform, function_platforms};
+pub use link::{Estimates, Figure, Figures, Link, Origin};
 pub use notifications::{NotificationPath, notification_path, notification_paths};
+pub use places::{Coordinates, Place, PlaceSource};
+pub use region_prices::{PriceScope, RegionPrices};
 pub use state::{StateService, state_service, state_services};
 pub use storage::{StoragePrice, storage_price};
 pub use vms::{Vm, relay_vm, vm, vms};
 
 use crate::{Invalid, Provider, Region, Usd};
-use std::collections::HashMap;
-
-/// What is known of the way from one region to another.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Link {
-    /// Egress price per GB (10⁹ bytes), list price of the first 10 TB a month.
-    pub egress_usd_per_gb: Usd,
-    /// Goodput of one VM pair over 64 connections, in Gbit/s.
-    pub throughput_gbps: f64,
-    /// Mean round-trip time in milliseconds.
-    pub rtt_ms: f64,
-}
+use std::sync::{Arc, LazyLock};
+use tables::Tables;
 
 /// Prices of requests to one provider's object store, per request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,141 +43,118 @@ pub struct RequestPrices {
     pub read: Usd,
 }
 
-/// The prices and links of the regions it lists.
+/// Regions, and the prices and links between them. A clone shares the tables.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
-    links: HashMap<(Region, Region), Link>,
+    tables: Arc<Tables>,
 }
 
+const EMBEDDED_REGIONS: &str = include_str!("../../catalog/regions.csv");
 const EMBEDDED_LINKS: &str = include_str!("../../catalog/links.csv");
+const EMBEDDED_PRICES: &str = include_str!("../../catalog/region_prices.csv");
+const EMBEDDED_FITS: &str = include_str!("../../catalog/link_fits.csv");
+
+// Checked by a test; an empty catalogue would only make every price unknown.
+static EMBEDDED: LazyLock<Catalog> = LazyLock::new(|| Catalog::read_embedded().unwrap_or_default());
 
 impl Catalog {
-    /// The catalogue compiled into this binary. Sources and dates stand in `crates/sky/catalog/links.csv`.
+    /// The catalogue compiled into this binary, read once. Sources and dates stand in the tables of `crates/sky/catalog`.
     pub fn embedded() -> Self {
-        // Checked by a test below; an empty catalogue would only make every price unknown.
-        Self::parse(EMBEDDED_LINKS).unwrap_or_default()
+        EMBEDDED.clone()
     }
 
-    /// Reads `src,dst,usd_per_gb,throughput_gbps,rtt_ms` lines; `#` starts a comment.
+    fn read_embedded() -> Result<Self, Invalid> {
+        let tables = Tables::read(
+            EMBEDDED_REGIONS,
+            EMBEDDED_LINKS,
+            EMBEDDED_PRICES,
+            EMBEDDED_FITS,
+        )?;
+        Ok(Catalog {
+            tables: Arc::new(tables),
+        })
+    }
+
+    /// This catalogue with the user's own figures in place of its own. `text` holds one or both tables, each below its header:
+    /// `src,dst,usd_per_gb,throughput_gbps,rtt_ms` and `region,e10_usd_per_gb_month,e10_usd_per_write,e10_usd_per_read`. An empty
+    /// figure of a link keeps what is known; a region that is not known is added; `#` starts a comment line.
     ///
     /// # Errors
-    /// Names the first line that cannot be read.
-    pub fn parse(csv: &str) -> Result<Self, Invalid> {
-        let mut links = HashMap::new();
-        let lines = csv
-            .lines()
-            .filter(|line| !line.starts_with('#') && !line.trim().is_empty());
-        for line in lines.skip(1) {
-            let bad = || {
-                Invalid::new(
-                    "catalogue line",
-                    line,
-                    "expected src,dst,usd_per_gb,throughput_gbps,rtt_ms",
-                )
-            };
-            let fields: Vec<&str> = line.split(',').map(str::trim).collect();
-            let [src, dst, price, gbps, rtt] = fields[..] else {
-                return Err(bad());
-            };
-            let number = |text: &str| {
-                text.parse::<f64>()
-                    .ok()
-                    .filter(|n| n.is_finite() && *n >= 0.0)
-                    .ok_or_else(bad)
-            };
-            let link = Link {
-                egress_usd_per_gb: Usd::from_usd(number(price)?),
-                throughput_gbps: number(gbps)?,
-                rtt_ms: number(rtt)?,
-            };
-            links.insert((src.parse()?, dst.parse()?), link);
-        }
-        Ok(Catalog { links })
+    /// Names the first line that cannot be read, by its number.
+    pub fn with_overrides(&self, text: &str) -> Result<Self, Invalid> {
+        let mut tables = Tables::clone(&self.tables);
+        tables.take(text, Origin::Override)?;
+        Ok(Catalog {
+            tables: Arc::new(tables),
+        })
     }
 
-    /// The link between two different regions, where it is listed.
+    /// What is known of the way between two different regions, figure by figure. `None` where a region is not listed.
+    pub fn figures(&self, from: &Region, to: &Region) -> Option<Figures> {
+        let (from, to) = (self.tables.number(from)?, self.tables.number(to)?);
+        (from != to).then(|| *self.tables.cell(from, to))
+    }
+
+    /// The link between two different regions, where all its figures are known. Some may be estimates, and say so.
     pub fn link(&self, from: &Region, to: &Region) -> Option<Link> {
-        self.links.get(&(from.clone(), to.clone())).copied()
+        self.figures(from, to)?.link()
     }
 
-    /// Egress price per GB: zero within a region and from local stores, `None` where the pair is not listed.
+    /// Egress price per GB: zero within a region and from local stores, `None` where nothing is known.
     pub fn egress_usd_per_gb(&self, from: &Region, to: &Region) -> Option<Usd> {
         if from == to || from.provider == Provider::Local {
             return Some(Usd::ZERO);
         }
-        self.link(from, to).map(|link| link.egress_usd_per_gb)
+        let price = self.figures(from, to)?.egress_usd_per_gb?;
+        Some(price.value)
     }
 
-    /// Every region that some link names, sorted.
+    /// What the object store of a region costs: the region's own prices, else its provider's.
+    pub fn region_prices(&self, region: &Region) -> Option<RegionPrices> {
+        let own = self.tables.prices(region);
+        own.or_else(|| region_prices::of_provider(region))
+    }
+
+    /// Every region, sorted.
     pub fn regions(&self) -> Vec<Region> {
-        let mut regions: Vec<Region> = self
-            .links
-            .keys()
-            .flat_map(|(src, dst)| [src.clone(), dst.clone()])
-            .collect();
+        let places = self.tables.places.iter();
+        let mut regions: Vec<Region> = places.map(|place| place.region.clone()).collect();
         regions.sort();
-        regions.dedup();
         regions
     }
+
+    /// Where regions are, in the table's order, those of the user's own table behind.
+    pub fn places(&self) -> &[Place] {
+        &self.tables.places
+    }
+
+    /// Where a region is, where it is listed.
+    pub fn place(&self, region: &Region) -> Option<&Place> {
+        Some(&self.tables.places[self.tables.number(region)?])
+    }
+
+    /// The great circle between two regions, in km, where both are in one place.
+    pub fn distance_km(&self, from: &Region, to: &Region) -> Option<f64> {
+        self.place(from)?.distance_km(self.place(to)?)
+    }
+
+    /// Regions whose names are most like `text`, the likest first: for whoever mistyped one.
+    pub fn nearest_names(&self, text: &str, count: usize) -> Vec<String> {
+        names::nearest(text, self.regions().iter().map(ToString::to_string), count)
+    }
 }
 
-/// Request prices of S3 Standard, Azure Hot and Google Cloud Storage: $5 per million writes, $0.40 per million reads
-/// (the providers' price pages, 2026-11: they agree to these two figures). Local stores cost nothing.
+/// Request prices of the standard class: S3, Azure Hot and Google Cloud Storage $5 per million writes, $0.40 per million reads (the
+/// providers' price pages, 2026-11: they agree to these two figures); R2 $4.50 and $0.36 (Cloudflare, R2 pricing, read 2026-11; its
+/// monthly allowance is not counted). Local stores cost nothing.
 pub fn request_prices(provider: Provider) -> RequestPrices {
-    match provider {
-        Provider::Aws | Provider::Gcp | Provider::Azure => RequestPrices {
-            write: Usd::from_usd(5e-6),
-            read: Usd::from_usd(4e-7),
-        },
-        Provider::Local => RequestPrices {
-            write: Usd::ZERO,
-            read: Usd::ZERO,
-        },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn region(name: &str) -> Region {
-        name.parse().unwrap()
-    }
-
-    #[test]
-    fn the_embedded_catalogue_is_complete_for_its_regions() {
-        let catalog = Catalog::parse(EMBEDDED_LINKS).unwrap();
-        let regions = catalog.regions();
-        assert_eq!(regions.len(), 9);
-        for from in &regions {
-            for to in regions.iter().filter(|to| *to != from) {
-                let link = catalog
-                    .link(from, to)
-                    .unwrap_or_else(|| panic!("{from} -> {to}"));
-                assert!(
-                    link.throughput_gbps > 0.1 && link.rtt_ms > 0.1,
-                    "{from} -> {to}: {link:?}"
-                );
-            }
-        }
-        assert_eq!(
-            catalog.egress_usd_per_gb(&region("aws:us-east-1"), &region("azure:eastus")),
-            Some(Usd::from_usd(0.09))
-        );
-        assert_eq!(
-            catalog.egress_usd_per_gb(&region("aws:us-east-1"), &region("aws:us-east-1")),
-            Some(Usd::ZERO)
-        );
-        assert_eq!(
-            catalog.egress_usd_per_gb(&region("aws:us-east-1"), &region("aws:mars-1")),
-            None
-        );
-    }
-
-    #[test]
-    fn a_bad_line_is_named() {
-        let error = Catalog::parse("src,dst,usd_per_gb,throughput_gbps,rtt_ms\naws:a,aws:b,1,2\n")
-            .unwrap_err();
-        assert!(error.to_string().contains("aws:a,aws:b,1,2"), "{error}");
+    let (write, read) = match provider {
+        Provider::Aws | Provider::Gcp | Provider::Azure => (5e-6, 4e-7),
+        Provider::Cloudflare => (4.5e-6, 3.6e-7),
+        Provider::Local => (0.0, 0.0),
+    };
+    RequestPrices {
+        write: Usd::from_usd(write),
+        read: Usd::from_usd(read),
     }
 }

@@ -60,10 +60,11 @@ mod tests {
 
     #[test]
     fn the_embedded_table_is_read_whole_and_prices_are_as_by_hand() {
-        assert_eq!(parse(EMBEDDED).unwrap().len(), 4);
+        assert_eq!(parse(EMBEDDED).unwrap().len(), 5);
         let row = |provider| storage_price(provider).unwrap();
         assert_eq!(row(Provider::Aws).price(1000.0), Usd::from_usd(23.0));
         assert_eq!(row(Provider::Azure).price(0.5), Usd::from_usd(0.0104));
+        assert_eq!(row(Provider::Cloudflare).price(100.0), Usd::from_usd(1.5));
         assert_eq!(row(Provider::Local).price(1e6), Usd::ZERO);
         assert_eq!(row(Provider::Gcp).object_writes_per_s, Some(1.0));
         assert_eq!(row(Provider::Aws).prefix_writes_per_s, Some(3500.0));

@@ -211,7 +211,12 @@ fn region(location: &Location, config: &S3Config) -> Result<Option<String>, Inva
         .or(config.region.as_deref())
         .or(from_env.map(String::as_str));
     let Some(given) = given else { return Ok(None) };
-    let name = given.split_once(':').map_or(given, |(_, name)| name);
+    let name = match given.split_once(':') {
+        // R2 takes no other region: where a bucket lies was said when it was created (Cloudflare, S3 API compatibility).
+        Some(("cloudflare", _)) => "auto",
+        Some((_, name)) => name,
+        None => given,
+    };
     if name.is_empty()
         || !name
             .bytes()
@@ -275,6 +280,18 @@ mod tests {
         ] {
             assert_eq!(resolve(location).unwrap().url(key, ""), expected);
         }
+    }
+
+    #[test]
+    fn r2_is_signed_for_auto_wherever_the_bucket_lies() {
+        let signed = |region: &str| {
+            let endpoint = "https://account.r2.cloudflarestorage.com";
+            let location = format!("s3://b/?endpoint={endpoint}&region={region}");
+            resolve(&location).unwrap().region
+        };
+        assert_eq!(signed("cloudflare:weur"), "auto");
+        assert_eq!(signed("cloudflare:auto"), "auto");
+        assert_eq!(signed("auto"), "auto");
     }
 
     #[test]

@@ -153,6 +153,7 @@ impl Stage {
             &owner,
             Arc::clone(&ledger) as Arc<dyn Ledger>,
             stores,
+            Catalog::embedded(),
         ));
         let stop = CancellationToken::new();
         let options = ServerOptions {
@@ -298,7 +299,7 @@ fn location(
     let root = match to.provider {
         Provider::Gcp => format!("gs://{bucket}/"),
         Provider::Azure => format!("az://{AZURE_ACCOUNT}/{bucket}/"),
-        Provider::Aws | Provider::Local => format!("s3://{bucket}/"),
+        Provider::Aws | Provider::Cloudflare | Provider::Local => format!("s3://{bucket}/"),
     };
     let endpoint = sky.endpoint(from, to);
     Ok(format!("{root}?endpoint={endpoint}&region={}", to.name).parse()?)

@@ -5,8 +5,10 @@ use crate::exit::{Exit, Told};
 use crate::output::{Style, Table};
 use serde::Serialize;
 use skyfresh_plan::predict::{Family, Site};
-use skyfresh_plan::replicate::{Ask, Candidate, Choice, FanOut, Planner, Settings, Verdict, fan_out};
-use skyfresh_sky::catalog::{Catalog, function_platform};
+use skyfresh_plan::replicate::{
+    Ask, Candidate, Choice, FanOut, Planner, Settings, Verdict, fan_out,
+};
+use skyfresh_sky::catalog::Catalog;
 use skyfresh_sky::{Invalid, Region, Slo, Usd, format_bytes, parse_bytes, parse_delay};
 use std::time::Duration;
 
@@ -169,8 +171,14 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         1 => None,
         _ => Some(fan_out(&mut planner, &asks).map_err(usage)?),
     };
-    let usd_a_month: f64 = destinations.iter().filter_map(|it| it.held).map(|it| it.usd_a_month).sum();
-    let within_budget = args.budget.map(|usd_a_second| usd_a_month <= usd_a_second * MONTH_S);
+    let usd_a_month: f64 = destinations
+        .iter()
+        .filter_map(|it| it.held)
+        .map(|it| it.usd_a_month)
+        .sum();
+    let within_budget = args
+        .budget
+        .map(|usd_a_second| usd_a_month <= usd_a_second * MONTH_S);
     let whole = Whole {
         source: &args.source,
         size_bytes: args.size,
@@ -186,10 +194,12 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         show(&whole, args, usd_a_month, context);
     }
     let in_time = |it: &Planned<'_>| it.choice.verdict == Verdict::InTime;
-    Ok(match whole.destinations.iter().all(in_time) && within_budget != Some(false) {
-        true => Exit::Ok,
-        false => Exit::Failed,
-    })
+    Ok(
+        match whole.destinations.iter().all(in_time) && within_budget != Some(false) {
+            true => Exit::Ok,
+            false => Exit::Failed,
+        },
+    )
 }
 
 fn usage(error: Invalid) -> anyhow::Error {
@@ -199,7 +209,9 @@ fn usage(error: Invalid) -> anyhow::Error {
 /// Refuses regions of which the catalogue knows nothing: a plan of guesses would look like one of figures.
 fn known(catalog: &Catalog, args: &Args) -> anyhow::Result<()> {
     let regions = catalog.regions();
-    let named = std::iter::once(&args.source).chain(&args.destinations).chain(&args.via);
+    let named = std::iter::once(&args.source)
+        .chain(&args.destinations)
+        .chain(&args.via);
     for region in named {
         if !regions.contains(region) {
             let why = format!("the catalogue knows no region {region}");
@@ -212,9 +224,15 @@ fn known(catalog: &Catalog, args: &Args) -> anyhow::Result<()> {
 }
 
 fn ask(args: &Args, destination: &Region) -> Ask {
-    let mut ask = Ask::new(args.source.clone(), destination.clone(), args.size, args.slo);
+    let mut ask = Ask::new(
+        args.source.clone(),
+        destination.clone(),
+        args.size,
+        args.slo,
+    );
     ask.elapsed = args.elapsed;
-    ask.sites.extend(args.via.iter().cloned().filter_map(Site::functions));
+    ask.sites
+        .extend(args.via.iter().cloned().filter_map(Site::functions));
     if let Some(region) = &args.process {
         ask.sites = vec![Site::process(region.clone())];
     }
@@ -242,6 +260,14 @@ fn seconds(value: f64) -> String {
     }
 }
 
+/// With four digits, since candidates differ little: most of their price is the same egress.
+fn precise(usd: Usd) -> String {
+    let usd = usd.usd();
+    let leading = if usd > 0.0 { -usd.log10().floor() } else { 0.0 };
+    let digits = (leading + 3.0).clamp(2.0, 12.0) as usize;
+    format!("${usd:.digits$}")
+}
+
 fn show(whole: &Whole<'_>, args: &Args, usd_a_month: f64, context: &Context) {
     let output = &context.output;
     for planned in &whole.destinations {
@@ -265,8 +291,16 @@ fn show(whole: &Whole<'_>, args: &Args, usd_a_month: f64, context: &Context) {
         }
     }
     if let Some(tree) = &whole.tree {
-        let alone: Usd = whole.destinations.iter().filter_map(|it| it.choice.price()).sum();
-        let title = format!("All of them, {} ({alone} without a tree)", tree.total);
+        let alone: Usd = whole
+            .destinations
+            .iter()
+            .filter_map(|it| it.choice.price())
+            .sum();
+        let title = format!(
+            "All of them, {} ({} without a tree)",
+            precise(tree.total),
+            precise(alone)
+        );
         output.line(output.paint(Style::Bold, &title));
         for leaf in &tree.leaves {
             let from = leaf.via.as_ref().unwrap_or(whole.source);
@@ -275,20 +309,32 @@ fn show(whole: &Whole<'_>, args: &Args, usd_a_month: f64, context: &Context) {
                 leaf.destination,
                 leaf.candidate.way,
                 seconds(leaf.at_slo_s),
-                leaf.candidate.cost.total()
+                precise(leaf.candidate.cost.total())
             ));
         }
     }
     if let Some(within) = whole.within_budget {
         let word = if within { "within" } else { "beyond" };
-        output.line(format!("  {} a month: {word} the budget", Usd::from_usd(usd_a_month)));
+        output.line(format!(
+            "  {} a month: {word} the budget",
+            Usd::from_usd(usd_a_month)
+        ));
     }
 }
 
 fn table(choice: &Choice, args: &Args, context: &Context) -> String {
     let at_slo = format!("p{}", args.slo.percentile);
     let mut table = Table::new(&[
-        "", "way", "p50", &at_slo, "in time", "total", "egress", "requests", "functions", "state",
+        "",
+        "way",
+        "p50",
+        &at_slo,
+        "in time",
+        "total",
+        "egress",
+        "requests",
+        "functions",
+        "state",
     ]);
     let chosen = choice.chosen.unwrap_or(0);
     for (index, candidate) in choice.candidates.iter().enumerate() {
@@ -312,7 +358,7 @@ fn table(choice: &Choice, args: &Args, context: &Context) -> String {
             seconds(candidate.p50_s),
             seconds(candidate.at_slo_s),
             in_time,
-            format!("{}{unpriced}", cost.total()),
+            format!("{}{unpriced}", precise(cost.total())),
             format!("{}{unpriced}", cost.egress),
             cost.requests.to_string(),
             cost.functions.to_string(),
