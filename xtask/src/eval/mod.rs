@@ -4,6 +4,7 @@
 
 mod families;
 mod mutants;
+mod replica;
 mod stores;
 
 use anyhow::Result;
@@ -20,6 +21,7 @@ pub(crate) struct Eval {
 enum Subject {
     Families(families::Families),
     Mutants(mutants::Mutants),
+    Replica(replica::Replica),
     Stores(stores::Stores),
 }
 
@@ -29,6 +31,7 @@ impl Eval {
         match self.subject {
             Subject::Families(subject) => subject.run(),
             Subject::Mutants(subject) => subject.run(),
+            Subject::Replica(subject) => subject.run(),
             Subject::Stores(subject) => subject.run(),
         }
     }
