@@ -84,5 +84,6 @@ pub(crate) enum Command {
     Reload(commands::reload::Args),
     Localsky(commands::localsky::Args),
     Sim(commands::sim::Args),
+    Catalog(commands::catalog::Args),
     Completions(commands::completions::Args),
 }

@@ -250,13 +250,14 @@ pub(crate) fn owner(rng: &Rng) -> String {
     format!("{}-{}", std::process::id(), rng.token())
 }
 
-/// An engine over these stores and this ledger, without rules yet.
+/// An engine over these stores and this ledger, without rules yet, that prices by this catalogue.
 pub(crate) fn engine(
     context: &Context,
     section: &EngineSection,
     owner: &str,
     ledger: Arc<dyn Ledger>,
     stores: Arc<Stores>,
+    catalog: Catalog,
 ) -> Engine {
     let executor = Arc::new(InProcess::new(
         Arc::clone(&stores),
@@ -269,7 +270,7 @@ pub(crate) fn engine(
         ledger,
         stores,
         executor,
-        catalog: Catalog::embedded(),
+        catalog,
         clock: Arc::clone(&context.clock),
         rng: context.rng.fork(),
     })

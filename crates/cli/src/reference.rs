@@ -22,12 +22,13 @@ fn commands() -> String {
         .get_subcommands()
         .filter(|command| command.get_name() != "help")
     {
-        section(&mut text, command.clone());
+        section(&mut text, "##", "skyfresh", command.clone());
     }
     text
 }
 
-fn section(text: &mut String, mut command: Command) {
+fn section(text: &mut String, heading: &str, parent: &str, mut command: Command) {
+    let name = format!("{parent} {}", command.get_name());
     let usage = command.render_usage().to_string();
     let usage = usage.trim_start_matches("Usage: ").trim();
     let about = command
@@ -37,8 +38,7 @@ fn section(text: &mut String, mut command: Command) {
         .unwrap_or_default();
     let _ = write!(
         text,
-        "\n## skyfresh {}\n\n{}\n\n```text\n{usage}\n```\n\n",
-        command.get_name(),
+        "\n{heading} {name}\n\n{}\n\n```text\n{usage}\n```\n\n",
         about.trim()
     );
     for argument in command
@@ -53,6 +53,11 @@ fn section(text: &mut String, mut command: Command) {
         let examples = examples.to_string();
         let examples = examples.trim_start_matches("Examples:\n");
         let _ = write!(text, "\n```sh\n{}\n```\n", unindented(examples));
+    }
+    for inner in command.get_subcommands() {
+        if inner.get_name() != "help" {
+            section(text, &format!("{heading}#"), &name, inner.clone());
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! One command, one file: its arguments, and what it does.
 
 pub(crate) mod api;
+pub(crate) mod catalog;
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod doctor;
@@ -49,6 +50,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> anyhow::Result<E
         Command::Wire(args) => wire::run(args, context).await,
         Command::Unwire(args) => unwire::run(args, context).await,
         Command::Sim(args) => sim::run_command(args, context).await,
+        Command::Catalog(args) => catalog::run(args, context).await,
         Command::Localsky(args) => localsky::run(args, context).await,
         Command::Status(args) => status::run(args, context).await,
         Command::Wait(args) => wait::run(args, context).await,

@@ -1,5 +1,6 @@
 //! `skyfresh serve`: the daemon.
 
+use crate::catalog_file;
 use crate::channels;
 use crate::commands::listen;
 use crate::config::Config;
@@ -45,6 +46,7 @@ struct Ready<'a> {
 
 pub(crate) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let config = Config::read(&args.config, &context.environment)?;
+    let catalog = catalog_file::overridden(config.catalog.as_deref())?;
     let mut hangup = signals::hangup().context("cannot listen for signals")?;
     let listener = listen(config.server.listen).await?;
     let address = listener.local_addr().context("cannot tell the address")?;
@@ -60,6 +62,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         &owner,
         ledger.ledger(),
         stores,
+        catalog,
     ));
     let applied = engine
         .apply(config.rules.clone())
@@ -199,6 +202,7 @@ impl Reloader {
             skyfresh_engine::Error::new(Kind::Invalid, "reload", show(&self.path), error.message)
         })?;
         for (section, changed) in [
+            ("catalog", config.catalog != self.at_start.catalog),
             ("server", config.server != self.at_start.server),
             ("ledger", config.ledger != self.at_start.ledger),
             ("engine", config.engine != self.at_start.engine),

@@ -5,9 +5,10 @@ use super::channels::{self, ChannelSection, RawChannel};
 use super::diagnose::{ConfigError, Source};
 use super::ledger::{LedgerSection, RawLedger};
 use super::push::{self, PushSection, RawEventGrid, RawPubsub};
+use super::rules::check_rule;
 use super::{GoogleAccess, Secret};
 use crate::environment::Environment;
-use crate::locations::{addressing_of, with_endpoint};
+use crate::locations::addressing_of;
 use serde::Deserialize;
 use skyfresh_engine::Rule;
 use skyfresh_sky::{parse_bytes, parse_delay};
@@ -15,12 +16,15 @@ use skyfresh_store::azure::AzureCredentialSource;
 use skyfresh_store::s3::Addressing;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 use toml::Spanned;
 
 /// A whole configuration, ready to use.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
+    /// `catalog`: the user's own prices and links.
+    pub(crate) catalog: Option<PathBuf>,
     /// `[server]`
     pub(crate) server: ServerSection,
     /// `[ledger]`
@@ -142,6 +146,7 @@ pub(super) type Text = Spanned<String>;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawConfig {
+    catalog: Option<Text>,
     #[serde(default)]
     server: RawServer,
     #[serde(default)]
@@ -315,6 +320,7 @@ impl RawConfig {
             source,
             environment,
         };
+        let catalog = resolver.optional(&self.catalog)?.map(PathBuf::from);
         let server = self.server.resolve(&resolver)?;
         let ledger = self.ledger.resolve(&resolver)?;
         let engine = self.engine.resolve(&resolver)?;
@@ -338,6 +344,7 @@ impl RawConfig {
         }
         let channels = channels::resolve(self.channel, &resolver, &endpoints, &rules)?;
         Ok(Config {
+            catalog,
             server,
             ledger,
             engine,
@@ -346,31 +353,6 @@ impl RawConfig {
             channels,
         })
     }
-}
-
-/// Checks a rule as it is written, and as its named endpoints make it: one place under two names is still one place.
-pub(crate) fn check_rule(
-    rule: &Rule,
-    endpoints: &BTreeMap<String, EndpointSection>,
-) -> Result<(), String> {
-    let mut resolved = rule.clone();
-    let locations = resolved
-        .destinations
-        .iter_mut()
-        .map(|destination| &mut destination.location);
-    for location in std::iter::once(&mut resolved.source).chain(locations) {
-        let (plain, section) =
-            with_endpoint(location, endpoints).map_err(|error| error.to_string())?;
-        *location = plain;
-        if let Some(url) = section.and_then(|section| section.url.clone()) {
-            location.options.insert("endpoint".into(), url);
-        }
-    }
-    for rule in [rule, &resolved] {
-        rule.check()
-            .map_err(|error| format!("rule {:?}: {}", error.target, error.context))?;
-    }
-    Ok(())
 }
 
 impl RawServer {

@@ -36,6 +36,7 @@ fn the_example_is_a_configuration() {
     let text: String = text.lines().map(shown).collect();
     let config = Config::parse("skyfresh.example.toml", &text, &environment).unwrap();
     assert_eq!(config.channels.len(), 3, "one of each cloud");
+    assert_eq!(config.catalog.as_deref(), Some(Path::new("prices.csv")));
 }
 
 #[test]

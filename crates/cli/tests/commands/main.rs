@@ -6,6 +6,7 @@
 )]
 
 mod api;
+mod catalog;
 mod channels;
 mod completions;
 mod demo;

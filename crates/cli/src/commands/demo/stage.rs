@@ -153,6 +153,7 @@ impl Stage {
             &owner,
             Arc::clone(&ledger) as Arc<dyn Ledger>,
             stores,
+            Catalog::embedded(),
         ));
         let stop = CancellationToken::new();
         let options = ServerOptions {

@@ -3,6 +3,7 @@
 mod follow;
 mod once;
 
+use crate::catalog_file;
 use crate::commands::{Filters, listen, open_side, with_config};
 use crate::config::EngineSection;
 use crate::context::Context;
@@ -88,7 +89,7 @@ pub(crate) struct Args {
     /// Take notifications from anyone who reaches that address
     #[arg(long, requires = "listen")]
     allow_unauthenticated_notifications: bool,
-    /// Configuration to take [endpoint.NAME] sections from
+    /// Configuration to take [endpoint.NAME] sections and the catalogue's file from
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -168,6 +169,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         .into());
     }
     let opener = with_config(args.config.as_deref(), context)?;
+    let catalog = catalog_file::of_config(args.config.as_deref(), context)?;
     opener.check_rule(&rule)?;
     for location in std::iter::once(&args.source).chain(&args.destinations) {
         open_side(&opener, location).await?;
@@ -191,6 +193,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         &owner,
         shared_ledger,
         stores,
+        catalog,
     ));
     let stop_server = CancellationToken::new();
     let server = serve(&args, &engine, context, stop_server.clone()).await?;
