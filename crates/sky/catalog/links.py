@@ -6,6 +6,7 @@ here: estimates are made from the fits by the program, and marked. regions.csv b
 """
 
 import csv
+import itertools
 import math
 import pathlib
 import sys
@@ -13,7 +14,7 @@ import sys
 HERE = pathlib.Path(__file__).parent
 
 HEAD = """\
-# One line per ordered pair of regions that was measured or is listed; an empty figure is unknown. Made by links.py beside this file.
+# One line per ordered pair of regions; an empty figure is unknown. Made by links.py beside this file.
 # usd_per_gb: list price of egress, first 10 TB a month, as of 2022-11 (2022-05 where the later table lacks the pair); Skyplane project history, Apache-2.0.
 # throughput_gbps: iperf3 goodput received, 64 connections, one VM each side, run of 2022-11-28 (2022-01-29 where missing); same source.
 # rtt_ms: mean of ping, 2022-04-16; same source. GCP zones stand for their region.
@@ -77,9 +78,8 @@ def line(points):
 
 def links(prices, throughputs, later, rtts):
     print(HEAD)
-    for src, dst in sorted(prices.keys() | throughputs.keys() | rtts.keys()):
-        if src == dst:
-            continue
+    regions = sorted({region for pair in prices.keys() | throughputs.keys() | rtts.keys() for region in pair})
+    for src, dst in itertools.permutations(regions, 2):
         pair = src, dst
         price, gbps = prices.get(pair, ""), throughputs.get(pair, "")
         inside = provider(src) == provider(dst)

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 
 /// Run object stores on loopback: S3, Google Cloud Storage, Azure, with regions, distances and notifications
 ///
-/// Serves one store for each region until Ctrl-C, on 127.0.0.1 only, in its cloud's own protocol: aws: S3, gcp: Google Cloud
+/// Serves one store for each region until Ctrl-C, on 127.0.0.1 only, in its cloud's own protocol: aws and cloudflare: S3, gcp: Google Cloud
 /// Storage with Pub/Sub, azure: Blob and Queue Storage with Event Grid. Objects are kept in memory unless --root is given.
 /// Every region has one port without shaping, and with --shaped one more for clients in each other region, over
 /// which it is as far away, and as slow, as the catalogue says.

@@ -11,13 +11,15 @@ mod google;
 mod ledger;
 mod model;
 mod push;
+mod rules;
 mod secret;
 
 pub(crate) use channels::{ChannelAddress, ChannelSection};
 pub(crate) use diagnose::ConfigError;
 pub(crate) use google::GoogleAccess;
 pub(crate) use ledger::{LedgerSection, Service, SharedSection};
-pub(crate) use model::{Config, EndpointSection, EngineSection, check_rule};
+pub(crate) use model::{Config, EndpointSection, EngineSection};
+pub(crate) use rules::check_rule;
 pub(crate) use secret::Secret;
 
 use crate::environment::Environment;

@@ -5,9 +5,10 @@ use super::channels::{self, ChannelSection, RawChannel};
 use super::diagnose::{ConfigError, Source};
 use super::ledger::{LedgerSection, RawLedger};
 use super::push::{self, PushSection, RawEventGrid, RawPubsub};
+use super::rules::check_rule;
 use super::{GoogleAccess, Secret};
 use crate::environment::Environment;
-use crate::locations::{addressing_of, with_endpoint};
+use crate::locations::addressing_of;
 use serde::Deserialize;
 use skyfresh_engine::Rule;
 use skyfresh_sky::{parse_bytes, parse_delay};
@@ -352,31 +353,6 @@ impl RawConfig {
             channels,
         })
     }
-}
-
-/// Checks a rule as it is written, and as its named endpoints make it: one place under two names is still one place.
-pub(crate) fn check_rule(
-    rule: &Rule,
-    endpoints: &BTreeMap<String, EndpointSection>,
-) -> Result<(), String> {
-    let mut resolved = rule.clone();
-    let locations = resolved
-        .destinations
-        .iter_mut()
-        .map(|destination| &mut destination.location);
-    for location in std::iter::once(&mut resolved.source).chain(locations) {
-        let (plain, section) =
-            with_endpoint(location, endpoints).map_err(|error| error.to_string())?;
-        *location = plain;
-        if let Some(url) = section.and_then(|section| section.url.clone()) {
-            location.options.insert("endpoint".into(), url);
-        }
-    }
-    for rule in [rule, &resolved] {
-        rule.check()
-            .map_err(|error| format!("rule {:?}: {}", error.target, error.context))?;
-    }
-    Ok(())
 }
 
 impl RawServer {

@@ -1,4 +1,4 @@
-use crate::support::{Place, snapshot};
+use crate::support::{Place, RULE, snapshot, with_directory};
 
 const PRICES: &str = "src,dst,usd_per_gb,throughput_gbps,rtt_ms\naws:us-east-1,aws:eu-west-1,0.011,,\naws:us-east-1,aws:mars-1,0.5,,\n\
                       region,e10_usd_per_gb_month,e10_usd_per_write,e10_usd_per_read\naws:us-east-1,210000000,40000,3000\n";
@@ -244,4 +244,36 @@ fn a_file_that_cannot_be_used_is_named_with_its_line() {
         "catalog = \"own.csv\"\n[server]\nlisten = \"127.0.0.1:0\"\n",
     );
     snapshot("serve_bad_catalog", &place.run(&["serve"]).exits(2));
+}
+
+#[test]
+fn the_daemons_spend_is_priced_by_ones_own_figures() {
+    let place = Place::new();
+    place.write(
+        "own.csv",
+        "src,dst,usd_per_gb,throughput_gbps,rtt_ms\naws:us-east-1,aws:mars-1,1000,,\n",
+    );
+    place.write("src/a", vec![b'x'; 1_000_000]);
+    let rule = with_directory(RULE, &place.path("").canonicalize().unwrap());
+    let rule = rule
+        .replace("delete = true", "source_region = \"aws:us-east-1\"")
+        .replace(
+            "name = \"copy\"",
+            "name = \"copy\"\nregion = \"aws:mars-1\"",
+        );
+    let config = format!("catalog = \"own.csv\"\n[server]\nlisten = \"127.0.0.1:0\"\n{rule}");
+    place.write("skyfresh.toml", config);
+    let running = place.start(&["serve", "--json"]);
+    let ready: serde_json::Value = serde_json::from_str(&running.first_line).unwrap();
+    let server = ["--server", ready["url"].as_str().unwrap()];
+    let wait = ["wait", "files", "--until", "now", "--timeout", "60s"];
+    place.run(&[&wait[..], &server].concat()).exits(0);
+    let status = place
+        .run(&[&["status", "--json"][..], &server].concat())
+        .json();
+    let destination = &status[0]["destinations"][0];
+    assert_eq!(destination["egress_priced"], true, "{status}");
+    // A megabyte at $1,000 a GB, and some requests.
+    let spend = destination["totals"]["spend"].as_f64().unwrap();
+    assert!((1.0..1.01).contains(&spend), "{status}");
 }

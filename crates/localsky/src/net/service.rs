@@ -12,7 +12,7 @@ use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use s3s::{Body, HttpError};
-use skyfresh_sky::{Clock, Region, Rng};
+use skyfresh_sky::{Clock, Provider, Region, Rng};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -134,6 +134,10 @@ impl Port {
         let Service::S3(_) = self.service else {
             return None;
         };
+        // R2 knows one region, whatever the bucket's location hint was.
+        if self.region.provider == Provider::Cloudflare {
+            return None;
+        }
         let stores = self.strict_regions.as_ref()?;
         let signed = signed_region(request.uri(), request.headers());
         if signed.is_some_and(|signed| signed != self.region.name) {
