@@ -6,6 +6,7 @@
 
 mod child;
 mod load;
+mod plan;
 mod quantile;
 mod replicate;
 mod s3;
@@ -23,6 +24,7 @@ pub(crate) struct Bench {
 
 #[derive(Subcommand)]
 enum Scenario {
+    Plan(plan::Plan),
     Replicate(replicate::Replicate),
 }
 
@@ -30,6 +32,7 @@ impl Bench {
     /// Runs the scenario; true where everything that was written also arrived.
     pub(crate) fn run(self) -> Result<bool> {
         match self.scenario {
+            Scenario::Plan(scenario) => scenario.run(),
             Scenario::Replicate(scenario) => scenario.run(),
         }
     }

@@ -115,8 +115,8 @@ pub struct Leg {
     pub connection_mb_per_s: f64,
     /// There and back, in ms.
     pub round_trip_ms: f64,
-    /// No link was measured: neither figure is more than a guess.
-    pub unmeasured: bool,
+    /// At least one of the figures was not measured but estimated, or is a guess.
+    pub estimated: bool,
 }
 
 impl Leg {
@@ -128,20 +128,20 @@ impl Leg {
             return Leg {
                 connection_mb_per_s: LOCAL_CONNECTION_MB_PER_S,
                 round_trip_ms: LOCAL_ROUND_TRIP_MS,
-                unmeasured: false,
+                estimated: false,
             };
         }
         match link {
             Some(link) => Leg {
                 connection_mb_per_s: link.throughput_gbps * MB_PER_S_IN_GBPS / MEASURED_CONNECTIONS,
                 round_trip_ms: link.rtt_ms,
-                unmeasured: false,
+                estimated: link.estimated.throughput || link.estimated.rtt,
             },
             // The catalogue's slowest tenth, so that nothing is promised of it.
             None => Leg {
                 connection_mb_per_s: 2.0,
                 round_trip_ms: 250.0,
-                unmeasured: true,
+                estimated: true,
             },
         }
     }

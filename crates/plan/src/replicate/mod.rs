@@ -130,6 +130,9 @@ pub struct Candidate {
     pub at_slo_s: f64,
     /// By which share of itself that may be off, since the model was drawn and not computed.
     pub error: f64,
+    /// One of its links was never measured: its delays stand on the catalogue's estimates.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub estimated: bool,
     /// The probability that it takes no longer than what is left of the SLO.
     pub in_time: f64,
     /// What it costs.

@@ -114,10 +114,13 @@ impl Planner {
             .get(&route)
             .map_or(&unknown, |taught| taught.of(shape));
         let cost = price(&self.catalog, self.state, ask, &way, predicted.busy_s());
+        let key = (route.clone(), ask.share().to_bits());
+        let legs = self.warm.get(&key).map(Warm::route);
         Ok(Candidate {
             p50_s: predicted.learned_quantile(learned, 0.5),
             at_slo_s: predicted.learned_quantile(learned, ask.share()),
             error: predicted.error(),
+            estimated: legs.is_some_and(|it| it.read.estimated || it.write.estimated),
             in_time: predicted.learned_cdf(learned, ask.left_s()),
             refused: self.refusal(ask, &way, predicted.median_s()),
             cost,

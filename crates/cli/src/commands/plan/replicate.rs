@@ -260,6 +260,12 @@ fn seconds(value: f64) -> String {
     }
 }
 
+/// Marked where the catalogue only estimates one of the links.
+fn about(candidate: &Candidate, value: f64) -> String {
+    let sign = if candidate.estimated { "≈ " } else { "" };
+    format!("{sign}{}", seconds(value))
+}
+
 /// With four digits, since candidates differ little: most of their price is the same egress.
 fn precise(usd: Usd) -> String {
     let usd = usd.usd();
@@ -355,8 +361,8 @@ fn table(choice: &Choice, args: &Args, context: &Context) -> String {
         let cells = [
             sign.to_owned(),
             candidate.way.to_string(),
-            seconds(candidate.p50_s),
-            seconds(candidate.at_slo_s),
+            about(candidate, candidate.p50_s),
+            about(candidate, candidate.at_slo_s),
             in_time,
             format!("{}{unpriced}", precise(cost.total())),
             format!("{}{unpriced}", cost.egress),
