@@ -75,19 +75,19 @@ async fn conform(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn gcs_conforms() {
-    conform("gcs_conforms", BUCKET, |capabilities| capabilities, &[]).await;
+    conform("GCS on localsky", BUCKET, |capabilities| capabilities, &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn gcs_conforms_with_versions() {
-    let name = "gcs_conforms_with_versions";
+    let name = "GCS on localsky, versioned";
     conform(name, VERSIONED_BUCKET, |capabilities| capabilities, &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn gcs_conforms_by_composing() {
     conform(
-        "gcs_conforms_by_composing",
+        "GCS on localsky, composing",
         BUCKET,
         |capabilities| Capabilities {
             upload_limits: UploadLimits::GCS_COMPOSE,
@@ -104,7 +104,7 @@ async fn gcs_conforms_by_composing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn gcs_conforms_with_staging() {
     conform(
-        "gcs_conforms_with_staging",
+        "GCS on localsky, staging",
         BUCKET,
         |capabilities| Capabilities {
             verification: Verification::Staged,

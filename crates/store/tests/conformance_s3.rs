@@ -15,7 +15,7 @@ use skyfresh_store::{Capabilities, ObjectStore, Result};
 use std::sync::Arc;
 
 struct Server {
-    name: &'static str,
+    name: String,
     address: String,
     bucket: String,
     capabilities: Capabilities,
@@ -24,7 +24,7 @@ struct Server {
 #[async_trait]
 impl Backend for Server {
     fn name(&self) -> String {
-        self.name.into()
+        self.name.clone()
     }
     fn place(&self, case: &str) -> Location {
         s3_support::place(&self.address, &self.bucket, &format!("{case}/"))
@@ -53,10 +53,14 @@ async fn run(
     if versioned {
         s3_support::version_bucket(&address, &bucket).await;
     }
-    conform(server.0, address, bucket, skip).await;
+    let name = match versioned {
+        true => format!("{}, versioned", server.0),
+        false => server.0.to_owned(),
+    };
+    conform(name, address, bucket, skip).await;
 }
 
-async fn conform(name: &'static str, address: String, bucket: String, skip: &[(&str, &str)]) {
+async fn conform(name: String, address: String, bucket: String, skip: &[(&str, &str)]) {
     let capabilities = s3_support::store(&s3_support::place(&address, &bucket, ""))
         .probe("once")
         .await
@@ -199,5 +203,5 @@ async fn s3s_fs_conforms() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     std::fs::create_dir(directory.path().join("bucket")).expect("a bucket");
     let address = s3_support::s3s_fs::serve(directory.path()).await;
-    conform("s3s-fs", address, "bucket".into(), &S3S_FS_SKIPS).await;
+    conform("s3s-fs".into(), address, "bucket".into(), &S3S_FS_SKIPS).await;
 }
