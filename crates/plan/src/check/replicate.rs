@@ -1,10 +1,10 @@
 //! Checks of the SLO planner's choices.
 
-use crate::predict::{Host, Shape};
+use crate::predict::{Host, Shape, Site};
 use crate::replicate::{Ask, Candidate, Choice, FanOut, Verdict, Way};
 use skyfresh_sky::catalog::{Catalog, function_platform};
 use skyfresh_sky::{Region, Usd};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything that is wrong with a choice.
 pub fn check_choice(ask: &Ask, catalog: &Catalog, choice: &Choice) -> Vec<String> {
@@ -37,7 +37,11 @@ fn check_winner(ask: &Ask, choice: &Choice) -> Option<String> {
         .collect();
     let enough = |it: &&&Candidate| it.in_time >= ask.slo.percentile / 100.0;
     let Some(winner) = choice.chosen.map(|index| choice.candidates.get(index)) else {
-        let idle = choice.verdict != Verdict::Nothing || !allowed.is_empty();
+        let limits = ask.limits;
+        let fits = ask.size_bytes <= limits.max_put_bytes
+            || ask.size_bytes as f64 <= limits.max_parts as f64 * limits.max_part_bytes as f64;
+        let overlooked = fits && !ask.sites.is_empty() && choice.candidates.is_empty();
+        let idle = choice.verdict != Verdict::Nothing || !allowed.is_empty() || overlooked;
         return idle.then(|| "nothing was chosen although something may be done".into());
     };
     let Some(winner) = winner else {
@@ -112,13 +116,19 @@ fn check_candidate(ask: &Ask, catalog: &Catalog, candidate: &Candidate) -> Vec<S
                 Shape::Inline => 1,
                 Shape::Parts { workers, .. } => u64::from(*workers),
             };
-            if candidate.refused.is_none() && workers + under_way > most {
+            let over = workers.saturating_add(under_way) > most;
+            let says_so = candidate
+                .refused
+                .as_ref()
+                .is_some_and(|why| why.contains("functions"));
+            if over != says_so {
                 wrong.push(format!(
-                    "{workers} functions beside {under_way} of at most {most}"
+                    "{workers} functions beside {under_way} of at most {most}, and the refusal says {:?}",
+                    candidate.refused
                 ));
             }
         }
-    } else if !ask.server_copy {
+    } else if !ask.server_copy || ask.size_bytes > ask.limits.max_put_bytes {
         wrong.push("a server-side copy that the store does not offer".into());
     }
     wrong.extend(check_egress(ask, catalog, candidate));
@@ -132,6 +142,7 @@ fn check_shape(ask: &Ask, shape: Shape) -> Option<String> {
             Some("one PUT of more than one PUT takes".into())
         }
         Shape::Inline => None,
+        Shape::Parts { part_bytes: 0, .. } => Some("parts of no bytes".into()),
         Shape::Parts {
             workers,
             part_bytes,
@@ -151,7 +162,17 @@ fn check_shape(ask: &Ask, shape: Shape) -> Option<String> {
 
 /// Egress, added up from the legs that the bytes travel.
 fn check_egress(ask: &Ask, catalog: &Catalog, candidate: &Candidate) -> Option<String> {
-    let bytes = ask.size_bytes - ask.unchanged_bytes.min(ask.size_bytes);
+    let in_parts = matches!(
+        &candidate.way,
+        Way::Workers {
+            shape: Shape::Parts { .. },
+            ..
+        }
+    );
+    let bytes = match in_parts {
+        true => ask.size_bytes - ask.unchanged_bytes.min(ask.size_bytes),
+        false => ask.size_bytes,
+    };
     let stops: Vec<&Region> = match &candidate.way {
         Way::ServerCopy => vec![&ask.source, &ask.destination],
         Way::Workers { site, via, .. } => vec![
@@ -202,7 +223,20 @@ pub fn check_fan_out(asks: &[Ask], catalog: &Catalog, tree: &FanOut) -> Vec<Stri
     if total != tree.total {
         wrong.push(format!("{} stated, {total} added up", tree.total));
     }
+    if tree.verdict == Verdict::InTime {
+        wrong.extend(check_concurrency(asks, tree));
+    }
     for (ask, leaf) in asks.iter().zip(&tree.leaves) {
+        if let Way::Workers { site, shape, .. } = &leaf.candidate.way {
+            wrong.extend(check_shape(ask, *shape));
+            let process = |site: &Site| site.host == Host::Process;
+            if ask.sites.iter().all(process) && !process(site) {
+                wrong.push(format!(
+                    "{}: functions where none were offered",
+                    leaf.destination
+                ));
+            }
+        }
         // Up to the source, adding the hops' delays; a circle never gets there.
         let (mut at, mut delay_s, mut hops) = (leaf, leaf.candidate.at_slo_s, 0);
         while let Some(via) = &at.via {
@@ -221,6 +255,12 @@ pub fn check_fan_out(asks: &[Ask], catalog: &Catalog, tree: &FanOut) -> Vec<Stri
             delay_s += above.candidate.at_slo_s;
             at = above;
         }
+        if tree.verdict != Verdict::Late && (delay_s / leaf.at_slo_s - 1.0).abs() > 1e-9 {
+            wrong.push(format!(
+                "{}: {} s stated, its hops come to {delay_s} s",
+                leaf.destination, leaf.at_slo_s
+            ));
+        }
         if tree.verdict == Verdict::InTime && delay_s > ask.left_s() * (1.0 + 1e-9) {
             wrong.push(format!(
                 "{}: {delay_s} s of {} s",
@@ -234,6 +274,32 @@ pub fn check_fan_out(asks: &[Ask], catalog: &Catalog, tree: &FanOut) -> Vec<Stri
         };
         if let Some(why) = check_egress(&moved, catalog, &leaf.candidate) {
             wrong.push(format!("{}: {why}", leaf.destination));
+        }
+    }
+    wrong
+}
+
+/// Functions of one site that a tree may run at the same time, against what the platform runs.
+fn check_concurrency(asks: &[Ask], tree: &FanOut) -> Vec<String> {
+    let mut all: BTreeMap<&Site, u64> = BTreeMap::new();
+    for leaf in &tree.leaves {
+        if let Way::Workers { site, shape, .. } = &leaf.candidate.way {
+            let own = match shape {
+                Shape::Inline => 1,
+                Shape::Parts { workers, .. } => u64::from(*workers),
+            };
+            *all.entry(site).or_default() += own;
+        }
+    }
+    let mut wrong = Vec::new();
+    for (site, workers) in all {
+        let Host::Functions { platform, .. } = &site.host else {
+            continue;
+        };
+        let most = function_platform(platform).map_or(0, |it| it.max_concurrency);
+        let under_way = asks.iter().filter_map(|ask| ask.in_flight.get(site)).max();
+        if workers.saturating_add(under_way.copied().unwrap_or(0)) > most {
+            wrong.push(format!("{workers} functions at {site} of at most {most}"));
         }
     }
     wrong

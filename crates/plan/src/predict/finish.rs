@@ -50,7 +50,7 @@ pub fn schedule(workers: &[Worker], parts: u64, dispatch: Dispatch) -> Schedule 
         Dispatch::Equal => equal(workers, parts),
         Dispatch::Pull => last(&in_flight_at_the_end(workers, parts)),
         Dispatch::PullAndDuplicate { after_s } => {
-            duplicated(in_flight_at_the_end(workers, parts), after_s)
+            duplicated(in_flight_at_the_end(workers, parts), workers, after_s)
         }
     };
     let there = |worker: &Worker| (finish_s - worker.start_s).max(0.0);
@@ -86,8 +86,8 @@ struct LastPart {
     part_s: f64,
 }
 
-fn last(parts: &[LastPart]) -> f64 {
-    let ends = parts.iter().map(|part| part.done_s);
+fn last(parts: &[Option<LastPart>]) -> f64 {
+    let ends = parts.iter().flatten().map(|part| part.done_s);
     ends.fold(f64::NAN, f64::max).max(0.0)
 }
 
@@ -97,15 +97,15 @@ const PLAYED_THROUGH: u64 = 2_048;
 /// To which share of the whole the search finds the moment: far below what any delay is known to.
 const SEARCH_TOLERANCE: f64 = 1e-6;
 
-/// Each worker's last part, where it has one.
-fn in_flight_at_the_end(workers: &[Worker], parts: u64) -> Vec<LastPart> {
+/// Each worker's last part; `None` where it finds none left.
+fn in_flight_at_the_end(workers: &[Worker], parts: u64) -> Vec<Option<LastPart>> {
     let never = LastPart {
         begun_s: f64::INFINITY,
         done_s: f64::INFINITY,
         part_s: f64::INFINITY,
     };
     if !workers.iter().any(|worker| worker.start_s.is_finite()) {
-        return vec![never];
+        return vec![Some(never)];
     }
     if parts.saturating_mul(workers.len() as u64) <= PLAYED_THROUGH {
         played(workers, parts)
@@ -132,7 +132,7 @@ impl PartialOrd for Moment {
     }
 }
 
-fn played(workers: &[Worker], parts: u64) -> Vec<LastPart> {
+fn played(workers: &[Worker], parts: u64) -> Vec<Option<LastPart>> {
     let begin = workers.iter().enumerate();
     let mut free: BinaryHeap<Reverse<Moment>> = begin
         .filter(|(_, worker)| worker.start_s.is_finite())
@@ -152,12 +152,12 @@ fn played(workers: &[Worker], parts: u64) -> Vec<LastPart> {
         });
         free.push(Reverse(Moment(done_s, index)));
     }
-    last_parts.into_iter().flatten().collect()
+    last_parts
 }
 
 /// The moment of the last pull, by bisection over how many parts have been begun by then, between two moments that enclose it:
 /// each step takes as many operations as there are workers, however many parts there are.
-fn searched(workers: &[Worker], parts: u64) -> Vec<LastPart> {
+fn searched(workers: &[Worker], parts: u64) -> Vec<Option<LastPart>> {
     let begun_by = |worker: &Worker, moment_s: f64| {
         if moment_s < worker.start_s {
             0
@@ -211,26 +211,32 @@ fn searched(workers: &[Worker], parts: u64) -> Vec<LastPart> {
             part_s: worker.part_s,
         })
     };
-    workers.iter().filter_map(of_worker).collect()
+    workers.iter().map(of_worker).collect()
 }
 
-/// When the pool is dry, whoever is free takes over the part that would be done last, as soon as it is old enough.
-fn duplicated(mut parts: Vec<LastPart>, after_s: f64) -> f64 {
+/// When the pool is dry, whoever is free takes over the part that would be done last, as soon as it is old enough. Free are
+/// those whose last part is done, and those that found none when they began.
+fn duplicated(parts: Vec<Option<LastPart>>, workers: &[Worker], after_s: f64) -> f64 {
+    // When each is free, and what a part takes it.
+    let helper = |(part, worker): (&Option<LastPart>, &Worker)| match part {
+        Some(part) => (part.done_s, part.part_s),
+        None => (worker.start_s, worker.part_s),
+    };
+    let mut helpers: Vec<(f64, f64)> = parts.iter().zip(workers).map(helper).collect();
+    let mut parts: Vec<LastPart> = parts.into_iter().flatten().collect();
+    helpers.sort_by(|a, b| a.0.total_cmp(&b.0));
     parts.sort_by(|a, b| b.done_s.total_cmp(&a.done_s));
     let mut finish_s: f64 = 0.0;
-    // From the other end: who is free first. A worker duplicates one part and no more: enough for the few last ones.
-    let mut helpers = parts.iter().rev().copied().collect::<Vec<_>>().into_iter();
-    for (index, part) in parts.iter().enumerate() {
+    // A worker duplicates one part and no more: enough for the few last ones. A part's own worker is free when it is done, which
+    // is too late to matter.
+    let mut helpers = helpers.into_iter();
+    for part in parts {
         // All that are left are done earlier than this one.
         if part.done_s <= finish_s {
             break;
         }
-        let others = parts.len() - 1 - index;
-        let helper = helpers.next().filter(|_| others > 0);
-        let again_s = helper.map_or(f64::INFINITY, |helper| {
-            let begins_s = helper.done_s.max(part.begun_s + after_s);
-            // Nobody begins a copy that can only be later than the one under way.
-            begins_s + helper.part_s
+        let again_s = helpers.next().map_or(f64::INFINITY, |(free_s, part_s)| {
+            free_s.max(part.begun_s + after_s) + part_s
         });
         finish_s = finish_s.max(part.done_s.min(again_s));
     }

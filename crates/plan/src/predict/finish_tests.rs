@@ -39,6 +39,17 @@ fn by_hand() {
     );
 }
 
+/// A worker that finds no part left is there to duplicate one.
+#[test]
+fn who_found_nothing_helps() {
+    let two = workers(&[(0.0, 30.0), (0.1, 1.0)]);
+    let again = Dispatch::PullAndDuplicate { after_s: 1.5 };
+    assert_eq!(schedule(&two, 1, again).finish_s, 2.5);
+    assert_eq!(schedule(&two, 1, Dispatch::Pull).finish_s, 30.0);
+    let never = workers(&[(0.0, 30.0), (f64::INFINITY, 1.0)]);
+    assert_eq!(schedule(&never, 1, again).finish_s, 30.0);
+}
+
 #[test]
 fn all_at_once() {
     let many = vec![

@@ -220,7 +220,7 @@ fn many_measurements_are_thinned_and_their_tail_is_kept() {
 
 proptest! {
     #[test]
-    fn the_choice_is_never_further_than_a_rejected_simpler_one(
+    fn the_choice_stands_and_nothing_simpler_or_nearer_does(
         small in prop::collection::vec(0.001f64..1e3, 1..60), shift in -10.0f64..10.0, seed in 0u64..1_000,
     ) {
         let mixed: Vec<f64> = small.iter().map(|x| x + shift).chain(draws(&two_modes(), seed, 40)).collect();
@@ -228,8 +228,10 @@ proptest! {
             let fits = fit(&values);
             let best = fits.best().unwrap();
             prop_assert!(!best.rejected());
-            for other in fits.all().iter().filter(|other| other.rejected()) {
-                prop_assert!(other.parameters > best.parameters || other.distance >= best.distance);
+            // A rejected one may be nearer: families have critical distances of their own.
+            for other in fits.all().iter().filter(|other| !other.rejected()) {
+                let (more, same) = (other.parameters > best.parameters, other.parameters == best.parameters);
+                prop_assert!(more || (same && other.distance >= best.distance));
             }
             let reversed: Vec<f64> = values.iter().rev().copied().collect();
             prop_assert_eq!(&fits, &fit(&reversed));

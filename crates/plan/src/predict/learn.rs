@@ -2,8 +2,8 @@
 //!
 //! A prediction is made of the catalogue's figures and of arithmetic; what it lacks is mostly a factor: a link that is slower
 //! today, an instance size with another rate. So what is learnt is the distribution of *actual / predicted median*. While
-//! few receipts are in, the prior's shape is kept and only moved to where they lie; as they come in their own
-//! distribution takes its place.
+//! few receipts are in, the prior's shape is kept and only moved to where they lie; as they come in, their own
+//! distribution takes most of its place.
 
 use super::Sketch;
 
@@ -40,7 +40,7 @@ impl Default for Residuals {
 impl Residuals {
     /// Takes up what something took, in seconds, whose predicted median was `median_s` (before anything learnt).
     pub fn observe(&mut self, took_s: f64, median_s: f64) {
-        let usable = took_s.is_finite() && took_s >= 0.0 && median_s.is_finite() && median_s > 0.0;
+        let usable = took_s.is_finite() && took_s > 0.0 && median_s.is_finite() && median_s > 0.0;
         if !usable {
             return;
         }

@@ -1,6 +1,6 @@
 //! How long a change will take to be readable at its destination, as distributions and not as means.
 //!
-//! Delay = notify + claim + invoke + finish(n) + publish (DESIGN, "decide"). `finish(n)` is list scheduling: parts pulled by
+//! Delay = invoke + finish(n) + publish, from the decision on; notification and claim have passed by then. `finish(n)` is list scheduling: parts pulled by
 //! n workers, each of which begins at a random moment and has a random rate of its own ([`finish`]). It is evaluated by
 //! seeded Monte Carlo, with the error that so many draws leave ([`Samples::interval`]), once for every shape and about every
 //! fifth of a size ([`Warm`]). What receipts tell is learnt on top of it ([`Residuals`]).

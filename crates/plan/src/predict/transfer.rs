@@ -236,9 +236,15 @@ pub(super) fn transfer(
     let busy_s = busy_s / draws as f64;
     let delay_s = match route.family {
         Family::Measured => delay_s,
-        Family::NormalGumbel => {
-            normal_gumbel(route, tables, shape, size_bytes, parts_in_flight, draws)
-        }
+        Family::NormalGumbel => normal_gumbel(
+            route,
+            tables,
+            shape,
+            size_bytes,
+            parts_in_flight,
+            draws,
+            seed,
+        ),
     };
     Transfer { delay_s, busy_s }
 }
@@ -253,8 +259,9 @@ fn normal_gumbel(
     size_bytes: u64,
     parts_in_flight: u32,
     draws: usize,
+    seed: u64,
 ) -> Samples {
-    let rng = Rng::named(0, "moments");
+    let rng = Rng::named(seed, "moments");
     let drawing = Drawing {
         route,
         tables,
@@ -262,6 +269,7 @@ fn normal_gumbel(
         bits: Cell::default(),
     };
     let slots = u64::from(shape.workers()) * u64::from(parts_in_flight.max(1));
+    let slots = slots.min(shape.parts(size_bytes));
     let one = || match shape {
         Shape::Inline => (0.0, drawing.inline(size_bytes).finish_s),
         Shape::Parts { part_bytes, .. } => {

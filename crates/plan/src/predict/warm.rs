@@ -18,6 +18,7 @@ pub struct Warm {
     seed: u64,
     parts_in_flight: u32,
     draws: usize,
+    percentile: f64,
     drawn: HashMap<(Shape, u32), Arc<Drawn>>,
 }
 
@@ -32,6 +33,8 @@ struct Drawn {
 
 /// Draws beyond the percentile that is planned for: so many that its own error is about a fifth of the tail beyond it.
 const DRAWS_BEYOND: f64 = 20.0;
+/// With fewer draws beyond the percentile its error is not known.
+const LEAST_BEYOND: f64 = 5.0;
 /// Draws at least and at most. The most is reached at p99.9.
 const DRAWS: (f64, f64) = (1_024.0, 16_384.0);
 /// Tables kept of one route, of a kilobyte each. Then all are forgotten, and those still in use drawn again.
@@ -56,6 +59,7 @@ impl Warm {
             route,
             seed,
             draws: draws as usize,
+            percentile: percentile.clamp(0.0, 1.0),
             parts_in_flight: parts_in_flight.max(1),
             drawn: HashMap::new(),
         }
@@ -100,10 +104,15 @@ impl Warm {
         let transfer = transfer(
             route, tables, shape, size_bytes, in_flight, self.draws, self.seed,
         );
-        let percentile = 1.0 - DRAWS_BEYOND / self.draws as f64;
-        let (low, high) = transfer.delay_s.interval(percentile);
+        let beyond = transfer.delay_s.values().len() as f64 * (1.0 - self.percentile);
+        let (low, high) = transfer.delay_s.interval(self.percentile);
+        let error = (high - low) / 2.0 / transfer.delay_s.quantile(self.percentile);
         let drawn = Arc::new(Drawn {
-            error: (high - low) / 2.0 / transfer.delay_s.quantile(percentile),
+            error: if beyond < LEAST_BEYOND {
+                1.0
+            } else {
+                error.min(1.0)
+            },
             delay_s: Ladder::of(&transfer.delay_s),
             busy_s: transfer.busy_s,
         });
@@ -160,7 +169,7 @@ impl Predicted {
     }
 
     /// How far the model's true quantile at the percentile planned for may lie from the predicted one, to both sides, since it
-    /// was drawn and not computed: a share of it, with 95% confidence.
+    /// was drawn and not computed: a share of it, with 95% confidence. 1 where so few draws lie beyond that it is not known.
     pub fn error(&self) -> f64 {
         self.below.error.max(self.above.error)
     }

@@ -184,6 +184,7 @@ fn nonsense_teaches_nothing() {
     let mut learned = Residuals::default();
     for (took_s, median_s) in [
         (f64::NAN, 1.0),
+        (0.0, 1.0),
         (1.0, 0.0),
         (-1.0, 1.0),
         (1.0, f64::INFINITY),

@@ -66,10 +66,12 @@ pub fn shapes(size_bytes: u64, limits: PartLimits) -> Vec<Shape> {
         shapes.push(Shape::Inline);
     }
     // No smaller than the limit on the number of parts allows, in whole MiB so that offsets stay round.
-    let fewest = size_bytes
-        .div_ceil(limits.max_parts.max(1))
-        .next_multiple_of(1 << 20);
-    let least = USUAL_PART_BYTES.max(limits.min_part_bytes).max(fewest);
+    let exact = size_bytes.checked_div(limits.max_parts).unwrap_or(u64::MAX);
+    let fewest = (exact >> 20).saturating_add(1).saturating_mul(1 << 20);
+    let usual = USUAL_PART_BYTES
+        .min(limits.max_part_bytes)
+        .max(limits.min_part_bytes);
+    let least = if exact < usual { usual } else { fewest };
     if least > limits.max_part_bytes || size_bytes <= limits.min_part_bytes {
         return shapes;
     }
@@ -100,16 +102,13 @@ pub fn shapes(size_bytes: u64, limits: PartLimits) -> Vec<Shape> {
 
 /// Every way of this ask.
 pub(super) fn ways(ask: &Ask) -> Vec<Way> {
-    let moved_bytes = ask.moved_bytes();
+    let moved_bytes = ask.size_bytes.saturating_sub(ask.unchanged_bytes);
     let mut shapes = shapes(ask.size_bytes, ask.limits);
-    if ask.unchanged_bytes > 0 {
-        // What the destination takes over by itself are parts of an upload.
-        shapes.retain(|shape| {
-            shape.is_parts() && u64::from(shape.workers()) <= shape.parts(moved_bytes)
-        });
-    }
+    // More workers than parts that move would find nothing to pull.
+    shapes.retain(|shape| u64::from(shape.workers()) <= shape.parts(moved_bytes));
     let mut ways = Vec::new();
-    if ask.server_copy {
+    // Stores copy by themselves in one request what they take in one PUT (S3: 5 GiB).
+    if ask.server_copy && ask.size_bytes <= ask.limits.max_put_bytes {
         ways.push(Way::ServerCopy);
     }
     let from = ask.fresh.iter().cloned().map(Some);

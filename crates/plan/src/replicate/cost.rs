@@ -34,7 +34,7 @@ impl Cost {
 const SMALL_OBJECT_UNITS: f64 = 5.0;
 /// Write units that a pool of parts takes beside: measured 7, 13, 109 and 1,070 for 4, 10, 100 and 1,000 parts (the same test).
 const POOL_UNITS: f64 = 3.0;
-const POOL_UNITS_A_PART: f64 = 1.07;
+pub(super) const POOL_UNITS_A_PART: f64 = 1.07;
 
 /// Prices a way. `busy_s` is what all its workers run, together.
 pub fn price(
@@ -44,7 +44,7 @@ pub fn price(
     way: &Way,
     busy_s: f64,
 ) -> Cost {
-    let moved_bytes = ask.moved_bytes();
+    let moved_bytes = ask.moved_bytes(way);
     let mut cost = Cost::default();
     let mut leave = |from: &Region, to: &Region| match catalog.egress_usd_per_gb(from, to) {
         Some(usd_per_gb) => cost.egress += usd_per_gb.per_gb(moved_bytes),
@@ -66,7 +66,9 @@ pub fn price(
     // Both heads; a GET and a write a part; an upload is created and completed; an unchanged part is a copy of its own.
     let reads = 1 + parts;
     let unchanged_parts = match way {
-        Way::Workers { shape, .. } if ask.unchanged_bytes > 0 => shape.parts(ask.unchanged_bytes),
+        Way::Workers { shape, .. } if shape.is_parts() && ask.unchanged_bytes > 0 => {
+            shape.parts(ask.unchanged_bytes)
+        }
         _ => 0,
     };
     let writes = parts + unchanged_parts + if in_parts { 2 } else { 0 };

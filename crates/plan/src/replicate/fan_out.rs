@@ -3,9 +3,11 @@
 //! Cloudcast's idea (NSDI '24, section 3: pay for an expensive hop once), live: a tree whose edges are copies of the whole
 //! object, each of which must be done before the next begins. Every destination must be in time through all hops above it.
 
-use super::{Ask, Candidate, Planner, Verdict};
+use super::{Ask, Candidate, Planner, Verdict, Way};
+use crate::predict::{Host, Site};
 use serde::{Deserialize, Serialize};
 use skyfresh_sky::{Invalid, Region, Usd};
+use std::collections::BTreeMap;
 
 /// Where one destination reads from, and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,26 +42,29 @@ struct Edge {
     price: Usd,
 }
 
-/// Chooses the cheapest tree whose destinations are all in time; where there is none, every destination reads from the source
-/// by the way that is likeliest in time.
+/// Chooses the cheapest tree found whose destinations are all in time; where there is none, every destination reads from the
+/// source by the way that is likeliest in time.
 ///
-/// Delays along a path add up at the SLO's percentile each, which is no less than that percentile of their sum where they
-/// are independent and the percentile is in the tail: a tree called in time is.
+/// Up to five destinations every shape of a tree is looked at. Within a shape each destination, from the source down, takes its
+/// cheapest way that leaves those below it the time that they need at their fastest: a dearer way above can allow a
+/// cheaper one below, which is not looked for.
+///
+/// Delays along a path are added up at the SLO's percentile each. That is more than the percentile of their sum where delays are
+/// spread around their middle, and less where each has a rare slow mode just beyond the percentile.
 ///
 /// # Errors
 /// As [`Planner::choose`].
 pub fn fan_out(planner: &mut Planner, asks: &[Ask]) -> Result<FanOut, Invalid> {
     let count = asks.len();
-    // edges[to][from]: from = count is the source. Every hop may take the whole of what is left, or a half, or a third:
-    // hops below need the rest.
+    // edges[to][from]: from = count is the source.
     let mut edges: Vec<Vec<Vec<Edge>>> = Vec::with_capacity(count);
-    for ask in asks {
+    for (to, ask) in asks.iter().enumerate() {
         let mut into = Vec::with_capacity(count + 1);
         for from in 0..=count {
             let source = asks
                 .get(from)
                 .map_or(&ask.source, |other| &other.destination);
-            if *source == ask.destination {
+            if from == to {
                 into.push(Vec::new());
                 continue;
             }
@@ -67,13 +72,29 @@ pub fn fan_out(planner: &mut Planner, asks: &[Ask]) -> Result<FanOut, Invalid> {
         }
         edges.push(into);
     }
-    let lefts: Vec<f64> = asks.iter().map(Ask::left_s).collect();
+    // With a spent budget time does not matter.
+    let cheapest = asks.iter().any(|ask| ask.cheapest);
+    let left_s = |ask: &Ask| {
+        if cheapest {
+            f64::INFINITY
+        } else {
+            ask.left_s()
+        }
+    };
+    let lefts: Vec<f64> = asks.iter().map(left_s).collect();
+    let mut room: BTreeMap<Site, u64> = BTreeMap::new();
+    for ask in asks {
+        for (site, under_way) in &ask.in_flight {
+            let most = site.platform().map_or(u64::MAX, |it| it.max_concurrency);
+            room.insert(site.clone(), most.saturating_sub(*under_way));
+        }
+    }
     let direct = vec![count; count];
-    let mut best = evaluate(&edges, &lefts, &direct);
+    let mut best = evaluate(&edges, &lefts, &room, &direct);
     if count <= EVERY_TREE_UP_TO {
         let mut parents = direct.clone();
         while advance(&mut parents, count) {
-            best = better(best, evaluate(&edges, &lefts, &parents));
+            best = better(best, evaluate(&edges, &lefts, &room, &parents));
         }
     } else {
         let mut parents = direct.clone();
@@ -83,7 +104,7 @@ pub fn fan_out(planner: &mut Planner, asks: &[Ask]) -> Result<FanOut, Invalid> {
                 for from in 0..=count {
                     let mut tried = parents.clone();
                     tried[to] = from;
-                    let tree = evaluate(&edges, &lefts, &tried);
+                    let tree = evaluate(&edges, &lefts, &room, &tried);
                     if is_better(tree.as_ref(), best.as_ref()) {
                         best = tree;
                         improved = Some(tried);
@@ -97,7 +118,14 @@ pub fn fan_out(planner: &mut Planner, asks: &[Ask]) -> Result<FanOut, Invalid> {
         }
     }
     match best {
-        Some(tree) => Ok(describe(asks, &edges, &tree, Verdict::InTime)),
+        Some(tree) => {
+            let verdict = if cheapest {
+                Verdict::Cheapest
+            } else {
+                Verdict::InTime
+            };
+            Ok(describe(asks, &edges, &tree, verdict))
+        }
         None => late(planner, asks),
     }
 }
@@ -107,13 +135,17 @@ fn ways_in(planner: &mut Planner, ask: &Ask, source: &Region) -> Result<Vec<Edge
     let mut from_there = ask.clone();
     if *source != ask.source {
         for site in &mut from_there.sites {
-            // Workers beside the source move with it.
-            if site.region == ask.source
-                && let Some(moved) = crate::predict::Site::functions(source.clone())
+            // Functions beside the source move with it; a process stays where it is.
+            let functions = matches!(site.host, Host::Functions { .. });
+            if functions
+                && site.region == ask.source
+                && let Some(moved) = Site::functions(source.clone())
             {
                 *site = moved;
             }
         }
+        from_there.sites.sort();
+        from_there.sites.dedup();
         from_there.source = source.clone();
         from_there.server_copy &= source.provider == ask.source.provider;
     }
@@ -142,7 +174,12 @@ struct Tree {
 /// The cheapest edges that make this tree be in time, taken from the root down; `None` where there are none, or it is no tree.
 ///
 /// Each destination takes the cheapest edge that leaves the hops below it the time that they need at their fastest.
-fn evaluate(edges: &[Vec<Vec<Edge>>], lefts: &[f64], parents: &[usize]) -> Option<Tree> {
+fn evaluate(
+    edges: &[Vec<Vec<Edge>>],
+    lefts: &[f64],
+    room: &BTreeMap<Site, u64>,
+    parents: &[usize],
+) -> Option<Tree> {
     let count = parents.len();
     let mut order = Vec::with_capacity(count);
     let mut placed = vec![false; count];
@@ -177,11 +214,33 @@ fn evaluate(edges: &[Vec<Vec<Edge>>], lefts: &[f64], parents: &[usize]) -> Optio
         at_slo_s[to] = begun_s + into[index].candidate.at_slo_s;
         total += into[index].price;
     }
+    if !fits(edges, parents, &taken, room) {
+        return None;
+    }
     Some(Tree {
         parents: parents.to_vec(),
         taken,
         at_slo_s,
         total,
+    })
+}
+
+/// Whether all functions of a tree may run at the same time, as those that read from the source do.
+fn fits(
+    edges: &[Vec<Vec<Edge>>],
+    parents: &[usize],
+    taken: &[usize],
+    room: &BTreeMap<Site, u64>,
+) -> bool {
+    let mut wanted: BTreeMap<&Site, u64> = BTreeMap::new();
+    for (to, from) in parents.iter().enumerate() {
+        if let Way::Workers { site, shape, .. } = &edges[to][*from][taken[to]].candidate.way {
+            *wanted.entry(site).or_default() += u64::from(shape.workers());
+        }
+    }
+    wanted.iter().all(|(site, workers)| {
+        let most = site.platform().map_or(u64::MAX, |it| it.max_concurrency);
+        *workers <= room.get(*site).copied().unwrap_or(most)
     })
 }
 

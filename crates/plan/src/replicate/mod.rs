@@ -108,9 +108,14 @@ impl Ask {
         self.slo.delay.saturating_sub(self.elapsed).as_secs_f64()
     }
 
-    /// Bytes that must move.
-    pub fn moved_bytes(&self) -> u64 {
-        self.size_bytes.saturating_sub(self.unchanged_bytes)
+    /// Bytes that move by this way. Only an upload of parts can take over unchanged ones.
+    pub fn moved_bytes(&self, way: &Way) -> u64 {
+        match way {
+            Way::Workers { shape, .. } if shape.is_parts() => {
+                self.size_bytes.saturating_sub(self.unchanged_bytes)
+            }
+            _ => self.size_bytes,
+        }
     }
 
     /// The share of changes that must be in time, 0 to 1.
@@ -180,5 +185,7 @@ impl Choice {
     }
 }
 
+#[cfg(test)]
+mod fan_out_tests;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! Predicts, prices and compares.
 
 use super::candidates::ways;
+use super::cost::POOL_UNITS_A_PART;
 use super::{Ask, Candidate, Choice, Hold, Verdict, Way, hold, price};
 use crate::predict::{Family, Predicted, Residuals, Route, Shape, Site, Warm};
 use skyfresh_sky::catalog::{Catalog, StateService, state_service};
@@ -62,8 +63,16 @@ impl Planner {
     /// A planner that has not learnt anything yet.
     ///
     /// # Errors
-    /// A state service that the catalogue does not list.
+    /// A state service that the catalogue does not list, or a share of cold starts outside of 0 to 1.
     pub fn new(catalog: Catalog, settings: Settings) -> Result<Self, Invalid> {
+        if !(0.0..=1.0).contains(&settings.cold) {
+            let why = "must be between 0 and 1";
+            return Err(Invalid::new(
+                "share of cold starts",
+                settings.cold.to_string(),
+                why,
+            ));
+        }
         let state = match &settings.state {
             None => None,
             Some(name) => Some(state_service(name).ok_or_else(|| {
@@ -107,36 +116,39 @@ impl Planner {
 
     fn candidate(&mut self, ask: &Ask, way: Way) -> Result<Candidate, Invalid> {
         let (route, shape) = route_of(ask, &way);
-        let predicted = self.predict(&route, ask.share(), shape, ask.moved_bytes())?;
+        let predicted = self.predict(&route, ask.share(), shape, ask.moved_bytes(&way))?;
         let unknown = Residuals::default();
         let learned = self
             .taught
             .get(&route)
             .map_or(&unknown, |taught| taught.of(shape));
-        let cost = price(&self.catalog, self.state, ask, &way, predicted.busy_s());
+        // What takes longer than predicted is billed for longer.
+        let busy_s = predicted.busy_s() * learned.location();
+        let cost = price(&self.catalog, self.state, ask, &way, busy_s);
+        let p50_s = predicted.learned_quantile(learned, 0.5);
         let key = (route.clone(), ask.share().to_bits());
         let legs = self.warm.get(&key).map(Warm::route);
         Ok(Candidate {
-            p50_s: predicted.learned_quantile(learned, 0.5),
+            p50_s,
             at_slo_s: predicted.learned_quantile(learned, ask.share()),
             error: predicted.error(),
             estimated: legs.is_some_and(|it| it.read.estimated || it.write.estimated),
             in_time: predicted.learned_cdf(learned, ask.left_s()),
-            refused: self.refusal(ask, &way, predicted.median_s()),
+            refused: self.refusal(ask, &way, p50_s),
             cost,
             way,
         })
     }
 
     /// What quotas say. Functions at a site run in one account: its concurrency is shared by everything in flight.
-    fn refusal(&self, ask: &Ask, way: &Way, median_s: f64) -> Option<String> {
+    fn refusal(&self, ask: &Ask, way: &Way, p50_s: f64) -> Option<String> {
         let Way::Workers { site, shape, .. } = way else {
             return None;
         };
         if let Some(platform) = site.platform() {
             let under_way = ask.in_flight.get(site).copied().unwrap_or(0);
             let wanted = u64::from(shape.workers());
-            if under_way + wanted > platform.max_concurrency {
+            if under_way.saturating_add(wanted) > platform.max_concurrency {
                 return Some(format!(
                     "{wanted} functions beside {under_way} under way exceed the {} that {} runs at once",
                     platform.max_concurrency, platform.platform
@@ -145,7 +157,8 @@ impl Planner {
         }
         // Every part is claimed and finished in one partition of the ledger.
         let limit_per_s = self.state.and_then(|state| state.partition_writes_per_s)?;
-        let writes_per_s = 2.0 * shape.parts(ask.size_bytes) as f64 / median_s.max(1e-3);
+        let parts = shape.parts(ask.moved_bytes(way)) as f64;
+        let writes_per_s = POOL_UNITS_A_PART * parts / p50_s.max(1e-3);
         (shape.is_parts() && writes_per_s > limit_per_s).then(|| {
             format!("{writes_per_s:.0} writes a second exceed the {limit_per_s:.0} of one partition of the ledger")
         })
@@ -189,7 +202,8 @@ impl Planner {
         changes_per_s: f64,
     ) -> Result<Hold, Invalid> {
         let (route, shape) = route_of(ask, &candidate.way);
-        let predicted = self.predict(&route, ask.share(), shape, ask.moved_bytes())?;
+        let predicted =
+            self.predict(&route, ask.share(), shape, ask.moved_bytes(&candidate.way))?;
         let unknown = Residuals::default();
         let learned = self
             .taught
@@ -212,7 +226,7 @@ impl Planner {
     /// A site on a platform that the catalogue does not list.
     pub fn learn(&mut self, ask: &Ask, way: &Way, took_s: f64) -> Result<(), Invalid> {
         let (route, shape) = route_of(ask, way);
-        let predicted = self.predict(&route, ask.share(), shape, ask.moved_bytes())?;
+        let predicted = self.predict(&route, ask.share(), shape, ask.moved_bytes(way))?;
         let median_s = predicted.median_s();
         let taught = self.taught.entry(route).or_default();
         let residuals = if shape.is_parts() {
@@ -286,7 +300,9 @@ fn pick(ask: &Ask, candidates: Vec<Candidate>) -> Choice {
         Verdict::InTime => {
             let passed = candidates[..index].iter().filter(|c| c.refused.is_none());
             let cheaper = passed.count();
-            let left = if cheaper == 0 {
+            let left = if winner.cost.unpriced {
+                "nothing with a known price is in time".to_owned()
+            } else if cheaper == 0 {
                 "it is the cheapest of all".to_owned()
             } else {
                 format!("{cheaper} cheaper would be late too often")

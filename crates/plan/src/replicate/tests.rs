@@ -1,5 +1,5 @@
 use super::*;
-use crate::check::{check_choice, check_fan_out};
+use crate::check::check_choice;
 use crate::predict::{Residuals, Shape, Warm};
 use proptest::prelude::{Strategy, prop, proptest};
 use proptest::test_runner::Config;
@@ -8,15 +8,15 @@ use skyfresh_sky::{Rng, Usd};
 use std::cell::RefCell;
 use std::fmt::Write as _;
 
-const MB: u64 = 1_000_000;
-const GB: u64 = 1_000 * MB;
-const HOME: &str = "aws:us-east-1";
+pub(super) const MB: u64 = 1_000_000;
+pub(super) const GB: u64 = 1_000 * MB;
+pub(super) const HOME: &str = "aws:us-east-1";
 
-fn region(name: &str) -> Region {
+pub(super) fn region(name: &str) -> Region {
     name.parse().unwrap()
 }
 
-fn ask(destination: &str, size_bytes: u64, slo: &str) -> Ask {
+pub(super) fn ask(destination: &str, size_bytes: u64, slo: &str) -> Ask {
     Ask::new(
         region(HOME),
         region(destination),
@@ -30,7 +30,7 @@ fn planner() -> Planner {
 }
 
 /// Of few draws where predictions need not be good: selection, prices and checks are the same.
-fn rough() -> Planner {
+pub(super) fn rough() -> Planner {
     with_draws(Some(100))
 }
 
@@ -392,88 +392,58 @@ fn holding_saves_transfers_and_is_in_time() {
     }
 }
 
-fn far_asks(destinations: &[&str], slo: &str) -> Vec<Ask> {
-    destinations.iter().map(|to| ask(to, GB, slo)).collect()
-}
-
+/// What a review found: each broke one of the promises of this module.
 #[test]
-fn an_expensive_hop_is_paid_once() {
+fn odd_asks_are_answered() {
     let mut planner = rough();
-    let far = ["gcp:us-central1", "gcp:europe-west1", "gcp:asia-northeast1"];
-    let asks = far_asks(&far, "10m@p99");
-    let tree = fan_out(&mut planner, &asks).unwrap();
-    let wrong = check_fan_out(&asks, planner.catalog(), &tree);
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert_eq!(tree.verdict, Verdict::InTime);
-    // $0.09 a GB out of AWS; within GCP 0.01 to 0.08.
-    let direct = tree.leaves.iter().filter(|leaf| leaf.via.is_none()).count();
-    let leaves = |tree: &FanOut| -> Vec<String> {
-        let leaf = |it: &Leaf| format!("{} via {:?}, {:.1} s", it.destination, it.via, it.at_slo_s);
-        tree.leaves.iter().map(leaf).collect()
-    };
-    assert_eq!(direct, 1, "{:#?}", leaves(&tree));
-    let alone: Usd = asks
-        .iter()
-        .map(|ask| planner.choose(ask).unwrap().price().unwrap())
-        .sum();
-    assert!(
-        tree.total.usd() < 0.95 * alone.usd(),
-        "{} and {alone} without a tree",
-        tree.total
-    );
-    // A tight SLO leaves less time for second hops, and costs more.
-    let mut fastest = |ask: &Ask| {
-        let of = |it: &Candidate| it.at_slo_s;
-        planner
-            .choose(ask)
-            .unwrap()
-            .candidates
-            .iter()
-            .map(of)
-            .fold(f64::INFINITY, f64::min)
-    };
-    let slowest_s = asks.iter().map(&mut fastest).fold(0.0, f64::max);
-    let hurried = far_asks(&far, &format!("{}ms@p99", (slowest_s * 1_050.0) as u64));
-    let quick = fan_out(&mut planner, &hurried).unwrap();
-    assert!(check_fan_out(&hurried, planner.catalog(), &quick).is_empty());
-    assert_eq!(quick.verdict, Verdict::InTime);
-    assert!(quick.total > tree.total, "{:#?}", leaves(&quick));
-    let impossible = far_asks(&far, "100ms@p99");
+    let mut small = ask("gcp:us-central1", 300_000, "20s@p99");
+    small.unchanged_bytes = 100_000;
     assert_eq!(
-        fan_out(&mut planner, &impossible).unwrap().verdict,
-        Verdict::Late
+        choose(&mut planner, &small).verdict,
+        Verdict::InTime,
+        "a small object goes whole"
     );
-}
-
-/// Six destinations are improved step by step, five are searched whole: on five, both agree here.
-#[test]
-fn steps_find_what_the_search_finds() {
-    let mut planner = rough();
-    let five = [
-        "gcp:us-central1",
-        "gcp:europe-west1",
-        "azure:eastus",
-        "azure:westeurope",
-        "aws:us-west-2",
-    ];
-    let whole = fan_out(&mut planner, &far_asks(&five, "10m@p99")).unwrap();
-    let six = [&five[..], &["aws:eu-west-1"]].concat();
-    let asks = far_asks(&six, "10m@p99");
-    let steps = fan_out(&mut planner, &asks).unwrap();
-    assert!(check_fan_out(&asks, planner.catalog(), &steps).is_empty());
-    let sixth = steps.leaves[5].candidate.cost.total();
+    let mut large = ask("gcp:us-central1", 20 * GB, "1h@p99");
+    large.server_copy = true;
+    let choice = choose(&mut planner, &large);
     assert!(
-        steps.total.usd() <= (whole.total + sixth).usd() * 1.001,
-        "{} against {} and {sixth}",
-        steps.total,
-        whole.total
+        choice.candidates.iter().all(|it| it.way != Way::ServerCopy),
+        "more than one request copies"
     );
-    let mut wrong = steps.clone();
-    wrong.total = Usd::ZERO;
-    wrong.leaves[0].via = Some(wrong.leaves[0].destination.clone());
-    let found = check_fan_out(&asks, planner.catalog(), &wrong).join("\n");
+    let mut mostly = ask("gcp:us-central1", GB, "1h@p99");
+    (mostly.server_copy, mostly.unchanged_bytes) = (true, GB - MB);
+    let choice = choose(&mut planner, &mostly);
+    let whole = |it: &&Candidate| it.way == Way::ServerCopy;
+    let copied = choice.candidates.iter().find(whole).unwrap();
+    assert_eq!(
+        copied.cost.egress,
+        Usd::from_usd(0.09),
+        "a store's own copy moves everything"
+    );
+    assert!(choice.price().unwrap() < copied.cost.total());
+    let limits = PartLimits {
+        min_part_bytes: 1,
+        max_part_bytes: 4 << 20,
+        max_parts: 50_000,
+        max_put_bytes: 4 << 20,
+    };
     assert!(
-        found.contains("added up") && found.contains("circle"),
-        "{found}"
+        !shapes(100 * MB, limits).is_empty(),
+        "parts smaller than the usual ones"
     );
+    let none = PartLimits {
+        max_parts: 0,
+        ..limits
+    };
+    assert!(shapes(u64::MAX, none).is_empty());
+    for cold in [f64::NAN, 5.0, -1.0] {
+        let settings = Settings {
+            cold,
+            ..Settings::default()
+        };
+        assert!(
+            Planner::new(Catalog::embedded(), settings).is_err(),
+            "{cold}"
+        );
+    }
 }

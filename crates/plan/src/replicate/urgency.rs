@@ -1,6 +1,6 @@
 //! What goes first when there are not enough workers or dollars for everything.
 //!
-//! Earliest deadline first, which meets every deadline whenever any order can (Liu and Layland 1973, for one machine); among
+//! Earliest deadline first, which meets every deadline whenever any order can (Jackson 1955, for one machine); among
 //! those whose deadline has passed, or cannot be met any more, what is regretted most per dollar: nothing is gained by
 //! keeping them in the order in which they became late.
 

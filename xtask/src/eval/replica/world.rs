@@ -145,7 +145,7 @@ fn outcome(reports: &[Value], kept: bool) -> Result<Outcome> {
     })
 }
 
-/// Student's t at 97.5% for 1 to 9 degrees of freedom (any table of it); beyond, the normal's is near enough.
+/// Student's t at 97.5% for 1 to 9 degrees of freedom (any table of it); beyond, that of 10 is wide enough.
 const T: [f64; 9] = [
     12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262,
 ];
@@ -159,7 +159,7 @@ fn half_interval(values: &[f64]) -> f64 {
         .map(|value| (value - mean) * (value - mean))
         .sum::<f64>()
         / (count - 1.0);
-    let t = T.get(values.len() - 2).copied().unwrap_or(1.96);
+    let t = T.get(values.len() - 2).copied().unwrap_or(2.228);
     t * (variance / count).sqrt()
 }
 

@@ -14,8 +14,7 @@ use std::time::Duration;
 
 /// Predict and price every way of replicating a change, and say which is the cheapest in time
 ///
-/// Times run from when the change is known. They are predicted from the catalogue's figures; `serve` also learns from what it
-/// did. With several destinations the cheapest tree is shown too: a destination may read from another one that has it already.
+/// Times run from when the change is known. They are predicted from the catalogue's figures. With several destinations the cheapest tree is shown too: a destination may read from another one that has it already.
 ///
 /// Exits with 1 where nothing is in time, or the budget is too small.
 #[derive(Debug, clap::Args)]
@@ -210,6 +209,7 @@ fn usage(error: Invalid) -> anyhow::Error {
 fn known(catalog: &Catalog, args: &Args) -> anyhow::Result<()> {
     let regions = catalog.regions();
     let named = std::iter::once(&args.source)
+        .chain(&args.process)
         .chain(&args.destinations)
         .chain(&args.via);
     for region in named {
