@@ -18,14 +18,7 @@ use std::time::Duration;
 ///
 /// Exits with 1 where nothing is in time, or the budget is too small.
 #[derive(Debug, clap::Args)]
-#[command(
-    verbatim_doc_comment,
-    after_help = "\
-Examples:
-  skyfresh plan replicate aws:us-east-1 gcp:us-central1 --size 1GB --slo 10s@p99
-  skyfresh plan replicate aws:us-east-1 azure:eastus gcp:europe-west1 --size 100MB --slo 60s --all
-  skyfresh plan replicate aws:us-east-1 aws:eu-west-1 --size 5MB --changes 20/min --budget 50/month --json"
-)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     /// The region that the object is in, e.g. aws:us-east-1
     #[arg(value_name = "SOURCE")]
