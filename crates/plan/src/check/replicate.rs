@@ -55,10 +55,22 @@ fn check_winner(ask: &Ask, choice: &Choice) -> Option<String> {
             Some("called in time, which it is not often enough".into())
         }
         Verdict::InTime => {
-            let cheaper = allowed.iter().filter(enough).any(|it| {
-                (it.cost.unpriced, it.cost.total()) < (winner.cost.unpriced, winner.cost.total())
-            });
-            cheaper.then(|| "a cheaper candidate is in time too".into())
+            // Dollars of the cheapest in time, its price known if any's is.
+            let price = |it: &&&Candidate| (it.cost.unpriced, it.cost.total());
+            let least = allowed.iter().filter(enough).min_by_key(price)?;
+            let most_usd = least.cost.total().usd() * (1.0 + ask.premium) * (1.0 + 1e-12);
+            let within = |it: &&&Candidate| {
+                it.cost.total().usd() <= most_usd && it.cost.unpriced == least.cost.unpriced
+            };
+            if !within(&&winner) {
+                return Some("a cheaper candidate is in time too, by more than the premium".into());
+            }
+            let faster = allowed
+                .iter()
+                .filter(enough)
+                .filter(within)
+                .any(|it| it.at_slo_s < winner.at_slo_s);
+            faster.then(|| "a faster candidate is in time within the premium".into())
         }
         Verdict::Late if allowed.iter().any(|it| enough(&it)) => {
             Some("called late although one is in time".into())

@@ -5,7 +5,7 @@
 //! destination or a quota; a word like "fits" that the prediction does not bear out.
 //!
 //! The cheapest candidate is chosen whose probability to be in time, of what is left of the SLO, is at least the SLO's
-//! percentile; where there is none, the one that is most likely in time, and the choice says so (λReplica, slides, "The Brain":
+//! percentile, or a faster one that is hardly dearer ([`Ask::premium`]); where there is none, the one that is most likely in time, and the choice says so (λReplica, slides, "The Brain":
 //! "cheapest region and concurrency whose p99 ≤ SLO").
 
 mod budget;
@@ -53,6 +53,9 @@ impl PartLimits {
     };
 }
 
+/// The premium where nobody says otherwise.
+pub const PREMIUM: f64 = 0.01;
+
 /// What is asked of the planner.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ask {
@@ -78,6 +81,9 @@ pub struct Ask {
     pub limits: PartLimits,
     /// Functions under way at each site, over everything.
     pub in_flight: BTreeMap<Site, u64>,
+    /// By which share a plan may be dearer than the cheapest in time, if it is faster: most of a price is egress, which all
+    /// plans pay, so that a tenth of the delay is often to be had for a permille of the dollars.
+    pub premium: f64,
     /// Whether dollars go before the SLO: the budget is spent, and the rule says to go on cheaply.
     pub cheapest: bool,
 }
@@ -99,6 +105,7 @@ impl Ask {
             unchanged_bytes: 0,
             limits: PartLimits::S3,
             in_flight: BTreeMap::new(),
+            premium: PREMIUM,
             cheapest: false,
         }
     }
@@ -150,7 +157,7 @@ pub struct Candidate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// The cheapest that is in time often enough.
+    /// The cheapest that is in time often enough, or a faster one within the premium.
     InTime,
     /// None is in time often enough: this is the likeliest.
     Late,

@@ -268,7 +268,18 @@ fn pick(ask: &Ask, candidates: Vec<Candidate>) -> Choice {
             .enumerate()
             .filter(|(_, c)| c.refused.is_none())
     };
-    let in_time = allowed().find(|(_, c)| c.in_time >= ask.share());
+    let in_time = || allowed().filter(|(_, c)| c.in_time >= ask.share());
+    let cheapest = in_time().next();
+    let affordable = |candidate: &Candidate, least: &Candidate| {
+        let most = least.cost.total().usd() * (1.0 + ask.premium.max(0.0));
+        candidate.cost.total().usd() <= most && candidate.cost.unpriced == least.cost.unpriced
+    };
+    // Of equally fast ones the first, which is the cheapest.
+    let fastest = cheapest.and_then(|(_, least)| {
+        in_time()
+            .filter(|(_, candidate)| affordable(candidate, least))
+            .min_by(|(_, a), (_, b)| a.at_slo_s.total_cmp(&b.at_slo_s))
+    });
     let likeliest = || {
         allowed().max_by(|(_, a), (_, b)| {
             // Where none is ever in time, the fastest; of equals the first, which is the cheapest.
@@ -279,7 +290,7 @@ fn pick(ask: &Ask, candidates: Vec<Candidate>) -> Choice {
         })
     };
     let slo = ask.slo;
-    let (chosen, verdict) = match in_time {
+    let (chosen, verdict) = match fastest {
         _ if ask.cheapest => (allowed().next(), Verdict::Cheapest),
         Some(found) => (Some(found), Verdict::InTime),
         None => (likeliest(), Verdict::Late),
@@ -298,16 +309,27 @@ fn pick(ask: &Ask, candidates: Vec<Candidate>) -> Choice {
     };
     let why = match verdict {
         Verdict::InTime => {
-            let passed = candidates[..index].iter().filter(|c| c.refused.is_none());
-            let cheaper = passed.count();
-            let left = if winner.cost.unpriced {
-                "nothing with a known price is in time".to_owned()
-            } else if cheaper == 0 {
-                "it is the cheapest of all".to_owned()
-            } else {
-                format!("{cheaper} cheaper would be late too often")
+            let late = candidates[..index]
+                .iter()
+                .filter(|c| c.refused.is_none() && c.in_time < ask.share());
+            let late = match late.count() {
+                0 => String::new(),
+                count => format!("; {count} cheaper would be late too often"),
             };
-            format!("the cheapest that is in time for {slo}: {left}")
+            match cheapest {
+                Some((least, _)) if least == index && winner.cost.unpriced => {
+                    format!("in time for {slo}; nothing with a known price is{late}")
+                }
+                Some((least, _)) if least == index => {
+                    format!("the cheapest that is in time for {slo}{late}")
+                }
+                _ => {
+                    let percent = ask.premium * 100.0;
+                    format!(
+                        "the fastest within {percent}% of the cheapest that is in time for {slo}{late}"
+                    )
+                }
+            }
         }
         Verdict::Late => format!(
             "none is in time for {slo}: this is the likeliest, in {:.1}% of cases",

@@ -188,7 +188,10 @@ fn brute_force_agrees() {
         ("gcp:us-central1", MB, "3s@p99"),
         ("azure:eastus", 64 * MB, "1s@p99"),
     ] {
-        let ask = ask(destination, size, slo);
+        let ask = Ask {
+            premium: 0.0,
+            ..ask(destination, size, slo)
+        };
         let mut planner = Planner::new(catalog.clone(), Settings::default()).unwrap();
         let choice = choose(&mut planner, &ask);
         let mut cheapest: Option<(f64, Shape)> = None;
@@ -307,6 +310,7 @@ fn what_is_under_way_counts() {
 fn receipts_change_the_plan_and_a_spent_budget_the_goal() {
     let mut planner = rough();
     let mut ask = ask("aws:us-west-2", 128 * MB, "12s@p99");
+    ask.premium = 0.0;
     let before = choose(&mut planner, &ask);
     let way = before.winner().unwrap().way.clone();
     // Everything of this lane takes three times as long as the catalogue says.
@@ -446,4 +450,26 @@ fn odd_asks_are_answered() {
             "{cold}"
         );
     }
+}
+
+#[test]
+fn a_premium_buys_speed() {
+    let mut planner = rough();
+    let frugal = Ask {
+        premium: 0.0,
+        ..ask("gcp:us-central1", GB, "30s@p99")
+    };
+    let usual = Ask {
+        premium: PREMIUM,
+        ..frugal.clone()
+    };
+    let (cheapest, faster) = (choose(&mut planner, &frugal), choose(&mut planner, &usual));
+    let (cheapest, faster) = (cheapest.winner().unwrap(), faster.winner().unwrap());
+    assert!(
+        faster.at_slo_s < cheapest.at_slo_s / 3.0,
+        "{} {}",
+        faster.at_slo_s,
+        cheapest.at_slo_s
+    );
+    assert!(faster.cost.total().usd() <= cheapest.cost.total().usd() * 1.01);
 }

@@ -41,6 +41,9 @@ pub(crate) struct Args {
     /// Dollars a month or an hour, which `--changes` must stay within
     #[arg(long, value_name = "USD/month|hour", value_parser = parse_budget, requires = "changes")]
     budget: Option<f64>,
+    /// By which share a plan may be dearer than the cheapest in time, if it is faster
+    #[arg(long, value_name = "SHARE", default_value = "0.01", value_parser = parse_share)]
+    premium: f64,
     /// Further regions whose functions may be used; the source's and the destination's always may
     #[arg(long, value_name = "REGION")]
     via: Vec<Region>,
@@ -48,7 +51,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "REGION", conflicts_with = "via")]
     process: Option<Region>,
     /// Share of functions that start cold, 0 to 1
-    #[arg(long, value_name = "SHARE", default_value = "0.05")]
+    #[arg(long, value_name = "SHARE", default_value = "0.05", value_parser = parse_share)]
     cold: f64,
     /// The service of a shared ledger, as `skyfresh catalog` names it
     #[arg(long, value_name = "SERVICE")]
@@ -67,6 +70,14 @@ enum Model {
     Measured,
     /// Normal, and Gumbel for the last of several workers (λReplica)
     NormalGumbel,
+}
+
+fn parse_share(text: &str) -> Result<f64, String> {
+    let share = text
+        .parse::<f64>()
+        .ok()
+        .filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| format!("{text} is no share: write a number from 0 to 1"))
 }
 
 /// Changes a second.
@@ -224,6 +235,7 @@ fn ask(args: &Args, destination: &Region) -> Ask {
         args.slo,
     );
     ask.elapsed = args.elapsed;
+    ask.premium = args.premium;
     ask.sites
         .extend(args.via.iter().cloned().filter_map(Site::functions));
     if let Some(region) = &args.process {
