@@ -123,6 +123,7 @@ fn notes(asked: &Replica) -> Vec<String> {
         "S3 RTC: about 20 s typically (λReplica, slides, \"Real-World Object Storage Trace\"; no distribution is published), egress and requests and $0.015 a GB (from memory). Between AWS regions only.".into(),
         "Machines of the process itself are not billed: they run whether or not there is a change. The simulated dollars contain what the ledger is asked while nothing changes, and a listing: together about $0.00005 an object at this load, which is most of the price of a small one.".into(),
         "The planner takes the fastest of the ways in time whose price is within 1% of the cheapest.".into(),
+        "The engine gives an object no more than a worker for every four parts (`engine/src/decide.rs`): plans with more are carried out with as many as the prototype's sizing has, and what is predicted of them is too early by up to a third. Plans within it are predicted within 4% at 128 MB and 12% at 1 GB.".into(),
     ]
 }
 
