@@ -97,6 +97,19 @@ impl Tables {
     }
 }
 
+/// What is to be drawn, how often, and by which seed.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) route: &'a Route,
+    pub(super) tables: &'a Tables,
+    pub(super) shape: Shape,
+    pub(super) size_bytes: u64,
+    /// Of one worker.
+    pub(super) parts_in_flight: u32,
+    pub(super) draws: usize,
+    pub(super) seed: u64,
+}
+
 /// Everything one draw needs.
 struct Drawing<'a> {
     route: &'a Route,
@@ -176,17 +189,18 @@ impl Drawing<'_> {
     }
 }
 
-/// What a transfer takes. `parts_in_flight` is of one worker. The seed decides every draw; the n-th worker of a draw is the
+/// What a transfer takes. The seed decides every draw; the n-th worker of a draw is the
 /// same however many there are, so that more workers are compared with fewer and not with others.
-pub(super) fn transfer(
-    route: &Route,
-    tables: &Tables,
-    shape: Shape,
-    size_bytes: u64,
-    parts_in_flight: u32,
-    draws: usize,
-    seed: u64,
-) -> Transfer {
+pub(super) fn transfer(asked: Asked<'_>) -> Transfer {
+    let Asked {
+        route,
+        tables,
+        shape,
+        size_bytes,
+        parts_in_flight,
+        draws,
+        seed,
+    } = asked;
     let slots = shape.workers() as usize * parts_in_flight.max(1) as usize;
     let draws = match slots {
         ..=MANY_SLOTS => draws,
@@ -236,15 +250,7 @@ pub(super) fn transfer(
     let busy_s = busy_s / draws as f64;
     let delay_s = match route.family {
         Family::Measured => delay_s,
-        Family::NormalGumbel => normal_gumbel(
-            route,
-            tables,
-            shape,
-            size_bytes,
-            parts_in_flight,
-            draws,
-            seed,
-        ),
+        Family::NormalGumbel => normal_gumbel(Asked { draws, ..asked }),
     };
     Transfer { delay_s, busy_s }
 }
@@ -252,23 +258,15 @@ pub(super) fn transfer(
 /// λReplica's model: the time of one worker is Normal; n workers get equal shares, and the last of n Normals is Gumbel, with
 /// the constants of extreme value theory: location `μ + σ b`, scale `σ / b'` (Fisher and Tippett 1928; Cramér 1946, 28.6),
 /// where `b = √(2 ln n) − (ln ln n + ln 4π) / (2 √(2 ln n))` and `b' = √(2 ln n)`.
-fn normal_gumbel(
-    route: &Route,
-    tables: &Tables,
-    shape: Shape,
-    size_bytes: u64,
-    parts_in_flight: u32,
-    draws: usize,
-    seed: u64,
-) -> Samples {
-    let rng = Rng::named(seed, "moments");
+fn normal_gumbel(asked: Asked<'_>) -> Samples {
+    let (shape, size_bytes, draws) = (asked.shape, asked.size_bytes, asked.draws);
     let drawing = Drawing {
-        route,
-        tables,
-        rng,
+        route: asked.route,
+        tables: asked.tables,
+        rng: Rng::named(asked.seed, "moments"),
         bits: Cell::default(),
     };
-    let slots = u64::from(shape.workers()) * u64::from(parts_in_flight.max(1));
+    let slots = u64::from(shape.workers()) * u64::from(asked.parts_in_flight.max(1));
     let slots = slots.min(shape.parts(size_bytes));
     let one = || match shape {
         Shape::Inline => (0.0, drawing.inline(size_bytes).finish_s),

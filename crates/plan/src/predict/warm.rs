@@ -2,7 +2,7 @@
 //! then on.
 
 use super::ladder::{self, Ladder};
-use super::transfer::{Shape, Tables, transfer};
+use super::transfer::{Asked, Shape, Tables, transfer};
 use super::{Residuals, Route};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -99,11 +99,15 @@ impl Warm {
         if self.drawn.len() >= MOST_TABLES {
             self.drawn.clear();
         }
-        let size_bytes = size_bytes.round() as u64;
-        let (route, tables, in_flight) = (&self.route, &self.tables, self.parts_in_flight);
-        let transfer = transfer(
-            route, tables, shape, size_bytes, in_flight, self.draws, self.seed,
-        );
+        let transfer = transfer(Asked {
+            route: &self.route,
+            tables: &self.tables,
+            shape,
+            size_bytes: size_bytes.round() as u64,
+            parts_in_flight: self.parts_in_flight,
+            draws: self.draws,
+            seed: self.seed,
+        });
         let beyond = transfer.delay_s.values().len() as f64 * (1.0 - self.percentile);
         let (low, high) = transfer.delay_s.interval(self.percentile);
         let error = (high - low) / 2.0 / transfer.delay_s.quantile(self.percentile);

@@ -3,8 +3,7 @@
 //! Source: λReplica, slides, "SLO-bounded Batching". No rule is published for *when* to wait; this one waits only where
 //! another change is expected in time, since otherwise waiting makes data older and saves nothing.
 
-use crate::predict::Predicted;
-use crate::predict::Residuals;
+use crate::predict::{Predicted, Residuals};
 use serde::{Deserialize, Serialize};
 use skyfresh_sky::Usd;
 
