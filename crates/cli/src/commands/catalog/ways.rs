@@ -5,14 +5,12 @@ use crate::context::Context;
 use crate::exit::{Exit, Told};
 use crate::output::{Style, Table};
 use serde::Serialize;
-use skyfresh_sky::catalog::{Figure, Figures, Origin, PriceScope, RegionPrices};
+use skyfresh_sky::catalog::{Catalog, Figure, Figures, Origin, PriceScope, RegionPrices};
 use skyfresh_sky::{Region, Usd};
 
-/// Tell what bytes, requests and storage cost between two regions
-///
-/// Egress is billed by the source's provider, per GB of 10⁹ bytes, at the list price of the first 10 TB a month. Deletes are free.
+/// Two regions, and whose figures of them.
 #[derive(Debug, clap::Args)]
-pub(super) struct PriceArgs {
+struct Between {
     /// Where bytes come from, e.g. aws:us-east-1
     #[arg(value_name = "SRC")]
     source: String,
@@ -23,19 +21,33 @@ pub(super) struct PriceArgs {
     overrides: Overrides,
 }
 
+impl Between {
+    fn read(&self) -> anyhow::Result<(Catalog, Region, Region)> {
+        let catalog = self.overrides.catalog()?;
+        let (from, to) = (
+            listed(&catalog, &self.source)?,
+            listed(&catalog, &self.destination)?,
+        );
+        Ok((catalog, from, to))
+    }
+}
+
+/// Tell what bytes, requests and storage cost between two regions
+///
+/// Egress is billed by the source's provider, per GB of 10⁹ bytes, at the list price of the first 10 TB a month. Deletes are free.
+#[derive(Debug, clap::Args)]
+pub(super) struct PriceArgs {
+    #[command(flatten)]
+    between: Between,
+}
+
 /// Tell how far, how fast and how dear the way between two regions is
 ///
 /// Throughput is that of one VM pair over 64 connections.
 #[derive(Debug, clap::Args)]
 pub(super) struct LinkArgs {
-    /// Where bytes come from, e.g. aws:us-east-1
-    #[arg(value_name = "SRC")]
-    source: String,
-    /// Where they go
-    #[arg(value_name = "DST")]
-    destination: String,
     #[command(flatten)]
-    overrides: Overrides,
+    between: Between,
 }
 
 /// The answer to `price`.
@@ -96,11 +108,7 @@ fn row<T>(
 }
 
 pub(super) fn price(args: &PriceArgs, context: &Context) -> anyhow::Result<Exit> {
-    let catalog = args.overrides.catalog()?;
-    let (from, to) = (
-        listed(&catalog, &args.source)?,
-        listed(&catalog, &args.destination)?,
-    );
+    let (catalog, from, to) = args.between.read()?;
     // Nothing is billed within a region.
     let egress = match from == to {
         true => Some(Figure {
@@ -161,11 +169,7 @@ pub(super) fn price(args: &PriceArgs, context: &Context) -> anyhow::Result<Exit>
 }
 
 pub(super) fn link(args: &LinkArgs, context: &Context) -> anyhow::Result<Exit> {
-    let catalog = args.overrides.catalog()?;
-    let (from, to) = (
-        listed(&catalog, &args.source)?,
-        listed(&catalog, &args.destination)?,
-    );
+    let (catalog, from, to) = args.between.read()?;
     let Some(figures) = catalog.figures(&from, &to) else {
         return Err(Told::new(Exit::Usage, "a region has no link to itself").into());
     };
