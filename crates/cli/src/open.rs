@@ -250,7 +250,11 @@ pub(crate) fn owner(rng: &Rng) -> String {
     format!("{}-{}", std::process::id(), rng.token())
 }
 
-/// An engine over these stores and this ledger, without rules yet, that prices by this catalogue.
+/// An engine over these stores and this ledger, without rules yet, that prices by this catalogue. `state` is the service that
+/// keeps the ledger, as the catalogue calls it; `None` is the embedded one.
+///
+/// # Errors
+/// The catalogue does not list the service.
 pub(crate) fn engine(
     context: &Context,
     section: &EngineSection,
@@ -258,14 +262,16 @@ pub(crate) fn engine(
     ledger: Arc<dyn Ledger>,
     stores: Arc<Stores>,
     catalog: Catalog,
-) -> Engine {
+    state: Option<&str>,
+) -> anyhow::Result<Engine> {
     let executor = Arc::new(InProcess::new(
         Arc::clone(&stores),
         Arc::clone(&ledger),
         Arc::clone(&context.clock),
         section.max_parts_in_flight,
     ));
-    Engine::new(Parts {
+    let planning = section.planning(&catalog, state)?;
+    Ok(Engine::new(Parts {
         config: section.config(owner),
         ledger,
         stores,
@@ -273,5 +279,6 @@ pub(crate) fn engine(
         catalog,
         clock: Arc::clone(&context.clock),
         rng: context.rng.fork(),
-    })
+        planning,
+    }))
 }

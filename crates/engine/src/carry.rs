@@ -3,13 +3,16 @@
 //! In: a claim. Out: how it ended. Never: acts on anything but what it has just read from both stores.
 
 use crate::copy::{WorkOrder, copy_inline};
-use crate::decide::{Decision, Known, Plan, Strategy, decide};
+use crate::decide::{Decision, Known, Plan, Strategy, decide_with};
 use crate::finish::{Ended, Published, Usage, discard_upload, publish_parts};
 use crate::lane::Lane;
+use crate::planning::course::course;
+use crate::planning::relay::{self, Offers};
+use crate::planning::{Lesson, NoPlan};
 use crate::{Error, Result};
 use futures::StreamExt;
-use skyfresh_ledger::{Attempt, Claim, Outcome, UploadIntent};
-use skyfresh_sky::{Kind, Mutant, ObjectKey, ObjectVersion};
+use skyfresh_ledger::{Attempt, Claim, Expected, Outcome, UploadIntent};
+use skyfresh_sky::{Kind, Mutant, ObjectKey, ObjectVersion, Timestamp};
 use skyfresh_store::{GetOptions, GetResult, ObjectHead, Precondition};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,15 +25,32 @@ const ROUNDS: u32 = 4;
 /// Workers stop trying a part's copy by themselves after this.
 const PART_LEASE: Duration = Duration::from_secs(60);
 
+/// What came of a claim.
+pub(crate) enum Carried {
+    /// It has ended.
+    Ended(Box<Ended>, Arc<Usage>),
+    /// Nothing was done, and nothing should be before this time.
+    PutOff(Timestamp),
+}
+
+/// What came of one look at both stores.
+enum Round {
+    Ended(Ended),
+    PutOff(Timestamp),
+}
+
 /// Carries a claim, starting again from the newest version when something changed underneath.
-pub(crate) async fn carry(lane: &Lane, claim: &Claim) -> Result<(Ended, Arc<Usage>)> {
+pub(crate) async fn carry(lane: &Lane, claim: &Claim) -> Result<Carried> {
     let usage = Arc::new(Usage::default());
     if !lane.scope.covers(&claim.task.task.key) {
-        return Ok((plain(Outcome::OutOfScope, None, None, 0), usage));
+        let ended = plain(Outcome::OutOfScope, None, None, 0);
+        return Ok(Carried::Ended(Box::new(ended), usage));
     }
     let mut previous = claim.task.attempt.clone();
     for round in 1.. {
-        match once(lane, claim, previous.take(), &usage).await {
+        // Who was read instead of the source may be what changed.
+        let relay = round == 1;
+        match once(lane, claim, previous.take(), relay, &usage).await {
             Err(error) if error.kind == Kind::Precondition && !error.fenced && round < ROUNDS => {
                 tracing::debug!(task = %claim.task.task, %error, round, "changed underneath; deciding again");
                 lane.shared
@@ -38,7 +58,9 @@ pub(crate) async fn carry(lane: &Lane, claim: &Claim) -> Result<(Ended, Arc<Usag
                     .sleep(Duration::from_millis(20 << round))
                     .await;
             }
-            result => return result.map(|ended| (ended, usage)),
+            Ok(Round::Ended(ended)) => return Ok(Carried::Ended(Box::new(ended), usage)),
+            Ok(Round::PutOff(until)) => return Ok(Carried::PutOff(until)),
+            Err(error) => return Err(error),
         }
     }
     Err(Error::new(
@@ -63,6 +85,8 @@ fn plain(
         size,
         strategy: "none".into(),
         unkept: Vec::new(),
+        via: None,
+        expected: None,
     }
 }
 
@@ -76,9 +100,11 @@ async fn once(
     lane: &Lane,
     claim: &Claim,
     previous: Option<Attempt>,
+    relay: bool,
     usage: &Arc<Usage>,
-) -> Result<Ended> {
+) -> Result<Round> {
     let key = &claim.task.task.key;
+    let looked = lane.shared.clock.now();
     let (seen, target) = futures::join!(
         look_at_source(lane, claim, usage),
         look_at_target(lane, key, usage)
@@ -105,7 +131,35 @@ async fn once(
         mark,
         capabilities: &lane.target.capabilities(),
     };
-    let decision = decide(known, lane.shared.config.sizing);
+    let offers = match &seen.head {
+        Some(head) if relay => relay::offers(lane, key, head).await?,
+        _ => Offers::default(),
+    };
+    let coming = offers.coming;
+    let mut lesson = None;
+    let decided = decide_with(known, |head| {
+        let chosen = course(lane, claim, head, previous.as_ref(), offers.fresh, looked);
+        chosen.map(|(course, learns)| {
+            lesson = learns;
+            course
+        })
+    });
+    let decision = match decided {
+        Ok(decision) => decision,
+        Err(NoPlan::Impossible(why)) => Decision::Impossible(why),
+        Err(NoPlan::Later(why)) => {
+            return Err(Error::new(Kind::RetryAfter, "plan", key.as_str(), why));
+        }
+        Err(NoPlan::Paused) => return Ok(Round::PutOff(lane.account.renewed(looked))),
+    };
+    if let Decision::Copy(plan) = &decision
+        && coming
+        && plan.via.is_none()
+        && let Some(until) = wait_for_relay(plan, looked)
+    {
+        drain(seen.opened).await;
+        return Ok(Round::PutOff(until));
+    }
     let in_parts = matches!(&decision, Decision::Copy(plan) if plan.strategy != Strategy::Inline);
     if !in_parts {
         forget_attempt(lane, claim, previous.as_ref()).await?;
@@ -114,7 +168,7 @@ async fn once(
         Some(head) => (Some(head.version.clone()), head.size),
         None => (None, 0),
     };
-    match decision {
+    let ended = match decision {
         Decision::AlreadyEqual => {
             drain(seen.opened).await;
             Ok(plain(
@@ -134,11 +188,13 @@ async fn once(
         Decision::Delete(version) => delete(lane, key, version, usage).await,
         Decision::Copy(plan) => {
             let published = match plan.strategy {
-                Strategy::Inline => copy_inline(lane, key, &plan, seen.opened, usage).await?,
+                Strategy::Inline => copy_inline(lane, key, &plan, seen.opened, usage).await,
                 Strategy::Multipart { .. } => {
-                    copy_in_parts(lane, claim, &plan, previous, usage).await?
+                    copy_in_parts(lane, claim, &plan, previous, usage).await
                 }
             };
+            let published = published.map_err(|error| without_relay(&plan, error))?;
+            let expected = came_true(lane, plan.expected, lesson, looked);
             copy_tags(lane, key, seen.head.as_ref(), usage).await?;
             Ok(Ended {
                 outcome: Outcome::Copied,
@@ -148,9 +204,50 @@ async fn once(
                 size: plan.size,
                 strategy: plan.strategy.to_string(),
                 unkept: plan.unkept,
+                via: plan.via.map(|via| via.destination),
+                expected,
             })
         }
+    };
+    ended.map(Round::Ended)
+}
+
+/// Until when a destination waits for another that it could read from, instead of the source.
+fn wait_for_relay(plan: &Plan, now: Timestamp) -> Option<Timestamp> {
+    let expected = plan.expected.as_ref()?;
+    let ms = Duration::from_millis;
+    let (left, direct) = (ms(expected.left_ms), ms(expected.at_slo_ms));
+    relay::wait(now, left, direct, ms(expected.p50_ms))
+}
+
+/// Where another destination was read instead of the source, whatever is wrong there is no reason to give up: the next round
+/// reads the source.
+fn without_relay(plan: &Plan, error: Error) -> Error {
+    match plan.via {
+        Some(_) if !error.fenced => Error {
+            kind: Kind::Precondition,
+            ..error
+        },
+        _ => error,
     }
+}
+
+/// What was expected, with what came of it; and learns from it.
+fn came_true(
+    lane: &Lane,
+    expected: Option<Expected>,
+    lesson: Option<Lesson>,
+    looked: Timestamp,
+) -> Option<Expected> {
+    let took = lane.shared.clock.now().since(looked);
+    let lesson = lesson?;
+    if let Some(brain) = &lane.shared.brain {
+        brain.learn(&lesson, took);
+    }
+    expected.map(|expected| Expected {
+        took_ms: Some(took.as_millis() as u64),
+        ..expected
+    })
 }
 
 /// Only the object's absence counts as absence: a missing bucket is trouble, whatever the rule says about deletes.
@@ -292,6 +389,8 @@ async fn copy_in_parts(
         ));
     };
     lane.shared.ledger.open_pool(&order.attempt, parts).await?;
+    let site = plan.site.as_ref().zip(lane.shared.brain.as_ref());
+    let _busy = site.map(|(site, brain)| brain.busy(site, workers));
     let result = run_workers(lane, &order, workers, usage).await;
     match result {
         Ok(published) => {
@@ -335,6 +434,7 @@ fn resumable(
     let same_parts = earlier.strategy == plan.strategy;
     let same = Plan {
         precondition: plan.precondition.clone(),
+        expected: plan.expected.clone(),
         ..earlier
     } == *plan
         || (any_version && same_parts);
@@ -348,7 +448,7 @@ fn order(lane: &Lane, claim: &Claim, plan: &Plan, attempt: String, upload: Strin
         attempt,
         upload,
         plan: plan.clone(),
-        source: lane.rule.source.clone(),
+        source: lane.read_location(plan).clone(),
         target: lane.destination.location.clone(),
         worker: String::new(),
         parts_in_flight: lane.shared.config.parts_in_flight,

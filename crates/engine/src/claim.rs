@@ -6,8 +6,9 @@
 //! Bound: [`EngineConfig::lane_concurrency`](crate::EngineConfig) claims at once; no queue besides the ledger.
 
 use crate::backoff::retry_delay;
-use crate::carry::carry;
+use crate::carry::{Carried, carry};
 use crate::lane::Lane;
+use crate::planning::hold;
 use crate::{Error, Result};
 use skyfresh_ledger::{Claim, ClaimRequest, Failure, Finished, Origin, Signal, Submission};
 use skyfresh_sky::{Kind, Timestamp};
@@ -97,6 +98,9 @@ async fn time_to_next(lane: &Lane) -> Duration {
 /// Carries one claim to its end.
 async fn work(lane: Arc<Lane>, claim: Claim, stop: CancellationToken) {
     let started = lane.shared.clock.now();
+    if let Some(until) = hold::until(&lane, &claim, started) {
+        return put_off(&lane, &claim, until).await;
+    }
     let _busy = lane.meter.busy();
     let result = tokio::select! {
        biased;
@@ -105,7 +109,8 @@ async fn work(lane: Arc<Lane>, claim: Claim, stop: CancellationToken) {
         result = carry(&lane, &claim) => result,
     };
     let ended = match result {
-        Ok((ended, usage)) => {
+        Ok(Carried::PutOff(until)) => return put_off(&lane, &claim, until).await,
+        Ok(Carried::Ended(ended, usage)) => {
             let now = lane.shared.clock.now();
             let changed = uncovered_since(&lane, &claim).await;
             let span = crate::finish::Span {
@@ -113,7 +118,7 @@ async fn work(lane: Arc<Lane>, claim: Claim, stop: CancellationToken) {
                 started,
                 now,
             };
-            let completion = crate::finish::completion(&lane, &claim, ended, &usage, span);
+            let completion = crate::finish::completion(&lane, &claim, *ended, &usage, span);
             let receipt = completion.receipt.clone();
             if lane.shared.ledger.poll_every().is_some() {
                 lane.own.note(&receipt);
@@ -127,6 +132,7 @@ async fn work(lane: Arc<Lane>, claim: Claim, stop: CancellationToken) {
     match ended {
         Ok(receipt) => {
             lane.meter.receipt(&receipt);
+            lane.account.spend(&receipt);
             if lane.outage.succeeded(lane.shared.clock.now()) {
                 hurry(&lane).await;
             }
@@ -215,11 +221,15 @@ async fn hurry(lane: &Lane) {
 }
 
 async fn release(lane: &Lane, claim: &Claim) {
-    let now = lane.shared.clock.now();
+    put_off(lane, claim, lane.shared.clock.now()).await;
+}
+
+/// Gives the claim back, not to be claimed again before `until`.
+async fn put_off(lane: &Lane, claim: &Claim, until: Timestamp) {
     if let Err(error) = lane
         .shared
         .ledger
-        .release(&claim.task.task, claim.token, now)
+        .release(&claim.task.task, claim.token, until)
         .await
     {
         tracing::debug!(task = %claim.task.task, %error, "the lease will run out instead");

@@ -2,12 +2,13 @@
 //!
 //! In: both heads, the key's mark, the rule. Out: a [`Decision`]. Never: IO, time, randomness.
 //!
-//! Until the planner joins in, the strategy follows from the size alone: one PUT up to a part, else n workers over a pool
-//! of parts within the destination's limits.
+//! How the bytes travel is the planner's choice (`planning`). Where there is none it follows from the size alone: one PUT up
+//! to a part, else n workers over a pool of parts within the destination's limits.
 
 use crate::rule::{Destination, Rule, STAMP, destination_attributes};
 use serde::{Deserialize, Serialize};
-use skyfresh_ledger::Mark;
+use skyfresh_ledger::{Expected, Mark};
+use skyfresh_plan::predict::Site;
 use skyfresh_sky::{Attributes, Mutant, ObjectVersion, format_bytes};
 use skyfresh_store::checksum::{Crc32c, Crc64, Md5};
 use skyfresh_store::{
@@ -38,6 +39,53 @@ pub struct Plan {
     pub precondition: Precondition,
     /// The way.
     pub strategy: Strategy,
+    /// Where workers run; `None` is wherever the executor runs them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<Site>,
+    /// Another destination that is read instead of the source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<Via>,
+    /// What is expected of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Expected>,
+}
+
+impl Plan {
+    /// The version that reads are pinned to, where they read.
+    pub fn read_version(&self) -> &ObjectVersion {
+        self.via.as_ref().map_or(&self.source, |via| &via.version)
+    }
+}
+
+/// Another destination of the rule, which holds the planned version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Via {
+    /// The destination's name.
+    pub destination: String,
+    /// The version there that equals the planned one: reads are pinned to it.
+    pub version: ObjectVersion,
+    /// CRC64NVME of its bytes, as the receipt has it: what is read must have it.
+    pub crc64: Crc64,
+}
+
+/// What is to be done about the way, once it is known that bytes must move.
+#[derive(Clone, Debug)]
+pub(crate) struct Course {
+    pub(crate) strategy: Strategy,
+    pub(crate) site: Option<Site>,
+    pub(crate) via: Option<Via>,
+    pub(crate) expected: Option<Expected>,
+}
+
+impl From<Strategy> for Course {
+    fn from(strategy: Strategy) -> Self {
+        Course {
+            strategy,
+            site: None,
+            via: None,
+            expected: None,
+        }
+    }
 }
 
 /// The way bytes travel.
@@ -127,15 +175,30 @@ pub enum Decision {
     Impossible(String),
 }
 
-/// Decides.
+/// Decides, with the way that follows from the size.
 pub fn decide(known: Known<'_>, sizing: Sizing) -> Decision {
+    let limits = known.capabilities.upload_limits;
+    let by_size = |source: &ObjectHead| {
+        strategy(source.size, sizing, limits, known.capabilities.multipart).map(Course::from)
+    };
+    match decide_with(known, by_size) {
+        Ok(decision) => decision,
+        Err(why) => Decision::Impossible(why),
+    }
+}
+
+/// Decides, with the way that `choose` gives for an object that must be copied.
+pub(crate) fn decide_with<E>(
+    known: Known<'_>,
+    choose: impl FnOnce(&ObjectHead) -> Result<Course, E>,
+) -> Result<Decision, E> {
     let Some(source) = known.source else {
-        return match known.target {
+        return Ok(match known.target {
             Some(target) if known.rule.delete || Mutant::DeletesUnasked.is_on() => {
                 Decision::Delete(target.version.clone())
             }
             _ => Decision::Absent,
-        };
+        });
     };
     let Fitted { attributes, unkept } = destination_attributes(
         known.rule,
@@ -150,33 +213,37 @@ pub fn decide(known: Known<'_>, sizing: Sizing) -> Decision {
         known.capabilities,
     )));
     if known.rule.strict_metadata && !unkept.is_empty() {
-        return Decision::Impossible(format!(
+        return Ok(Decision::Impossible(format!(
             "the destination cannot keep {} (strict_metadata is set)",
             unkept.join(", ")
-        ));
+        )));
     }
     if let Some(target) = known.target
         && equal(source, target, &attributes, known.mark)
     {
-        return Decision::AlreadyEqual;
+        return Ok(Decision::AlreadyEqual);
     }
-    let limits = known.capabilities.upload_limits;
-    let strategy = match strategy(source.size, sizing, limits, known.capabilities.multipart) {
-        Ok(strategy) => strategy,
-        Err(why) => return Decision::Impossible(why),
-    };
+    let Course {
+        strategy,
+        site,
+        via,
+        expected,
+    } = choose(source)?;
     let precondition = precondition(known.target, strategy, known.capabilities);
-    Decision::Copy(Box::new(Plan {
+    Ok(Decision::Copy(Box::new(Plan {
         source: source.version.clone(),
         size: source.size,
-        crc64: source.crc64,
+        crc64: source.crc64.or(via.as_ref().map(|via| via.crc64)),
         crc32c: source.crc32c,
         md5: source.md5,
         attributes,
         unkept,
         precondition,
         strategy,
-    }))
+        site,
+        via,
+        expected,
+    })))
 }
 
 /// What the destination's stamp says when it holds this source version.
@@ -291,7 +358,7 @@ fn same_attributes(wanted: &Attributes, held: &Attributes) -> bool {
     wanted == held
 }
 
-fn strategy(
+pub(crate) fn strategy(
     size: u64,
     sizing: Sizing,
     limits: UploadLimits,

@@ -9,7 +9,9 @@ use crate::lane::Lane;
 use crate::rule::STAMP;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
-use skyfresh_ledger::{Claim, Completion, Ledger, Mark, Outcome, PartDone, Receipt, Tombstone};
+use skyfresh_ledger::{
+    Claim, Completion, Expected, Ledger, Mark, Outcome, PartDone, Receipt, Tombstone,
+};
 use skyfresh_sky::catalog::{Catalog, request_prices};
 use skyfresh_sky::{Kind, Mutant, ObjectVersion, Region, Timestamp, Usd};
 use skyfresh_store::checksum::{Crc32c, Crc64};
@@ -282,6 +284,9 @@ pub(crate) struct Ended {
     pub(crate) size: u64,
     pub(crate) strategy: String,
     pub(crate) unkept: Vec<String>,
+    /// The destination that was read instead of the source.
+    pub(crate) via: Option<String>,
+    pub(crate) expected: Option<Expected>,
 }
 
 /// The times of a claim that has ended.
@@ -337,12 +342,18 @@ pub(crate) fn completion(
         requests: usage.requests(),
         spend: usage.price(
             &lane.shared.catalog,
-            &lane.source_region,
+            lane.region_of(ended.via.as_deref()),
             &lane.target_region,
         ),
-        strategy: ended.strategy,
+        strategy: match ended.via {
+            Some(via) => format!("{}, read from {via}", ended.strategy),
+            None => ended.strategy,
+        },
         failures: task.failures,
         unkept: ended.unkept,
+        bytes_saved: 0,
+        saved: Usd::ZERO,
+        expected: ended.expected,
     };
     Completion {
         receipt,
@@ -397,6 +408,9 @@ mod tests {
                 parts: 3,
                 workers: 1,
             },
+            site: None,
+            via: None,
+            expected: None,
         }
     }
 

@@ -65,6 +65,10 @@ pub(crate) async fn clean(lanes: &[Arc<Lane>]) -> Result<()> {
                 .unwrap_or(Timestamp::ZERO),
         );
     }
+    first
+        .account
+        .keep(&first.rule.name, ledger.as_ref(), now.before(SKEW))
+        .await?;
     while ledger.prune(horizon).await? > 0 {}
     Ok(())
 }

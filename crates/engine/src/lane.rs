@@ -1,16 +1,19 @@
 //! A lane: one rule on its way to one destination. Lanes share nothing that one of them could exhaust but the machine.
 
 use crate::copy::Executor;
-use crate::decide::Sizing;
+use crate::decide::{Plan, Sizing};
 use crate::guard::DeleteGuard;
 use crate::outage::Outage;
 use crate::peers::Own;
+use crate::planning::Brain;
+use crate::planning::account::Account;
+use crate::planning::rates::Rates;
 use crate::rule::{Destination, Rule, Scope, region_of};
 use crate::status::LaneMeter;
 use crate::throttle::Throttle;
 use skyfresh_ledger::{Ledger, TaskKey};
 use skyfresh_sky::catalog::Catalog;
-use skyfresh_sky::{Clock, ObjectKey, Region, Rng};
+use skyfresh_sky::{Clock, Location, ObjectKey, Region, Rng};
 use skyfresh_store::ObjectStore;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -28,7 +31,7 @@ pub struct EngineConfig {
     pub lane_concurrency: usize,
     /// Parts in flight in one worker.
     pub parts_in_flight: usize,
-    /// Part sizes and workers.
+    /// Part sizes and workers, where nothing plans.
     pub sizing: Sizing,
     /// How often the janitor runs, and how old an orphan must be.
     pub janitor_period: Duration,
@@ -69,6 +72,17 @@ pub(crate) struct Shared {
     pub(crate) catalog: Catalog,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) rng: Rng,
+    /// Chooses ways; without it they follow from sizes.
+    pub(crate) brain: Option<Brain>,
+}
+
+/// Another destination of the same rule.
+#[derive(Clone, Debug)]
+pub(crate) struct Sibling {
+    pub(crate) name: String,
+    pub(crate) location: Location,
+    pub(crate) region: Region,
+    pub(crate) store: Arc<dyn ObjectStore>,
 }
 
 /// One rule on its way to one destination.
@@ -83,6 +97,14 @@ pub(crate) struct Lane {
     pub(crate) source_region: Region,
     pub(crate) target_region: Region,
     pub(crate) throttle: Option<Arc<Throttle>>,
+    /// Which of the rule's destinations this is.
+    pub(crate) number: usize,
+    /// All of the rule's destinations, this one included.
+    pub(crate) siblings: Arc<[Sibling]>,
+    /// What the rule has spent of its budget.
+    pub(crate) account: Arc<Account>,
+    /// How often keys change.
+    pub(crate) rates: Rates,
     pub(crate) deletes: DeleteGuard,
     pub(crate) meter: LaneMeter,
     /// Whether the stores answer.
@@ -108,15 +130,22 @@ impl Lane {
         shared: Arc<Shared>,
         rule: Arc<Rule>,
         scope: Arc<Scope>,
-        destination: Destination,
+        account: Arc<Account>,
+        siblings: Arc<[Sibling]>,
+        number: usize,
         source: Arc<dyn ObjectStore>,
-        target: Arc<dyn ObjectStore>,
         throttle: Option<Arc<Throttle>>,
         paused: bool,
     ) -> Self {
         let source_region = region_of(&rule.source, rule.source_region.as_ref());
-        let target_region = region_of(&destination.location, destination.region.as_ref());
+        let destination = rule.destinations[number].clone();
+        let Sibling { store, region, .. } = &siblings[number];
+        let (target, target_region) = (Arc::clone(store), region.clone());
         Lane {
+            number,
+            siblings,
+            account,
+            rates: Rates::default(),
             deletes: DeleteGuard::new(rule.max_deletes),
             meter: LaneMeter::new(rule.slo, shared.clock.now()),
             outage: Outage::default(),
@@ -146,6 +175,31 @@ impl Lane {
             destination: self.destination.name.clone(),
             key,
         }
+    }
+
+    /// Another destination of the rule, by name.
+    fn sibling(&self, plan: &Plan) -> Option<&Sibling> {
+        let via = plan.via.as_ref()?;
+        self.siblings.iter().find(|it| it.name == via.destination)
+    }
+
+    /// Where a plan reads.
+    pub(crate) fn read_location(&self, plan: &Plan) -> &Location {
+        self.sibling(plan)
+            .map_or(&self.rule.source, |sibling| &sibling.location)
+    }
+
+    /// The store that a plan reads.
+    pub(crate) fn read_store(&self, plan: &Plan) -> &Arc<dyn ObjectStore> {
+        self.sibling(plan)
+            .map_or(&self.source, |sibling| &sibling.store)
+    }
+
+    /// The region of a destination of the rule; the source's for any other name.
+    pub(crate) fn region_of(&self, destination: Option<&str>) -> &Region {
+        destination
+            .and_then(|name| self.siblings.iter().find(|it| it.name == name))
+            .map_or(&self.source_region, |sibling| &sibling.region)
     }
 
     /// `rule/destination`, for logs and cursors.

@@ -40,6 +40,7 @@ mod janitor;
 mod lane;
 mod outage;
 mod peers;
+pub mod planning;
 mod probe;
 mod rule;
 mod status;
@@ -50,7 +51,7 @@ pub mod verify;
 
 pub use backoff::{LONGEST_DELAY, retry_delay};
 pub use copy::{Executor, InProcess, WorkOrder};
-pub use decide::{Decision, Known, Plan, Sizing, Strategy, decide};
+pub use decide::{Decision, Known, Plan, Sizing, Strategy, Via, decide};
 pub use engine::{Accepted, Applied, Engine, Parts};
 pub use error::{Error, Result};
 pub use event::ObjectEvent;

@@ -146,6 +146,7 @@ fn count(lanes: &[Arc<Lane>], receipt: &Receipt, feed: &mut Feed) {
 /// Takes up a receipt that this process did not write: into the lag window, and where it deleted, against the cap.
 pub(crate) fn remember(lane: &Lane, receipt: &Receipt) {
     lane.meter.remember(receipt);
+    lane.account.remember(receipt);
     if receipt.outcome == Outcome::Deleted {
         lane.deletes.remember(receipt.published);
     }

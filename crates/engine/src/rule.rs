@@ -3,8 +3,9 @@
 use crate::{Error, Result};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use serde::{Deserialize, Serialize};
+use skyfresh_plan::replicate::Budget;
 use skyfresh_sky::{
-    Attributes, Kind, Location, ObjectKey, Region, Scheme, Slo, format_delay, parse_bytes,
+    Attributes, Kind, Location, ObjectKey, Region, Scheme, Slo, Usd, format_delay, parse_bytes,
     parse_delay,
 };
 use skyfresh_store::{Fitted, MetadataLimits};
@@ -66,6 +67,13 @@ pub struct Rule {
     /// Whether the rule starts paused.
     #[serde(default)]
     pub paused: bool,
+    /// Whether changes of a key that changes often wait for each other as long as the SLO allows, so that they travel as one;
+    /// only where that saves dollars.
+    #[serde(default = "default_true")]
+    pub batching: bool,
+    /// Most dollars an hour or a month, and what happens when they are spent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Budget>,
 }
 
 /// One destination of a rule.
@@ -186,6 +194,8 @@ impl Rule {
             bandwidth: None,
             sweep_every: default_sweep_every(),
             paused: false,
+            batching: true,
+            budget: None,
         }
     }
 
@@ -223,6 +233,11 @@ impl Rule {
                     destination.name
                 )));
             }
+        }
+        if self.budget.is_some_and(|budget| budget.usd <= Usd::ZERO) {
+            return Err(bad(
+                "budget: more than zero dollars; pause the rule to copy nothing".into(),
+            ));
         }
         if self.sweep_every < Duration::from_secs(1) {
             return Err(bad("sweep_every: at least 1s".into()));

@@ -51,6 +51,9 @@ fn completion(claim: &Claim) -> Completion {
             strategy: "inline".into(),
             failures: 0,
             unkept: Vec::new(),
+            bytes_saved: 0,
+            saved: Usd::ZERO,
+            expected: None,
         },
         mark: Some(Mark {
             source: claim.token,

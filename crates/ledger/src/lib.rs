@@ -41,7 +41,7 @@ pub use embedded::EmbeddedLedger;
 pub use error::{Error, Result};
 pub use memory::MemoryLedger;
 pub use model::{
-    Attempt, Backlog, Claim, Completion, Failure, Finished, Lease, Mark, Origin, Outcome,
+    Attempt, Backlog, Claim, Completion, Expected, Failure, Finished, Lease, Mark, Origin, Outcome,
     PartClaim, PartDone, PoolState, Receipt, Signal, Submission, SubmitReport, Task, TaskKey,
     Tombstone, UploadIntent,
 };

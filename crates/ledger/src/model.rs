@@ -198,6 +198,47 @@ pub struct Receipt {
     /// What of the source's metadata the destination cannot keep, in words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unkept: Vec<String>,
+    /// Bytes that did not have to move, because the destination had them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub bytes_saved: u64,
+    /// Dollars by the catalogue that this saved.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub saved: Usd,
+    /// What was predicted of the transfer, and what it took; `None` where nothing was predicted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Expected>,
+}
+
+fn is_zero(bytes: &u64) -> bool {
+    *bytes == 0
+}
+
+fn is_nothing(sum: &Usd) -> bool {
+    *sum == Usd::ZERO
+}
+
+/// What the planner predicted of a transfer when it chose it, and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expected {
+    /// The way that was chosen, in words.
+    pub way: String,
+    /// Why it was.
+    pub why: String,
+    /// How many ways there were.
+    pub candidates: u32,
+    /// Half of such transfers were predicted to take no longer, from looking at both stores until the copy is readable.
+    pub p50_ms: u64,
+    /// As many as the SLO's percentile says were predicted to take no longer.
+    pub at_slo_ms: u64,
+    /// What was left of the SLO's delay.
+    pub left_ms: u64,
+    /// The predicted probability to take no longer than that, in thousandths.
+    pub in_time_permille: u16,
+    /// The predicted price.
+    pub price: Usd,
+    /// What it took; `None` while it is under way, or where an earlier attempt had done part of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took_ms: Option<u64>,
 }
 
 impl Receipt {

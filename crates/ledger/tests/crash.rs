@@ -83,6 +83,9 @@ fn completion(claim: &Claim) -> Completion {
             strategy: claim.token.to_string(),
             failures: 0,
             unkept: Vec::new(),
+            bytes_saved: 0,
+            saved: Usd::ZERO,
+            expected: None,
         },
         mark: Some(Mark {
             source: claim.token,

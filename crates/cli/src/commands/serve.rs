@@ -63,7 +63,8 @@ pub(crate) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         ledger.ledger(),
         stores,
         catalog,
-    ));
+        config.ledger.state_service(),
+    )?);
     let applied = engine
         .apply(config.rules.clone())
         .await

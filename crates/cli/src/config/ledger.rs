@@ -16,6 +16,18 @@ pub(crate) struct LedgerSection {
     pub(crate) shared: Option<SharedSection>,
 }
 
+impl LedgerSection {
+    /// The service that keeps it, as the catalogue calls it.
+    pub(crate) fn state_service(&self) -> Option<&'static str> {
+        let shared = self.shared.as_ref()?;
+        Some(match shared.service {
+            Service::DynamoDb { .. } => "dynamodb",
+            Service::Cosmos { .. } => "cosmos",
+            Service::Postgres { .. } => "postgres",
+        })
+    }
+}
+
 /// A ledger that several processes share.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct SharedSection {

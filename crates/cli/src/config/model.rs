@@ -11,7 +11,10 @@ use crate::environment::Environment;
 use crate::locations::addressing_of;
 use serde::Deserialize;
 use skyfresh_engine::Rule;
-use skyfresh_sky::{parse_bytes, parse_delay};
+use skyfresh_engine::planning::Planning;
+use skyfresh_plan::replicate::{Planner, Settings};
+use skyfresh_sky::catalog::Catalog;
+use skyfresh_sky::{Invalid, Region, parse_bytes, parse_delay};
 use skyfresh_store::azure::AzureCredentialSource;
 use skyfresh_store::s3::Addressing;
 use std::collections::{BTreeMap, BTreeSet};
@@ -59,7 +62,11 @@ pub(crate) struct ServerSection {
 pub(crate) struct EngineSection {
     /// Keys worked on at once for each destination of a rule.
     pub(crate) lane_concurrency: usize,
-    /// Preferred bytes in a part, and the largest object sent in one request.
+    /// Whether the planner chooses how objects travel; otherwise `part_size` and `workers` do.
+    pub(crate) planned: bool,
+    /// Where this process runs, for predictions and prices; `local` where nobody says.
+    pub(crate) region: Region,
+    /// Preferred bytes in a part, and the largest object sent in one request, where nothing is planned.
     pub(crate) part_size_bytes: u64,
     /// Most workers on one object.
     pub(crate) workers: u32,
@@ -77,13 +84,19 @@ pub(crate) struct EngineSection {
     pub(crate) notification_grace: Duration,
 }
 
+/// Workers of two parts each on one object: more streams than this are rarely faster from one machine, and several objects share
+/// it.
+const MOST_WORKERS: u32 = 16;
+
 impl Default for EngineSection {
     fn default() -> Self {
         let engine = skyfresh_engine::EngineConfig::new("");
         EngineSection {
             lane_concurrency: engine.lane_concurrency,
+            planned: true,
+            region: Region::local(),
             part_size_bytes: engine.sizing.part_bytes,
-            workers: engine.sizing.max_workers,
+            workers: MOST_WORKERS,
             parts_in_flight: engine.parts_in_flight,
             max_parts_in_flight: 64,
             lease: engine.lease,
@@ -95,6 +108,33 @@ impl Default for EngineSection {
 }
 
 impl EngineSection {
+    /// How it plans, with this catalogue and the ledger's service; `None` where it does not.
+    ///
+    /// # Errors
+    /// The catalogue does not list the service.
+    pub(crate) fn planning(
+        &self,
+        catalog: &Catalog,
+        state: Option<&str>,
+    ) -> Result<Option<Planning>, Invalid> {
+        if !self.planned {
+            return Ok(None);
+        }
+        let settings = Settings {
+            state: state.map(str::to_owned),
+            parts_in_flight: u32::try_from(self.parts_in_flight).unwrap_or(u32::MAX),
+            ..Settings::default()
+        };
+        // Every worker takes its parts in flight out of what the process has.
+        let fit = self.max_parts_in_flight / self.parts_in_flight.max(1);
+        Ok(Some(Planning {
+            planner: Planner::new(catalog.clone(), settings)?,
+            home: self.region.clone(),
+            process_workers: self.workers.min(u32::try_from(fit).unwrap_or(u32::MAX)),
+            functions: Vec::new(),
+        }))
+    }
+
     /// As the engine takes it, owned by `owner`.
     pub(crate) fn config(&self, owner: impl Into<String>) -> skyfresh_engine::EngineConfig {
         let mut config = skyfresh_engine::EngineConfig::new(owner);
@@ -177,6 +217,8 @@ struct RawServer {
 #[serde(deny_unknown_fields)]
 struct RawEngine {
     lane_concurrency: Option<Spanned<usize>>,
+    planned: Option<bool>,
+    region: Option<Text>,
     part_size: Option<Text>,
     workers: Option<Spanned<u32>>,
     parts_in_flight: Option<Spanned<usize>>,
@@ -381,6 +423,8 @@ impl RawEngine {
         let section = EngineSection {
             lane_concurrency: resolver
                 .positive(&self.lane_concurrency, default.lane_concurrency)?,
+            planned: self.planned.unwrap_or(default.planned),
+            region: resolver.parsed(&self.region, default.region, str::parse::<Region>)?,
             part_size_bytes: resolver.parsed(
                 &self.part_size,
                 default.part_size_bytes,

@@ -98,6 +98,7 @@ async fn every_store_to_every_store() {
         catalog: Catalog::embedded(),
         clock: Arc::clone(&clock),
         rng: Rng::from_entropy(),
+        planning: None,
     });
     let rules = places.all.iter().map(|place| rule(&places, place));
     engine

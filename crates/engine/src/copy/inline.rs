@@ -20,12 +20,12 @@ pub(crate) async fn copy_inline(
         Some(read) => read,
         None => {
             usage.source_read();
-            lane.source
+            lane.read_store(plan)
                 .get(
                     key,
                     GetOptions {
                         range: None,
-                        version: Some(plan.source.clone())
+                        version: Some(plan.read_version().clone())
                             .filter(|_| !Mutant::NoVersionPin.is_on()),
                     },
                 )

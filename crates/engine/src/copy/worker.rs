@@ -183,7 +183,7 @@ async fn transfer(
     let end = (start + part_bytes).min(order.plan.size);
     let options = GetOptions {
         range: Some(start..end),
-        version: Some(order.plan.source.clone()).filter(|_| !Mutant::NoVersionPin.is_on()),
+        version: Some(order.plan.read_version().clone()).filter(|_| !Mutant::NoVersionPin.is_on()),
     };
     usage.source_read();
     let read = context.source.get(key, options).await?;

@@ -43,6 +43,7 @@ impl Engine {
                 source: rule.source.to_string(),
                 slo: rule.slo.to_string(),
                 paused: lanes.iter().all(|lane| lane.is_paused()),
+                budget: lanes[0].account.status(self.shared.clock.now()),
                 channels: self.channels_of(&rule.name).await?,
                 destinations,
             });

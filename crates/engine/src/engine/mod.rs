@@ -5,8 +5,10 @@ mod channels;
 
 use crate::copy::Executor;
 use crate::intake::{submissions, sweep, watch};
-use crate::lane::{EngineConfig, Lane, Shared};
-use crate::rule::{Rule, Scope};
+use crate::lane::{EngineConfig, Lane, Shared, Sibling};
+use crate::planning::account::Account;
+use crate::planning::{Brain, Planning};
+use crate::rule::{Rule, Scope, region_of};
 use crate::status::LaneState;
 use crate::stores::Stores;
 use crate::{Error, ObjectEvent, Result, backoff, claim, janitor, peers, probe};
@@ -50,6 +52,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub rng: Rng,
+    /// How it plans; without, ways follow from sizes ([`EngineConfig::sizing`]).
+    pub planning: Option<Planning>,
 }
 
 /// Keeps destinations fresh, rule by rule.
@@ -97,6 +101,7 @@ impl Engine {
             catalog,
             clock,
             rng,
+            planning,
         } = parts;
         let shared = Arc::new(Shared {
             config,
@@ -105,6 +110,7 @@ impl Engine {
             catalog,
             clock,
             rng,
+            brain: planning.map(Brain::new),
         });
         Engine {
             shared,
@@ -198,9 +204,18 @@ impl Engine {
         };
         let source = self.stores.get(&rule.source)?;
         let throttle = self.stores.set_throttle(&rule, &self.shared.clock);
+        let account = Arc::new(Account::new(rule.budget));
+        let siblings = rule.destinations.iter().map(|destination| {
+            Ok(Sibling {
+                name: destination.name.clone(),
+                location: destination.location.clone(),
+                region: region_of(&destination.location, destination.region.as_ref()),
+                store: self.stores.get(&destination.location)?,
+            })
+        });
+        let siblings: Arc<[Sibling]> = siblings.collect::<Result<_>>()?;
         let mut lanes = Vec::new();
-        for destination in &rule.destinations {
-            let target = self.stores.get(&destination.location)?;
+        for number in 0..siblings.len() {
             let (shared, source, throttle) = (
                 Arc::clone(&self.shared),
                 Arc::clone(&source),
@@ -210,9 +225,10 @@ impl Engine {
                 shared,
                 Arc::clone(&rule),
                 Arc::clone(&scope),
-                destination.clone(),
+                Arc::clone(&account),
+                Arc::clone(&siblings),
+                number,
                 source,
-                target,
                 throttle,
                 paused,
             );
@@ -373,6 +389,12 @@ async fn run_lane(lane: Arc<Lane>, stop: CancellationToken) {
 async fn bring_up(lane: &Lane) -> Result<()> {
     lane.source.check_readable().await?;
     probe::run(lane).await?;
+    let (name, ledger) = (lane.rule.name.as_str(), lane.shared.ledger.as_ref());
+    if lane.number == 0 {
+        lane.account
+            .load(name, ledger, lane.shared.clock.now())
+            .await?;
+    }
     // Whatever kept keys waiting may be over now.
     let (rule, destination) = (&lane.rule.name, &lane.destination.name);
     lane.shared

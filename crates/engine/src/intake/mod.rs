@@ -22,15 +22,19 @@ pub(crate) fn submissions(lane: &Lane, events: &[ObjectEvent], now: Timestamp) -
     events
         .iter()
         .filter(|event| lane.scope.covers(&event.key))
-        .map(|event| Submission {
-            task: lane.task_key(event.key.clone()),
-            signal: Signal {
-                origin: Origin::Live,
-                // A clock that runs ahead must not make lag negative, nor hold the watermark in the future.
-                changed: event.changed.unwrap_or(now).min(now),
-                notified: now,
-                size: event.size,
-            },
+        .map(|event| {
+            // A clock that runs ahead must not make lag negative, nor hold the watermark in the future.
+            let changed = event.changed.unwrap_or(now).min(now);
+            lane.rates.changed(&event.key, changed);
+            Submission {
+                task: lane.task_key(event.key.clone()),
+                signal: Signal {
+                    origin: Origin::Live,
+                    changed,
+                    notified: now,
+                    size: event.size,
+                },
+            }
         })
         .collect()
 }

@@ -314,6 +314,9 @@ mod tests {
             strategy: "inline".into(),
             failures: 0,
             unkept: Vec::new(),
+            bytes_saved: 0,
+            saved: Usd::ZERO,
+            expected: None,
         }
     }
 

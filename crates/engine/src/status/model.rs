@@ -2,6 +2,7 @@
 
 use crate::intake::pump_meter::ChannelStatus;
 use crate::intake::sweep::SweepReport;
+use crate::planning::BudgetStatus;
 use serde::{Deserialize, Serialize};
 use skyfresh_ledger::{Backlog, Failure, Outcome, Receipt, Task, Tombstone};
 use skyfresh_sky::{Kind, Timestamp, Usd};
@@ -18,6 +19,9 @@ pub struct RuleStatus {
     pub slo: String,
     /// Whether it is paused.
     pub paused: bool,
+    /// How its budget stands, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<BudgetStatus>,
     /// The channels it hears through, beside what is pushed and watched.
     #[serde(default)]
     pub channels: Vec<ChannelStatus>,

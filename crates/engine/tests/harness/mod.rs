@@ -104,6 +104,7 @@ impl World {
             catalog: Catalog::embedded(),
             clock,
             rng: self.rng.fork(),
+            planning: None,
         });
         engine.apply(rules).await.expect("the rules are valid");
         engine

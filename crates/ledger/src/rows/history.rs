@@ -6,8 +6,9 @@ use crate::model::*;
 use serde::{Deserialize, Serialize};
 use skyfresh_sky::{Timestamp, Usd};
 
+/// The first version of a receipt's row.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct ReceiptFormat<'a> {
+pub(crate) struct FirstReceiptFormat<'a> {
     destination_name: &'a str,
     key: &'a str,
     outcome: u8,
@@ -32,13 +33,83 @@ pub(crate) struct ReceiptFormat<'a> {
     unkept: Vec<&'a str>,
 }
 
+/// The second: what the first has, what was saved, what was expected.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct ReceiptFormat<'a> {
+    #[serde(borrow)]
+    first: FirstReceiptFormat<'a>,
+    bytes_saved: u64,
+    saved_units: i64,
+    #[serde(borrow)]
+    expected: Option<ExpectedFormat<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ExpectedFormat<'a> {
+    way: &'a str,
+    why: &'a str,
+    candidates: u32,
+    p50_ms: u64,
+    at_slo_ms: u64,
+    left_ms: u64,
+    in_time_permille: u16,
+    price_units: i64,
+    took_ms: Option<u64>,
+}
+
+fn expected_format(expected: &Expected) -> ExpectedFormat<'_> {
+    ExpectedFormat {
+        way: &expected.way,
+        why: &expected.why,
+        candidates: expected.candidates,
+        p50_ms: expected.p50_ms,
+        at_slo_ms: expected.at_slo_ms,
+        left_ms: expected.left_ms,
+        in_time_permille: expected.in_time_permille,
+        price_units: expected.price.units(),
+        took_ms: expected.took_ms,
+    }
+}
+
+fn expected(format: ExpectedFormat<'_>) -> Expected {
+    Expected {
+        way: format.way.to_owned(),
+        why: format.why.to_owned(),
+        candidates: format.candidates,
+        p50_ms: format.p50_ms,
+        at_slo_ms: format.at_slo_ms,
+        left_ms: format.left_ms,
+        in_time_permille: format.in_time_permille,
+        price: Usd::from_units(format.price_units),
+        took_ms: format.took_ms,
+    }
+}
+
 impl Row for Receipt {
     /// The rule.
     type Key = String;
     type Format<'a> = ReceiptFormat<'a>;
 
+    const VERSION: u8 = 2;
+
+    fn from_earlier(
+        version: u8,
+        body: &[u8],
+    ) -> Option<postcard::Result<(ReceiptFormat<'_>, &[u8])>> {
+        let widen = |(first, rest)| {
+            let format = ReceiptFormat {
+                first,
+                bytes_saved: 0,
+                saved_units: 0,
+                expected: None,
+            };
+            (format, rest)
+        };
+        (version == 1).then(|| postcard::take_from_bytes(body).map(widen))
+    }
+
     fn to_format(&self) -> ReceiptFormat<'_> {
-        ReceiptFormat {
+        let first = FirstReceiptFormat {
             destination_name: &self.task.destination,
             key: self.task.key.as_str(),
             outcome: outcome_byte(self.outcome),
@@ -57,10 +128,22 @@ impl Row for Receipt {
             strategy: &self.strategy,
             failures: self.failures,
             unkept: self.unkept.iter().map(String::as_str).collect(),
+        };
+        ReceiptFormat {
+            first,
+            bytes_saved: self.bytes_saved,
+            saved_units: self.saved.units(),
+            expected: self.expected.as_ref().map(expected_format),
         }
     }
 
     fn from_format(rule: String, format: ReceiptFormat<'_>) -> Parsed<Self> {
+        let ReceiptFormat {
+            first: format,
+            bytes_saved,
+            saved_units,
+            expected: told,
+        } = format;
         Ok(Receipt {
             task: task_key(rule, format.destination_name, format.key)?,
             outcome: outcome(format.outcome)?,
@@ -79,6 +162,9 @@ impl Row for Receipt {
             strategy: format.strategy.to_owned(),
             failures: format.failures,
             unkept: format.unkept.into_iter().map(str::to_owned).collect(),
+            bytes_saved,
+            saved: Usd::from_units(saved_units),
+            expected: told.map(expected),
         })
     }
 }
@@ -141,5 +227,58 @@ impl Row for Tombstone {
             deleted: Timestamp::from_unix_ms(format.deleted_ms),
             destination: format.destination.map(version),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{decode, encode};
+    use super::*;
+    use crate::tables::Table;
+    use skyfresh_sky::{Kind, ObjectKey};
+
+    fn receipt() -> Receipt {
+        Receipt {
+            task: TaskKey {
+                rule: "rule".into(),
+                destination: "d1".into(),
+                key: ObjectKey::new("key").unwrap(),
+            },
+            outcome: Outcome::Copied,
+            origin: Origin::Live,
+            source: None,
+            destination: None,
+            crc64: None,
+            changed: Timestamp::from_unix_ms(1),
+            notified: Timestamp::from_unix_ms(2),
+            started: Timestamp::from_unix_ms(3),
+            published: Timestamp::from_unix_ms(4),
+            size: 5,
+            bytes_moved: 6,
+            requests: 7,
+            spend: Usd::from_units(8),
+            strategy: "inline".into(),
+            failures: 9,
+            unkept: vec!["tags".into()],
+            bytes_saved: 0,
+            saved: Usd::ZERO,
+            expected: None,
+        }
+    }
+
+    #[test]
+    fn receipts_of_the_first_version_are_still_read() {
+        let receipt = receipt();
+        let ReceiptFormat { first, .. } = receipt.to_format();
+        let mut row = vec![1];
+        row = postcard::to_extend(&first, row).unwrap();
+        let read =
+            |row: &[u8]| decode::<Receipt>("read", Table::Receipts, b"row", "rule".into(), row);
+        assert_eq!(read(&row).unwrap(), receipt);
+        assert_eq!(read(&encode("write", &receipt).unwrap()).unwrap(), receipt);
+        row[0] = 3;
+        assert_eq!(read(&row).unwrap_err().kind, Kind::Corrupt);
+        row[0] = 2;
+        assert_eq!(read(&row).unwrap_err().kind, Kind::Corrupt);
     }
 }

@@ -17,9 +17,6 @@ use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use skyfresh_sky::Kind;
 
-/// The version byte of every row written today.
-const VERSION: u8 = 1;
-
 /// Why a row cannot be read.
 type Parsed<T> = std::result::Result<T, &'static str>;
 
@@ -30,6 +27,17 @@ pub(crate) trait Row: Sized {
     /// The struct in the file.
     type Format<'a>: Serialize + Deserialize<'a>;
 
+    /// The version byte of rows written today.
+    const VERSION: u8 = 1;
+
+    /// Reads the body of a row of an earlier version; `None` where there never was such a one.
+    fn from_earlier(
+        _version: u8,
+        _body: &[u8],
+    ) -> Option<postcard::Result<(Self::Format<'_>, &[u8])>> {
+        None
+    }
+
     fn to_format(&self) -> Self::Format<'_>;
     fn from_format(key: Self::Key, format: Self::Format<'_>) -> Parsed<Self>;
 }
@@ -37,7 +45,7 @@ pub(crate) trait Row: Sized {
 /// The row's bytes.
 pub(crate) fn encode<R: Row>(operation: &'static str, row: &R) -> Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(128);
-    bytes.push(VERSION);
+    bytes.push(R::VERSION);
     postcard::to_extend(&row.to_format(), bytes).map_err(|error| {
         Error::new(Kind::Internal, operation, "row", "cannot be encoded").with_source(error)
     })
@@ -52,16 +60,22 @@ pub(crate) fn decode<R: Row>(
     bytes: &[u8],
 ) -> Result<R> {
     let bad = |why: &str| corrupt(operation, table, row_key, why);
-    let body = match bytes.split_first() {
-        Some((&VERSION, body)) => body,
-        Some((version, _)) => {
-            return Err(bad(&format!(
-                "is of version {version}; this program knows {VERSION}"
-            )));
+    let taken = match bytes.split_first() {
+        Some((&version, body)) if version == R::VERSION => {
+            postcard::take_from_bytes::<R::Format<'_>>(body)
         }
+        Some((&version, body)) => match R::from_earlier(version, body) {
+            Some(taken) => taken,
+            None => {
+                return Err(bad(&format!(
+                    "is of version {version}; this program knows {}",
+                    R::VERSION
+                )));
+            }
+        },
         None => return Err(bad("is empty")),
     };
-    match postcard::take_from_bytes::<R::Format<'_>>(body) {
+    match taken {
         Ok((format, [])) => R::from_format(key, format).map_err(bad),
         Ok(_) => Err(bad("is longer than its content")),
         Err(error) => Err(bad("does not decode").with_source(error)),

@@ -144,6 +144,9 @@ pub(crate) fn completion(held: &Held, mark: Option<u64>, tombstone: bool, now: u
             strategy: "inline".into(),
             failures: 0,
             unkept: Vec::new(),
+            bytes_saved: 0,
+            saved: Usd::ZERO,
+            expected: None,
         },
         mark: mark.map(|source| Mark {
             source,

@@ -98,6 +98,9 @@ pub enum Family {
 const MEASURED_CONNECTIONS: f64 = 64.0;
 /// 10⁶ bytes a second in a Gbit/s.
 const MB_PER_S_IN_GBPS: f64 = 125.0;
+/// What a process moves at most, in 10⁶ bytes a second: a network card of 10 Gbit/s, which machines of four cores and more
+/// have in every cloud. An assumption: what it is in fact is learnt from receipts.
+const PROCESS_MB_PER_S: f64 = 1_250.0;
 /// One connection within a region, in 10⁶ bytes a second: the median of a Lambda reading from S3 (`function_quantiles.csv`).
 const LOCAL_CONNECTION_MB_PER_S: f64 = 99.8;
 /// Round trip within a region, ms (between zones; providers state "low single digits").
@@ -166,6 +169,9 @@ pub struct Route {
     pub read_mb_per_s: Distribution,
     /// What one stream of an instance writes at most, in 10⁶ bytes a second.
     pub write_mb_per_s: Distribution,
+    /// What all streams of the process share (its network card), in 10⁶ bytes a second; each function has an instance of its
+    /// own, and no such limit.
+    pub host_mb_per_s: f64,
     /// What a store takes to answer a request, beside the round trip, in ms.
     pub store_answer_ms: Distribution,
     /// One operation on the ledger, in ms.
@@ -224,6 +230,10 @@ impl Route {
             start_s,
             read_mb_per_s,
             write_mb_per_s,
+            host_mb_per_s: match site.host {
+                Host::Process => PROCESS_MB_PER_S,
+                Host::Functions { .. } => f64::INFINITY,
+            },
             store_answer_ms: Distribution::from_p50_p99(STORE_ANSWER_MS.0, STORE_ANSWER_MS.1),
             ledger_ms,
             family: Family::default(),

@@ -148,7 +148,8 @@ impl Drawing<'_> {
     }
 
     /// An instance: when it begins, and what one stream through it carries, in 10⁶ bytes a second.
-    fn instance(&self) -> (f64, f64) {
+    /// `streams` share what the host has.
+    fn instance(&self, streams: f64) -> (f64, f64) {
         let start_s = self.pick(&self.tables.start_s);
         let reads = self
             .pick(&self.tables.read_mb_per_s)
@@ -156,11 +157,12 @@ impl Drawing<'_> {
         let writes = self
             .pick(&self.tables.write_mb_per_s)
             .min(self.route.write.connection_mb_per_s);
-        (start_s, reads.min(writes))
+        let share = self.route.host_mb_per_s / streams.max(1.0);
+        (start_s, reads.min(writes).min(share))
     }
 
     fn inline(&self, size_bytes: u64) -> Schedule {
-        let (start_s, mb_per_s) = self.instance();
+        let (start_s, mb_per_s) = self.instance(1.0);
         let (read_s, write_s) = self.request_s();
         let again_s = if size_bytes > READ_AT_ONCE_BYTES {
             read_s
@@ -226,9 +228,10 @@ pub(super) fn transfer(asked: Asked<'_>) -> Transfer {
                 let part_bytes = part_bytes.min(size_bytes.max(1));
                 let (before_s, publish_s) = (drawing.before_parts_s(), drawing.request_s().1);
                 let each = parts as f64 / slots as f64;
+                let streams = (slots as u64).min(parts) as f64;
                 workers.clear();
                 for _ in 0..count {
-                    let (start_s, mb_per_s) = drawing.instance();
+                    let (start_s, mb_per_s) = drawing.instance(streams);
                     for _ in 0..parts_in_flight.max(1) {
                         let part_s = drawing.part_s(mb_per_s, part_bytes, each);
                         workers.push(Worker { start_s, part_s });
@@ -272,7 +275,7 @@ fn normal_gumbel(asked: Asked<'_>) -> Samples {
         Shape::Inline => (0.0, drawing.inline(size_bytes).finish_s),
         Shape::Parts { part_bytes, .. } => {
             let each = shape.parts(size_bytes).div_ceil(slots) as f64;
-            let (start_s, mb_per_s) = drawing.instance();
+            let (start_s, mb_per_s) = drawing.instance(slots as f64);
             let part_s = drawing.part_s(mb_per_s, part_bytes.min(size_bytes.max(1)), each);
             let around_s = drawing.before_parts_s() + drawing.request_s().1;
             (around_s, start_s + each * part_s)

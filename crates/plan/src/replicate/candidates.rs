@@ -1,7 +1,7 @@
 //! The ways that are worth a look.
 
 use super::{Ask, PartLimits};
-use crate::predict::{Shape, Site};
+use crate::predict::{Host, Shape, Site};
 use serde::{Deserialize, Serialize};
 use skyfresh_sky::{Region, format_bytes};
 
@@ -114,7 +114,11 @@ pub(super) fn ways(ask: &Ask) -> Vec<Way> {
     let from = ask.fresh.iter().cloned().map(Some);
     for via in std::iter::once(None).chain(from) {
         for site in &ask.sites {
-            for shape in &shapes {
+            let allowed = |shape: &Shape| match site.host {
+                Host::Process => shape.workers() <= ask.process_workers.max(1),
+                Host::Functions { .. } => shape.is_parts() || ask.inline_on_functions,
+            };
+            for shape in shapes.iter().filter(|shape| allowed(shape)) {
                 ways.push(Way::Workers {
                     site: site.clone(),
                     shape: *shape,

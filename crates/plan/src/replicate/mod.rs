@@ -81,6 +81,11 @@ pub struct Ask {
     pub limits: PartLimits,
     /// Functions under way at each site, over everything.
     pub in_flight: BTreeMap<Site, u64>,
+    /// Most workers on one object in a process that decides for itself ([`Host::Process`](crate::predict::Host::Process)):
+    /// they share its memory.
+    pub process_workers: u32,
+    /// Whether a function may carry an object in one piece; otherwise only the process does.
+    pub inline_on_functions: bool,
     /// By which share a plan may be dearer than the cheapest in time, if it is faster: most of a price is egress, which all
     /// plans pay, so that a tenth of the delay is often to be had for a permille of the dollars.
     pub premium: f64,
@@ -105,6 +110,8 @@ impl Ask {
             unchanged_bytes: 0,
             limits: PartLimits::S3,
             in_flight: BTreeMap::new(),
+            process_workers: u32::MAX,
+            inline_on_functions: true,
             premium: PREMIUM,
             cheapest: false,
         }

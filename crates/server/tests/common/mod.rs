@@ -101,6 +101,7 @@ pub fn engine(sky: &MemorySky, ledger: Arc<dyn Ledger>) -> Arc<Engine> {
         catalog: Catalog::embedded(),
         clock,
         rng: Rng::seeded(1),
+        planning: None,
     }))
 }
 

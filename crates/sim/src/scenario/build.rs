@@ -3,10 +3,13 @@
 use super::{Place, Scenario};
 use crate::observer::Terms;
 use crate::world::{
-    Blueprint, EPOCH, Fleet, Pipe, Route, ServiceModel, Sim, Site, StateStore, Way,
+    Blueprint, EPOCH, Fleet, FunctionSettings, Pipe, Route, ServiceModel, Sim, Site, StateStore,
+    Way,
 };
+use skyfresh_engine::planning::WorkerPlace;
 use skyfresh_engine::{Destination, EngineConfig, Rule};
 use skyfresh_ledger::MemoryLedger;
+use skyfresh_plan::predict::{Host, Site as PlanSite};
 use skyfresh_sky::catalog::{Catalog, function_platform, state_service, storage_price, vm};
 use skyfresh_sky::{Distribution, Invalid, Location, Region, Rng};
 use skyfresh_store::memory::BucketStyle;
@@ -98,12 +101,49 @@ fn rule(scenario: &Scenario) -> Result<Rule, Invalid> {
         });
     }
     rule.slo = scenario.slo;
+    rule.budget = scenario.budget;
+    rule.batching = scenario.plan.as_ref().is_some_and(|plan| plan.batching);
     rule.delete = scenario.delete;
     // A load may delete as much as it likes.
     rule.max_deletes = u64::MAX / 2;
     rule.allow_empty_source = true;
     rule.sweep_every = Duration::from_secs(scenario.engine.sweep_every_s);
     Ok(rule)
+}
+
+/// Where functions run: as the scenario says, or wherever a plan may want them.
+fn functions(scenario: &Scenario, source: &Place) -> Result<Vec<FunctionSettings>, Invalid> {
+    let mut regions = Vec::new();
+    let sites = scenario.plan.iter().flat_map(|plan| &plan.sites);
+    for site in sites {
+        match site.parse()? {
+            WorkerPlace::Source => regions.push(source.region.clone()),
+            WorkerPlace::Destination => regions.extend(
+                scenario
+                    .destinations
+                    .iter()
+                    .map(|place| place.region.clone()),
+            ),
+            WorkerPlace::Region(region) => regions.push(region),
+        }
+    }
+    regions.sort();
+    regions.dedup();
+    let planned = regions.into_iter().filter_map(|region| {
+        let PlanSite { region, host } = PlanSite::functions(region)?;
+        match host {
+            Host::Functions {
+                platform,
+                memory_mb,
+            } => Some(FunctionSettings {
+                platform,
+                region,
+                memory_mb,
+            }),
+            Host::Process => None,
+        }
+    });
+    Ok(planned.chain(scenario.functions.clone()).collect())
 }
 
 /// Makes the buckets, and what processes are made from.
@@ -131,9 +171,8 @@ pub(super) fn blueprint(
     }
     let home = home(scenario);
     let mut near: BTreeSet<Region> = BTreeSet::from([home.clone()]);
-    if let Some(functions) = &scenario.functions {
-        near.insert(functions.region.clone());
-    }
+    let functions = functions(scenario, source)?;
+    near.extend(functions.iter().map(|it| it.region.clone()));
     let mut ways = BTreeMap::new();
     for from in &near {
         for site in sites.values() {
@@ -156,9 +195,9 @@ pub(super) fn blueprint(
     };
     let machine = engine.machine.as_deref().and_then(vm);
     let card = |_| machine.map(|machine| Pipe::new(machine.egress_gbps * BYTES_PER_GBIT));
-    let fleet = scenario.functions.as_ref().and_then(|settings| {
+    let fleets = functions.into_iter().filter_map(|settings| {
         let platform = function_platform(&settings.platform)?;
-        Some(Arc::new(Fleet::new(settings.clone(), platform, seed)))
+        Some(Arc::new(Fleet::new(settings, platform, seed)))
     });
     let mut config = EngineConfig::new("of a process");
     config.lane_concurrency = engine.lane_concurrency;
@@ -173,7 +212,9 @@ pub(super) fn blueprint(
         route: Arc::new(Route { sites, ways }),
         region: home,
         cards: (0..engine.processes).map(card).collect(),
-        fleet,
+        fleets: fleets.collect(),
+        plan: scenario.plan.clone(),
+        state_service: Some(scenario.state.service.clone()).filter(|name| name != "embedded"),
         max_parts_in_flight: engine.max_parts_in_flight,
         starts_in: Duration::from_secs_f64(machine.map_or(0.0, |machine| machine.provisioning_s)),
     })

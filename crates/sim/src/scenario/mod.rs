@@ -15,6 +15,9 @@ use crate::fault::Step;
 use crate::trace::Synthetic;
 use crate::world::FunctionSettings;
 use serde::{Deserialize, Serialize};
+use skyfresh_engine::planning::WorkerPlace;
+use skyfresh_plan::predict::Family;
+use skyfresh_plan::replicate::Budget;
 use skyfresh_sky::catalog::{
     function_platform, notification_path, state_service, storage_price, vm,
 };
@@ -56,6 +59,12 @@ pub struct Scenario {
     /// Functions that copy large objects; without them workers run in the engine's processes.
     #[serde(default)]
     pub functions: Option<FunctionSettings>,
+    /// The engine plans by itself, instead of by `engine.part_bytes`, `engine.max_workers` and `[functions]`.
+    #[serde(default)]
+    pub plan: Option<PlanSettings>,
+    /// Most dollars of the rule.
+    #[serde(default)]
+    pub budget: Option<Budget>,
     /// What users do.
     #[serde(default)]
     pub load: LoadSettings,
@@ -122,6 +131,32 @@ impl Default for EngineSettings {
             max_parts_in_flight: 64,
             sweep_every_s: 900,
             retention_s: 7 * 86_400,
+        }
+    }
+}
+
+/// How the engine plans.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PlanSettings {
+    /// Where functions may run: `source`, `destination`, or a region.
+    pub sites: Vec<String>,
+    /// Most workers on one object in the engine's process.
+    pub process_workers: u32,
+    /// Whether changes of hot keys wait for each other.
+    pub batching: bool,
+    /// How delays are modelled.
+    pub family: Family,
+}
+
+impl Default for PlanSettings {
+    /// As the product does: in its process alone.
+    fn default() -> Self {
+        PlanSettings {
+            sites: Vec::new(),
+            process_workers: 16,
+            batching: true,
+            family: Family::default(),
         }
     }
 }
@@ -291,6 +326,15 @@ impl Scenario {
         {
             let why = "not in the catalogue: aws-lambda, azure-functions or gcp-functions";
             return Err(bad("functions.platform", functions.platform.clone(), why));
+        }
+        if let Some(plan) = &self.plan {
+            if self.functions.is_some() {
+                let why = "[functions] and [plan] exclude each other: a plan says itself where workers run";
+                return Err(bad("plan", title(), why));
+            }
+            for site in &plan.sites {
+                site.parse::<WorkerPlace>()?;
+            }
         }
         for place in self.destinations.iter().chain([source]) {
             if storage_price(place.region.provider).is_none() {

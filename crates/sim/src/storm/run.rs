@@ -164,7 +164,9 @@ fn blueprint(sim: &Arc<Sim>, setup: &Setup) -> Blueprint {
         }),
         region,
         cards: Vec::new(),
-        fleet: None,
+        fleets: Vec::new(),
+        plan: None,
+        state_service: None,
         max_parts_in_flight: 64,
         starts_in: Duration::ZERO,
     }

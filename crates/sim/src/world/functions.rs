@@ -113,7 +113,7 @@ impl Fleet {
 #[derive(Debug)]
 pub(crate) struct Workers {
     pub(crate) sim: Arc<Sim>,
-    pub(crate) fleet: Option<Arc<Fleet>>,
+    pub(crate) fleets: Vec<Arc<Fleet>>,
     pub(crate) gate: Arc<Gate>,
     pub(crate) route: Arc<Route>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -153,6 +153,31 @@ impl<F: Future> Future for Mortal<F> {
 const DEATH_HEARD_AFTER: Duration = Duration::from_secs(1);
 
 impl Workers {
+    /// Where a worker runs: as planned, or where nothing planned, on the functions there are; `None` is the process.
+    fn fleet(&self, order: &WorkOrder) -> Result<Option<&Fleet>> {
+        let Some(site) = &order.plan.site else {
+            return Ok(self.fleets.first().map(|fleet| &**fleet));
+        };
+        let Some(platform) = site.platform() else {
+            return Ok(None);
+        };
+        let here = |fleet: &&Arc<Fleet>| {
+            fleet.settings.region == site.region && fleet.platform.platform == platform.platform
+        };
+        match self.fleets.iter().find(here) {
+            Some(fleet) => Ok(Some(fleet)),
+            None => {
+                let why = format!("there are no {site}");
+                Err(Error::new(
+                    Kind::Internal,
+                    "run worker",
+                    order.worker.clone(),
+                    why,
+                ))
+            }
+        }
+    }
+
     async fn on_function(
         &self,
         fleet: &Fleet,
@@ -216,7 +241,7 @@ impl Executor for Workers {
         let polls_left = self.sim.injector.next_worker();
         let worker = order.worker.clone();
         let work = async {
-            match &self.fleet {
+            match self.fleet(&order)? {
                 Some(fleet) => self.on_function(fleet, order, usage).await,
                 None => self.here.run(order, usage).await,
             }

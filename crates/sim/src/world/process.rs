@@ -8,10 +8,13 @@ use super::gate::Gate;
 use super::near_ledger::NearLedger;
 use super::way::{Instance, Pipe, Way};
 use super::{Sim, Site};
+use crate::scenario::PlanSettings;
+use skyfresh_engine::planning::Planning;
 use skyfresh_engine::{Engine, EngineConfig, InProcess, OpenStore, Parts, Rule, Stores};
 use skyfresh_ledger::shared::{Settings, SharedLedger};
 use skyfresh_ledger::{Ledger, MemoryLedger};
-use skyfresh_sky::{Clock, Distribution, Location, Region, Rng};
+use skyfresh_plan::replicate::{Planner, Settings as PlannerSettings};
+use skyfresh_sky::{Clock, Distribution, Invalid, Location, Region, Rng};
 use skyfresh_store::ObjectStore;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -87,7 +90,12 @@ pub(crate) struct Blueprint {
     pub(crate) region: Region,
     /// Network cards, one a process.
     pub(crate) cards: Vec<Option<Arc<Pipe>>>,
-    pub(crate) fleet: Option<Arc<Fleet>>,
+    /// Functions; where nothing plans, at most one fleet, on which all workers run.
+    pub(crate) fleets: Vec<Arc<Fleet>>,
+    /// How the engine plans, if it does.
+    pub(crate) plan: Option<PlanSettings>,
+    /// The ledger's service, as the catalogue calls it.
+    pub(crate) state_service: Option<String>,
     pub(crate) max_parts_in_flight: usize,
     /// How long a process takes from nothing to its first instruction.
     pub(crate) starts_in: Duration,
@@ -208,7 +216,7 @@ impl Process {
         let stores = Arc::new(Stores::new(Arc::new(opener)));
         let executor = Workers {
             sim: Arc::clone(sim),
-            fleet: blueprint.fleet.clone(),
+            fleets: blueprint.fleets.clone(),
             gate: Arc::clone(gate),
             route: Arc::clone(&blueprint.route),
             clock: Arc::clone(&clock),
@@ -225,6 +233,10 @@ impl Process {
             owner: format!("process-{asker}"),
             ..blueprint.config.clone()
         };
+        let planning = match self.planning() {
+            Ok(planning) => planning,
+            Err(error) => return self.unborn(error.to_string()).await,
+        };
         let engine = Engine::new(Parts {
             config,
             ledger,
@@ -233,11 +245,31 @@ impl Process {
             catalog: sim.catalog.clone(),
             clock,
             rng: draws("engine"),
+            planning,
         });
         match engine.apply(vec![blueprint.rule.clone()]).await {
             Ok(_) => Some(engine),
             Err(error) => self.unborn(error.to_string()).await,
         }
+    }
+
+    fn planning(&self) -> Result<Option<Planning>, Invalid> {
+        let Some(plan) = &self.blueprint.plan else {
+            return Ok(None);
+        };
+        let settings = PlannerSettings {
+            state: self.blueprint.state_service.clone(),
+            parts_in_flight: u32::try_from(self.blueprint.config.parts_in_flight).unwrap_or(1),
+            family: plan.family,
+            ..PlannerSettings::default()
+        };
+        let places: Result<_, Invalid> = plan.sites.iter().map(|site| site.parse()).collect();
+        Ok(Some(Planning {
+            planner: Planner::new(self.blueprint.sim.catalog.clone(), settings)?,
+            home: self.blueprint.region.clone(),
+            process_workers: plan.process_workers,
+            functions: places?,
+        }))
     }
 
     async fn unborn(&self, error: String) -> Option<Engine> {

@@ -241,6 +241,7 @@ pub(crate) async fn start(
         catalog: Catalog::embedded(),
         clock,
         rng: Rng::seeded(3),
+        planning: None,
     });
     engine.apply(vec![rule]).await.unwrap();
     let ready = || async {

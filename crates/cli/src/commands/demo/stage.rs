@@ -154,7 +154,8 @@ impl Stage {
             Arc::clone(&ledger) as Arc<dyn Ledger>,
             stores,
             Catalog::embedded(),
-        ));
+            None,
+        )?);
         let stop = CancellationToken::new();
         let options = ServerOptions {
             webhook_secret: Some(secret),

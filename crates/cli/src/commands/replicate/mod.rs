@@ -194,7 +194,8 @@ pub(crate) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         shared_ledger,
         stores,
         catalog,
-    ));
+        None,
+    )?);
     let stop_server = CancellationToken::new();
     let server = serve(&args, &engine, context, stop_server.clone()).await?;
     if args.listen.is_none() && !args.once && args.source.scheme != Scheme::File {

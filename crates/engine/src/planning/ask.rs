@@ -1,0 +1,88 @@
+//! Puts the planner's question together.
+
+use super::{Brain, WorkerPlace};
+use crate::decide::Via;
+use skyfresh_plan::predict::Site;
+use skyfresh_plan::replicate::{Ask, PartLimits};
+use skyfresh_sky::{Region, Slo};
+use skyfresh_store::UploadLimits;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// The largest object in one piece, unless the destination takes no parts: what a broken connection costs at most.
+const MOST_INLINE_BYTES: u64 = 64 << 20;
+
+/// What must be copied, from where to where.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) source: &'a Region,
+    pub(crate) target: &'a Region,
+    pub(crate) size_bytes: u64,
+    pub(crate) slo: Slo,
+    /// How much of the SLO's delay has passed.
+    pub(crate) elapsed: Duration,
+    /// What the destination takes at once.
+    pub(crate) limits: UploadLimits,
+    /// Whether it takes parts.
+    pub(crate) multipart: bool,
+    /// Other destinations that hold this version, verified.
+    pub(crate) fresh: Vec<Fresh>,
+}
+
+/// Another destination of the rule that holds what is wanted.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Fresh {
+    pub(crate) region: Region,
+    pub(crate) via: Via,
+}
+
+fn limits(wanted: &Wanted<'_>) -> PartLimits {
+    let UploadLimits {
+        min_part_bytes,
+        max_part_bytes,
+        max_parts,
+        max_put_bytes,
+    } = wanted.limits;
+    if !wanted.multipart {
+        return PartLimits {
+            min_part_bytes,
+            max_part_bytes,
+            max_parts: 0,
+            max_put_bytes,
+        };
+    }
+    PartLimits {
+        min_part_bytes,
+        max_part_bytes,
+        max_parts: u64::from(max_parts),
+        max_put_bytes: max_put_bytes.min(MOST_INLINE_BYTES),
+    }
+}
+
+pub(super) fn ask(wanted: &Wanted<'_>, brain: &Brain, in_flight: &BTreeMap<Site, u64>) -> Ask {
+    let (source, target) = (wanted.source, wanted.target);
+    let mut ask = Ask::new(
+        source.clone(),
+        target.clone(),
+        wanted.size_bytes,
+        wanted.slo,
+    );
+    ask.sites = vec![Site::process(brain.home.clone())];
+    for place in &brain.functions {
+        let region = match place {
+            WorkerPlace::Source => source.clone(),
+            WorkerPlace::Destination => target.clone(),
+            WorkerPlace::Region(region) => region.clone(),
+        };
+        ask.sites
+            .extend(Site::functions(region).filter(|site| !ask.sites.contains(site)));
+    }
+    ask.elapsed = wanted.elapsed;
+    ask.limits = limits(wanted);
+    ask.in_flight = in_flight.clone();
+    ask.process_workers = brain.process_workers;
+    // A function would have to be told by itself: only workers over a pool of parts are sent elsewhere.
+    ask.inline_on_functions = false;
+    ask.fresh = wanted.fresh.iter().map(|it| it.region.clone()).collect();
+    ask
+}

@@ -1,0 +1,82 @@
+//! The way of one object that must be copied: an earlier attempt's where that can be gone on with, else the planner's, else
+//! the one that follows from its size.
+
+use super::{Fresh, Lesson, NoPlan, Planned, Wanted};
+use crate::decide::{Course, Plan, strategy};
+use crate::lane::Lane;
+use skyfresh_ledger::{Attempt, Claim, Origin};
+use skyfresh_sky::Timestamp;
+use skyfresh_store::ObjectHead;
+use std::time::Duration;
+
+/// What of the SLO has passed for a claim. What was there before the rule is late already, and for all that not urgent.
+pub(crate) fn elapsed(claim: &Claim, now: Timestamp) -> Duration {
+    match claim.task.signal.origin {
+        Origin::Backfill => Duration::ZERO,
+        Origin::Live | Origin::Repair => now.since(claim.task.changed_since),
+    }
+}
+
+/// The way, and what can be learnt from it. `looked` is when both stores were asked.
+pub(crate) fn course(
+    lane: &Lane,
+    claim: &Claim,
+    source: &ObjectHead,
+    previous: Option<&Attempt>,
+    fresh: Vec<Fresh>,
+    looked: Timestamp,
+) -> Result<(Course, Option<Lesson>), NoPlan> {
+    let previous = previous.filter(|_| !claim.takeover);
+    if let Some(earlier) = previous.and_then(|attempt| earlier(attempt, source)) {
+        return Ok((earlier, None));
+    }
+    let capabilities = lane.target.capabilities();
+    let (limits, multipart) = (capabilities.upload_limits, capabilities.multipart);
+    let by_size = || {
+        strategy(source.size, lane.shared.config.sizing, limits, multipart)
+            .map_err(NoPlan::Impossible)
+    };
+    let Some(brain) = &lane.shared.brain else {
+        return Ok((by_size()?.into(), None));
+    };
+    let wanted = Wanted {
+        source: &lane.source_region,
+        target: &lane.target_region,
+        size_bytes: source.size,
+        slo: lane.rule.slo,
+        elapsed: elapsed(claim, looked),
+        limits,
+        multipart,
+        fresh,
+    };
+    let planned = brain.plan(&wanted, |next| lane.account.spending(next, looked));
+    let Planned {
+        strategy,
+        site,
+        via,
+        expected,
+        lesson,
+    } = match planned {
+        // The planner says that nothing fits, and the rules of the destination say why.
+        Err(NoPlan::Impossible(why)) => return by_size().and(Err(NoPlan::Impossible(why))),
+        planned => planned?,
+    };
+    let course = Course {
+        strategy,
+        site: Some(site),
+        via,
+        expected: Some(expected),
+    };
+    Ok((course, Some(lesson)))
+}
+
+/// The way of an earlier attempt at this version, whose parts are worth more than a better plan.
+fn earlier(attempt: &Attempt, source: &ObjectHead) -> Option<Course> {
+    let plan: Plan = serde_json::from_value(attempt.plan.clone()).ok()?;
+    (plan.source == source.version && plan.size == source.size).then_some(Course {
+        strategy: plan.strategy,
+        site: plan.site,
+        via: plan.via,
+        expected: plan.expected,
+    })
+}

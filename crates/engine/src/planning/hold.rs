@@ -1,0 +1,51 @@
+//! SLO-bounded batching: whether a claimed change goes back to wait for the next one of its key.
+//!
+//! In: a claim, before anything was read for it. Out: until when it may wait; `None`: go on. Never: lets a change wait that
+//! would then be late more often than its SLO allows; waits where nothing is saved.
+
+use super::Wanted;
+use crate::lane::Lane;
+use skyfresh_ledger::{Claim, Origin};
+use skyfresh_plan::replicate::Spending;
+use skyfresh_sky::{Timestamp, Usd};
+use std::time::Duration;
+
+/// Claiming again takes a little after the time at which it is due: the ledger is asked, and other keys are due as well.
+const CLAIM_AGAIN: Duration = Duration::from_millis(300);
+
+/// Where the budget is spent and the rule goes on cheaply, changes wait for so many times the SLO's delay.
+const LONGER_WHEN_SPENT: u32 = 4;
+
+/// Until when the claim may wait.
+pub(crate) fn until(lane: &Lane, claim: &Claim, now: Timestamp) -> Option<Timestamp> {
+    let brain = lane.shared.brain.as_ref()?;
+    let task = &claim.task;
+    let waits = lane.rule.batching
+        && task.signal.origin == Origin::Live
+        && task.failures == 0
+        && task.attempt.is_none()
+        && !claim.takeover;
+    if !waits {
+        return None;
+    }
+    let changes_per_s = lane.rates.per_s(&task.task.key, now)?;
+    let capabilities = lane.target.capabilities();
+    let cheapest = lane.account.spending(Usd::ZERO, now) == Spending::Degraded;
+    let mut slo = lane.rule.slo;
+    if cheapest {
+        slo.delay *= LONGER_WHEN_SPENT;
+    }
+    let wanted = Wanted {
+        source: &lane.source_region,
+        target: &lane.target_region,
+        size_bytes: task.signal.size?,
+        slo,
+        elapsed: now.since(task.changed_since) + CLAIM_AGAIN,
+        limits: capabilities.upload_limits,
+        multipart: capabilities.multipart,
+        fresh: Vec::new(),
+    };
+    let hold = brain.hold(&wanted, changes_per_s, cheapest)?;
+    let worth_it = hold.wait_s > 0.0 && hold.saves > Usd::ZERO;
+    worth_it.then(|| now.after(Duration::from_secs_f64(hold.wait_s)))
+}
