@@ -1,8 +1,10 @@
 //! Status values as people read them.
 
 use crate::output::{Output, Style, Table, printable};
+use skyfresh_engine::planning::BudgetStatus;
 use skyfresh_engine::{ChannelStatus, DestinationStatus, LaneState, RuleStatus};
 use skyfresh_ledger::Outcome;
+use skyfresh_plan::replicate::{Period, Spending};
 use skyfresh_sky::{Timestamp, format_bytes};
 use std::time::Duration;
 
@@ -127,6 +129,9 @@ pub(crate) fn rule(output: &Output, rule: &RuleStatus, now: Timestamp) -> String
         ]);
     }
     text.push_str(&table.render(output, 2));
+    if let Some(budget) = &rule.budget {
+        text.push_str(&format!("  {}\n", money(output, budget)));
+    }
     for status in &rule.destinations {
         for remark in remarks(output, status, now) {
             text.push_str(&format!("  {}: {remark}\n", status.destination));
@@ -137,6 +142,48 @@ pub(crate) fn rule(output: &Output, rule: &RuleStatus, now: Timestamp) -> String
     }
     text
 }
+
+/// How a budget stands.
+fn money(output: &Output, status: &BudgetStatus) -> String {
+    let per = match status.budget.per {
+        Period::Hour => "hour",
+        Period::Month => "month",
+    };
+    let line = format!(
+        "budget {} a {per}: {} spent",
+        status.budget.usd, status.spent
+    );
+    match status.trouble() {
+        Some(trouble) => {
+            let style = match status.spending {
+                Spending::Paused => Style::Red,
+                _ => Style::Yellow,
+            };
+            format!(
+                "{line}; {}",
+                output.paint(style, printable(&trouble, false))
+            )
+        }
+        None => line,
+    }
+}
+
+/// How predictions came true, where there are enough to say something.
+fn predictions(status: &DestinationStatus) -> Option<String> {
+    let predictions = status.totals.predictions;
+    let (half, most) = predictions.shares()?;
+    (predictions.transfers >= LEAST_PREDICTIONS).then(|| {
+        format!(
+            "{} predicted transfers: {:.1}% within the predicted median, {:.1}% within the predicted quantile of the SLO",
+            predictions.transfers,
+            half * 100.0,
+            most * 100.0
+        )
+    })
+}
+
+/// Shares of fewer transfers say nothing.
+const LEAST_PREDICTIONS: u64 = 20;
 
 /// Dead letters that are shown.
 const LETTERS_SHOWN: usize = 3;
@@ -206,6 +253,13 @@ pub(crate) fn remarks(output: &Output, status: &DestinationStatus, now: Timestam
             "lost notifications: {untold} of {} changes ({:.1}%) were found by sweeps only",
             told + untold,
             rate * 100.0
+        ));
+    }
+    remarks.extend(predictions(status));
+    if status.totals.put_off > 0 {
+        remarks.push(format!(
+            "{} times a change waited for the next one of its key, or for another destination to read from",
+            status.totals.put_off
         ));
     }
     if let Some((key, since)) = &status.backlog.oldest {

@@ -239,8 +239,10 @@ fn came_true(
     lesson: Option<Lesson>,
     looked: Timestamp,
 ) -> Option<Expected> {
+    let Some(lesson) = lesson else {
+        return expected;
+    };
     let took = lane.shared.clock.now().since(looked);
-    let lesson = lesson?;
     if let Some(brain) = &lane.shared.brain {
         brain.learn(&lesson, took);
     }

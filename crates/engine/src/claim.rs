@@ -221,11 +221,16 @@ async fn hurry(lane: &Lane) {
 }
 
 async fn release(lane: &Lane, claim: &Claim) {
-    put_off(lane, claim, lane.shared.clock.now()).await;
+    give_back(lane, claim, lane.shared.clock.now()).await;
 }
 
 /// Gives the claim back, not to be claimed again before `until`.
 async fn put_off(lane: &Lane, claim: &Claim, until: Timestamp) {
+    lane.meter.put_off();
+    give_back(lane, claim, until).await;
+}
+
+async fn give_back(lane: &Lane, claim: &Claim, until: Timestamp) {
     if let Err(error) = lane
         .shared
         .ledger

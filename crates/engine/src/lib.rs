@@ -65,6 +65,6 @@ pub use lane::EngineConfig;
 pub use rule::{Bandwidth, Destination, MetadataPolicy, Rule, STAMP, Scope, region_of};
 pub use status::{
     Attempted, DestinationStatus, Explanation, FailingKey, Lag, LaneState, PendingState,
-    RuleStatus, Totals, WaitOutcome,
+    Predictions, RuleStatus, Totals, WaitOutcome,
 };
 pub use stores::{OpenStore, Stores};

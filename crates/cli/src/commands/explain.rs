@@ -5,9 +5,10 @@ use crate::context::Context;
 use crate::exit::Exit;
 use crate::output::{Style, printable};
 use crate::render::{ago, duration};
-use skyfresh_engine::{Attempted, Explanation, PendingState};
-use skyfresh_ledger::Receipt;
+use skyfresh_engine::{Attempted, Explanation, PendingState, Plan};
+use skyfresh_ledger::{Expected, Receipt};
 use skyfresh_sky::{ObjectKey, Timestamp, format_bytes};
+use std::time::Duration;
 
 /// Tell what happened to one key, and what will: event, attempts, error, next retry, receipts
 #[derive(Debug, clap::Args)]
@@ -70,6 +71,9 @@ fn tell(explanation: &Explanation, context: &Context) {
     }
     for receipt in &explanation.receipts {
         output.line(format_args!("  {}", printable(&line(receipt), false)));
+        if let Some(expected) = &receipt.expected {
+            output.line(format_args!("    {}", printable(&told(expected), false)));
+        }
     }
     if let Some(tombstone) = &explanation.tombstone {
         output.line(format_args!(
@@ -106,7 +110,7 @@ fn tell_pending(pending: &Attempted, now: Timestamp, context: &Context) {
     if let Some(plan) = &pending.plan {
         output.line(format_args!(
             "  plan: {}",
-            printable(&plan.to_string(), false)
+            printable(&plan_line(plan), false)
         ));
     }
     if let Some(failure) = &pending.last_failure {
@@ -131,6 +135,38 @@ fn ordinal(number: u32) -> String {
         _ => "th",
     };
     format!("{number}{suffix}")
+}
+
+/// What was predicted, beside what came of it.
+fn told(expected: &Expected) -> String {
+    let seconds = |ms: u64| duration(Duration::from_millis(ms));
+    let took = match expected.took_ms {
+        Some(took_ms) => format!("took {}", seconds(took_ms)),
+        None => "not measured: it went on with an earlier attempt".to_owned(),
+    };
+    format!(
+        "{took}; predicted: half within {}, the SLO's percentile within {}, {}; the best of {} ways: {}: {} ({} left, {:.1}% in time)",
+        seconds(expected.p50_ms),
+        seconds(expected.at_slo_ms),
+        expected.price,
+        expected.candidates,
+        expected.way,
+        expected.why,
+        seconds(expected.left_ms),
+        f64::from(expected.in_time_permille) / 10.0,
+    )
+}
+
+/// The plan of the attempt under way: the way in words, and what is expected of it.
+fn plan_line(plan: &serde_json::Value) -> String {
+    match serde_json::from_value::<Plan>(plan.clone()) {
+        Ok(plan) => match &plan.expected {
+            Some(expected) => format!("{}; {}", plan.strategy, told(expected)),
+            None => plan.strategy.to_string(),
+        },
+        // Of a later version: shown as it is.
+        Err(_) => plan.to_string(),
+    }
 }
 
 fn line(receipt: &Receipt) -> String {

@@ -118,7 +118,7 @@ impl Scene {
         let (period, lease) = (JANITOR_PERIOD.as_secs(), LEASE.as_secs());
         let mut text = format!(
             "[server]\nlisten = \"{}\"\nwebhook_secret = \"{}\"\n\n[ledger]\n{ledger}\n\n\
-             [engine]\npart_size = \"5MiB\"\nlease = \"{lease}s\"\njanitor_period = \"{period}s\"\n",
+             [engine]\nplanned = false\npart_size = \"5MiB\"\nlease = \"{lease}s\"\njanitor_period = \"{period}s\"\n",
             serve_url.trim_start_matches("http://"),
             self.webhook_secret
         );

@@ -1,6 +1,6 @@
 //! Puts the planner's question together.
 
-use super::{Brain, WorkerPlace};
+use super::Brain;
 use crate::decide::Via;
 use skyfresh_plan::predict::Site;
 use skyfresh_plan::replicate::{Ask, PartLimits};
@@ -69,11 +69,7 @@ pub(super) fn ask(wanted: &Wanted<'_>, brain: &Brain, in_flight: &BTreeMap<Site,
     );
     ask.sites = vec![Site::process(brain.home.clone())];
     for place in &brain.functions {
-        let region = match place {
-            WorkerPlace::Source => source.clone(),
-            WorkerPlace::Destination => target.clone(),
-            WorkerPlace::Region(region) => region.clone(),
-        };
+        let region = place.region(source, target).clone();
         ask.sites
             .extend(Site::functions(region).filter(|site| !ask.sites.contains(site)));
     }

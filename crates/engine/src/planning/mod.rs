@@ -21,7 +21,8 @@ use crate::decide::{Strategy, Via};
 use skyfresh_ledger::Expected;
 use skyfresh_plan::predict::{Shape, Site};
 use skyfresh_plan::replicate::{Ask, Candidate, Choice, Hold, Planner, Spending, Verdict, Way};
-use skyfresh_sky::{Invalid, Region};
+use skyfresh_sky::catalog::Catalog;
+use skyfresh_sky::{Invalid, Provider, Region};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -48,6 +49,16 @@ pub enum WorkerPlace {
     Destination,
     /// A region of its own.
     Region(Region),
+}
+
+impl WorkerPlace {
+    fn region<'a>(&'a self, source: &'a Region, target: &'a Region) -> &'a Region {
+        match self {
+            WorkerPlace::Source => source,
+            WorkerPlace::Destination => target,
+            WorkerPlace::Region(region) => region,
+        }
+    }
 }
 
 impl std::str::FromStr for WorkerPlace {
@@ -127,6 +138,29 @@ impl Brain {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         ask::ask(wanted, self, &in_flight)
+    }
+
+    /// Least dollars a GB from one region to another, through wherever workers may run; `None` where a price is not known.
+    pub(crate) fn egress_usd_per_gb(
+        &self,
+        catalog: &Catalog,
+        from: &Region,
+        wanted: (&Region, &Region),
+    ) -> Option<f64> {
+        let (source, target) = wanted;
+        let leg = |from: &Region, to: &Region| Some(catalog.egress_usd_per_gb(from, to)?.usd());
+        let through = |region: &Region| match region.provider {
+            Provider::Local => leg(from, target),
+            _ => Some(leg(from, region)? + leg(region, target)?),
+        };
+        let functions = self
+            .functions
+            .iter()
+            .map(|place| place.region(source, target));
+        std::iter::once(&self.home)
+            .chain(functions)
+            .filter_map(through)
+            .min_by(f64::total_cmp)
     }
 
     /// Chooses a way. `spending` says what the budget allows, given the price of the cheapest way.

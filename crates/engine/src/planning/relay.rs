@@ -6,6 +6,7 @@
 //! checksum; whether to wait for one. Never: two that wait for each other: only ever for one that comes earlier in the order
 //! of direct prices.
 
+use super::Brain;
 use super::ask::Fresh;
 use crate::Result;
 use crate::decide::Via;
@@ -33,11 +34,11 @@ pub(crate) struct Offers {
 /// Asks what the other destinations hold. Without any that would be cheaper it asks nothing.
 pub(crate) async fn offers(lane: &Lane, key: &ObjectKey, source: &ObjectHead) -> Result<Offers> {
     let mut offers = Offers::default();
-    if lane.shared.brain.is_none() {
+    let Some(brain) = &lane.shared.brain else {
         return Ok(offers);
-    }
+    };
     for (index, sibling) in lane.siblings.iter().enumerate() {
-        if !is_cheaper(lane, sibling, source.size) {
+        if !is_cheaper(lane, brain, sibling, source.size) {
             continue;
         }
         let task = TaskKey {
@@ -65,7 +66,7 @@ pub(crate) async fn offers(lane: &Lane, key: &ObjectKey, source: &ObjectHead) ->
                 region: sibling.region.clone(),
                 via,
             }),
-            None if comes_first(lane, sibling, index) => {
+            None if comes_first(lane, brain, sibling, index) => {
                 let task = ledger.task(&task).await?;
                 offers.coming |= task.is_some_and(|task| task.failures == 0);
             }
@@ -75,15 +76,15 @@ pub(crate) async fn offers(lane: &Lane, key: &ObjectKey, source: &ObjectHead) ->
     Ok(offers)
 }
 
-/// Dollars a GB.
-fn egress(lane: &Lane, from: &Region, to: &Region) -> Option<f64> {
-    let price = lane.shared.catalog.egress_usd_per_gb(from, to)?;
-    Some(price.per_gb(1_000_000_000).usd())
+/// Dollars a GB from there to a destination, by way of wherever workers may run.
+fn egress(lane: &Lane, brain: &Brain, from: &Region, to: &Region) -> Option<f64> {
+    let catalog = &lane.shared.catalog;
+    brain.egress_usd_per_gb(catalog, from, (&lane.source_region, to))
 }
 
-fn is_cheaper(lane: &Lane, sibling: &Sibling, size_bytes: u64) -> bool {
-    let direct = egress(lane, &lane.source_region, &lane.target_region);
-    let from_there = egress(lane, &sibling.region, &lane.target_region);
+fn is_cheaper(lane: &Lane, brain: &Brain, sibling: &Sibling, size_bytes: u64) -> bool {
+    let direct = egress(lane, brain, &lane.source_region, &lane.target_region);
+    let from_there = egress(lane, brain, &sibling.region, &lane.target_region);
     match (direct, from_there) {
         (Some(direct), Some(from_there)) => {
             (direct - from_there) * size_bytes as f64 / 1e9 > LEAST_SAVING_USD
@@ -93,9 +94,9 @@ fn is_cheaper(lane: &Lane, sibling: &Sibling, size_bytes: u64) -> bool {
 }
 
 /// Whether a destination is served before this one: its direct price is lower, or the same and it stands first in the rule.
-fn comes_first(lane: &Lane, sibling: &Sibling, index: usize) -> bool {
-    let own = egress(lane, &lane.source_region, &lane.target_region);
-    let its = egress(lane, &lane.source_region, &sibling.region);
+fn comes_first(lane: &Lane, brain: &Brain, sibling: &Sibling, index: usize) -> bool {
+    let own = egress(lane, brain, &lane.source_region, &lane.target_region);
+    let its = egress(lane, brain, &lane.source_region, &sibling.region);
     match (its, own) {
         (Some(its), Some(own)) => its < own || (its == own && index < lane.number),
         _ => false,

@@ -81,6 +81,9 @@ impl LaneMeter {
         totals.bytes_moved += receipt.bytes_moved;
         totals.requests += u64::from(receipt.requests);
         totals.spend += receipt.spend;
+        if let Some(expected) = &receipt.expected {
+            totals.predictions.count(expected);
+        }
         if matches!(receipt.outcome, Outcome::Copied | Outcome::Deleted) {
             match receipt.origin {
                 Origin::Live => totals.told_changes += 1,
@@ -133,6 +136,11 @@ impl LaneMeter {
     /// Counts a failed attempt.
     pub(crate) fn failure(&self, kind: Kind) {
         *self.state().totals.failures.entry(kind).or_default() += 1;
+    }
+
+    /// Counts a claim that was given back to wait for something better.
+    pub(crate) fn put_off(&self) {
+        self.state().totals.put_off += 1;
     }
 
     /// Counts a claim that another owner took over.

@@ -9,6 +9,6 @@ mod model;
 pub(crate) use meter::LaneMeter;
 pub use model::{
     Attempted, DestinationStatus, Explanation, FailingKey, Lag, LaneState, PendingState,
-    RuleStatus, Totals, WaitOutcome,
+    Predictions, RuleStatus, Totals, WaitOutcome,
 };
 pub(crate) use model::{explain_task, watermark};

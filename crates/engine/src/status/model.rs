@@ -4,7 +4,7 @@ use crate::intake::pump_meter::ChannelStatus;
 use crate::intake::sweep::SweepReport;
 use crate::planning::BudgetStatus;
 use serde::{Deserialize, Serialize};
-use skyfresh_ledger::{Backlog, Failure, Outcome, Receipt, Task, Tombstone};
+use skyfresh_ledger::{Backlog, Expected, Failure, Outcome, Receipt, Task, Tombstone};
 use skyfresh_sky::{Kind, Timestamp, Usd};
 use std::collections::BTreeMap;
 
@@ -114,6 +114,41 @@ pub struct Totals {
     /// Changes brought to the destination that only a sweep had found.
     #[serde(default)]
     pub untold_changes: u64,
+    /// How often a change waited for the next one of its key, or for another destination to read from.
+    #[serde(default)]
+    pub put_off: u64,
+    /// How predictions came true.
+    #[serde(default)]
+    pub predictions: Predictions,
+}
+
+/// How predictions came true: of right ones, half of the transfers are within their median, and as many as the SLO's
+/// percentile says within that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Predictions {
+    /// Transfers that were predicted, and done without having to go on with an earlier attempt.
+    pub transfers: u64,
+    /// Of them, those that took no longer than was predicted for half of them.
+    pub within_p50: u64,
+    /// Those that took no longer than was predicted at the SLO's percentile.
+    pub within_slo_percentile: u64,
+}
+
+impl Predictions {
+    /// Takes up what became of one.
+    pub fn count(&mut self, expected: &Expected) {
+        if let Some(took_ms) = expected.took_ms {
+            self.transfers += 1;
+            self.within_p50 += u64::from(took_ms <= expected.p50_ms);
+            self.within_slo_percentile += u64::from(took_ms <= expected.at_slo_ms);
+        }
+    }
+
+    /// The share within the predicted median, and within the predicted percentile, 0 to 1; `None` before the first.
+    pub fn shares(&self) -> Option<(f64, f64)> {
+        let share = |count: u64| count as f64 / self.transfers as f64;
+        (self.transfers > 0).then(|| (share(self.within_p50), share(self.within_slo_percentile)))
+    }
 }
 
 impl Totals {

@@ -11,13 +11,15 @@ mod wire;
 
 use bytes::Bytes;
 use futures::StreamExt;
+use skyfresh_engine::planning::Planning;
 use skyfresh_engine::verify::{Depth, VerifyReport, verify};
 use skyfresh_engine::{
     Engine, EngineConfig, InProcess, ObjectEvent, OpenStore, Parts, Rule, Stores,
 };
 use skyfresh_ledger::{Ledger, MemoryLedger};
+use skyfresh_plan::replicate::{Planner, Settings};
 use skyfresh_sky::catalog::Catalog;
-use skyfresh_sky::{Attributes, Clock, Location, ObjectKey, Rng, Timestamp, VirtualClock};
+use skyfresh_sky::{Attributes, Clock, Location, ObjectKey, Region, Rng, Timestamp, VirtualClock};
 use skyfresh_store::memory::{MemorySky, MemoryStore};
 use skyfresh_store::{GetOptions, ObjectStore, Precondition, PutOptions, single_chunk};
 use std::sync::Arc;
@@ -40,6 +42,8 @@ pub struct World {
     pub clock: Arc<dyn Clock>,
     pub rng: Rng,
     pub config: EngineConfig,
+    /// Whether engines plan; else ways follow from sizes.
+    pub planned: bool,
     incarnation: u32,
 }
 
@@ -66,6 +70,7 @@ impl World {
             clock,
             rng: Rng::seeded(seed),
             config,
+            planned: false,
             incarnation: 0,
         }
     }
@@ -104,7 +109,7 @@ impl World {
             catalog: Catalog::embedded(),
             clock,
             rng: self.rng.fork(),
-            planning: None,
+            planning: self.planned.then(planning),
         });
         engine.apply(rules).await.expect("the rules are valid");
         engine
@@ -185,6 +190,19 @@ impl World {
             .expect("lists")
             .uploads
             .len()
+    }
+}
+
+fn planning() -> Planning {
+    let settings = Settings {
+        draws: Some(256),
+        ..Settings::default()
+    };
+    Planning {
+        planner: Planner::new(Catalog::embedded(), settings).expect("plans"),
+        home: Region::local(),
+        process_workers: 4,
+        functions: Vec::new(),
     }
 }
 

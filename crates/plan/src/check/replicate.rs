@@ -121,6 +121,18 @@ fn check_candidate(ask: &Ask, catalog: &Catalog, candidate: &Candidate) -> Vec<S
             wrong.push("read from where this version is not".into());
         }
         wrong.extend(check_shape(ask, *shape));
+        match (&site.host, shape) {
+            (Host::Process, Shape::Parts { workers, .. })
+                if *workers > ask.process_workers.max(1) =>
+            {
+                let most = ask.process_workers;
+                wrong.push(format!("{workers} workers in a process of {most}"));
+            }
+            (Host::Functions { .. }, Shape::Inline) if !ask.inline_on_functions => {
+                wrong.push("a function carries an object in one piece".into());
+            }
+            _ => {}
+        }
         if let Host::Functions { platform, .. } = &site.host {
             let most = function_platform(platform).map_or(0, |it| it.max_concurrency);
             let under_way = ask.in_flight.get(site).copied().unwrap_or(0);
@@ -187,6 +199,9 @@ fn check_egress(ask: &Ask, catalog: &Catalog, candidate: &Candidate) -> Option<S
     };
     let stops: Vec<&Region> = match &candidate.way {
         Way::ServerCopy => vec![&ask.source, &ask.destination],
+        Way::Workers { site, via, .. } if site.region == Region::local() => {
+            vec![via.as_ref().unwrap_or(&ask.source), &ask.destination]
+        }
         Way::Workers { site, via, .. } => vec![
             via.as_ref().unwrap_or(&ask.source),
             &site.region,

@@ -99,8 +99,8 @@ impl Residuals {
         if !high.is_finite() {
             return high;
         }
-        // To a millionth of the distance, which is far below the sketch's accuracy.
-        for _ in 0..20 {
+        // To an eight-thousandth of the distance, which is far below the sketch's accuracy of a percent.
+        for _ in 0..13 {
             let middle = f64::midpoint(low, high);
             if self.cdf(middle, &prior_cdf) >= p {
                 high = middle;

@@ -3,7 +3,7 @@
 use super::{Ask, Way};
 use serde::{Deserialize, Serialize};
 use skyfresh_sky::catalog::{Catalog, StateService, request_prices};
-use skyfresh_sky::{Region, Usd};
+use skyfresh_sky::{Provider, Region, Usd};
 use std::time::Duration;
 
 /// Dollars by what they are paid for.
@@ -57,8 +57,13 @@ pub fn price(
         }
         Way::Workers { site, shape, via } => {
             let from = via.as_ref().unwrap_or(&ask.source);
-            leave(from, &site.region);
-            leave(&site.region, &ask.destination);
+            // Nobody said where that is: what is sure is what leaves the one store for the other.
+            if site.region.provider == Provider::Local {
+                leave(from, &ask.destination);
+            } else {
+                leave(from, &site.region);
+                leave(&site.region, &ask.destination);
+            }
             (from, shape.parts(moved_bytes))
         }
     };

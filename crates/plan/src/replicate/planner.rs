@@ -100,8 +100,15 @@ impl Planner {
     /// A site on a platform that the catalogue does not list.
     pub fn choose(&mut self, ask: &Ask) -> Result<Choice, Invalid> {
         let mut candidates = Vec::new();
-        for way in ways(ask) {
-            candidates.push(self.candidate(ask, way)?);
+        // Ways of one route come together: what is known of it is looked up once for all of them.
+        let ways = ways(ask);
+        let mut rest = ways.as_slice();
+        while let Some(first) = rest.first() {
+            let (route, _) = route_of(ask, first);
+            let same = |way: &&Way| is_of(ask, way, &route);
+            let (of_route, others) = rest.split_at(rest.iter().take_while(same).count().max(1));
+            self.candidates(ask, &route, of_route, &mut candidates)?;
+            rest = others;
         }
         // Unpriced links last: what is not known is not cheap. Then by price, by delay, and by name, so that ties are decided.
         let key = |candidate: &Candidate| (candidate.cost.unpriced, candidate.cost.total());
@@ -114,64 +121,46 @@ impl Planner {
         Ok(pick(ask, candidates))
     }
 
-    fn candidate(&mut self, ask: &Ask, way: Way) -> Result<Candidate, Invalid> {
-        let (route, shape) = route_of(ask, &way);
-        let predicted = self.predict(&route, ask.share(), shape, ask.moved_bytes(&way))?;
-        let unknown = Residuals::default();
-        let learned = self
-            .taught
-            .get(&route)
-            .map_or(&unknown, |taught| taught.of(shape));
-        // What takes longer than predicted is billed for longer.
-        let busy_s = predicted.busy_s() * learned.location();
-        let cost = price(&self.catalog, self.state, ask, &way, busy_s);
-        let p50_s = predicted.learned_quantile(learned, 0.5);
-        let key = (route.clone(), ask.share().to_bits());
-        let legs = self.warm.get(&key).map(Warm::route);
-        Ok(Candidate {
-            p50_s,
-            at_slo_s: predicted.learned_quantile(learned, ask.share()),
-            error: predicted.error(),
-            estimated: legs.is_some_and(|it| it.read.estimated || it.write.estimated),
-            in_time: predicted.learned_cdf(learned, ask.left_s()),
-            refused: self.refusal(ask, &way, p50_s),
-            cost,
-            way,
-        })
-    }
-
-    /// What quotas say. Functions at a site run in one account: its concurrency is shared by everything in flight.
-    fn refusal(&self, ask: &Ask, way: &Way, p50_s: f64) -> Option<String> {
-        let Way::Workers { site, shape, .. } = way else {
-            return None;
-        };
-        if let Some(platform) = site.platform() {
-            let under_way = ask.in_flight.get(site).copied().unwrap_or(0);
-            let wanted = u64::from(shape.workers());
-            if under_way.saturating_add(wanted) > platform.max_concurrency {
-                return Some(format!(
-                    "{wanted} functions beside {under_way} under way exceed the {} that {} runs at once",
-                    platform.max_concurrency, platform.platform
-                ));
-            }
-        }
-        // Every part is claimed and finished in one partition of the ledger.
-        let limit_per_s = self.state.and_then(|state| state.partition_writes_per_s)?;
-        let parts = shape.parts(ask.moved_bytes(way)) as f64;
-        let writes_per_s = POOL_UNITS_A_PART * parts / p50_s.max(1e-3);
-        (shape.is_parts() && writes_per_s > limit_per_s).then(|| {
-            format!("{writes_per_s:.0} writes a second exceed the {limit_per_s:.0} of one partition of the ledger")
-        })
-    }
-
-    fn predict(
+    /// Predicts and prices ways of one route.
+    fn candidates(
         &mut self,
+        ask: &Ask,
         route: &RouteKey,
-        share: f64,
-        shape: Shape,
-        size_bytes: u64,
-    ) -> Result<Predicted, Invalid> {
-        // As many draws as the percentile needs, so tables of their own for each.
+        ways: &[Way],
+        candidates: &mut Vec<Candidate>,
+    ) -> Result<(), Invalid> {
+        let (catalog, state) = (self.catalog.clone(), self.state);
+        let unknown = Taught::default();
+        self.warm(route, ask.share())?;
+        let taught = self.taught.get(route).unwrap_or(&unknown);
+        let key = (route.clone(), ask.share().to_bits());
+        let Some(warm) = self.warm.get_mut(&key) else {
+            return Err(Invalid::new("route", format!("{route:?}"), "was just made"));
+        };
+        let legs = (warm.route().read.estimated, warm.route().write.estimated);
+        for way in ways {
+            let shape = shape_of(way);
+            let predicted = warm.predict(shape, ask.moved_bytes(way));
+            let learned = taught.of(shape);
+            // What takes longer than predicted is billed for longer.
+            let busy_s = predicted.busy_s() * learned.location();
+            let p50_s = predicted.learned_quantile(learned, 0.5);
+            candidates.push(Candidate {
+                p50_s,
+                at_slo_s: predicted.learned_quantile(learned, ask.share()),
+                error: predicted.error(),
+                estimated: legs.0 || legs.1,
+                in_time: predicted.learned_cdf(learned, ask.left_s()),
+                refused: refusal(state, ask, way, p50_s),
+                cost: price(&catalog, state, ask, way, busy_s),
+                way: way.clone(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Makes sure that a route's predictions are at hand: as many draws as the percentile needs, so tables of their own for each.
+    fn warm(&mut self, route: &RouteKey, share: f64) -> Result<&mut Warm, Invalid> {
         let key = (route.clone(), share.to_bits());
         if !self.warm.contains_key(&key) {
             let (source, destination, site) = route;
@@ -185,9 +174,19 @@ impl Planner {
             self.warm.insert(key.clone(), warm);
         }
         match self.warm.get_mut(&key) {
-            Some(warm) => Ok(warm.predict(shape, size_bytes)),
+            Some(warm) => Ok(warm),
             None => Err(Invalid::new("route", format!("{route:?}"), "was just made")),
         }
+    }
+
+    fn predict(
+        &mut self,
+        route: &RouteKey,
+        share: f64,
+        shape: Shape,
+        size_bytes: u64,
+    ) -> Result<Predicted, Invalid> {
+        Ok(self.warm(route, share)?.predict(shape, size_bytes))
     }
 
     /// How long the change may wait for the next one of its key, if it then goes this way. `changes_per_s` is how often the
@@ -239,15 +238,56 @@ impl Planner {
     }
 }
 
+/// What quotas say. Functions at a site run in one account: its concurrency is shared by everything in flight.
+fn refusal(state: Option<&StateService>, ask: &Ask, way: &Way, p50_s: f64) -> Option<String> {
+    let Way::Workers { site, shape, .. } = way else {
+        return None;
+    };
+    if let Some(platform) = site.platform() {
+        let under_way = ask.in_flight.get(site).copied().unwrap_or(0);
+        let wanted = u64::from(shape.workers());
+        if under_way.saturating_add(wanted) > platform.max_concurrency {
+            return Some(format!(
+                "{wanted} functions beside {under_way} under way exceed the {} that {} runs at once",
+                platform.max_concurrency, platform.platform
+            ));
+        }
+    }
+    // Every part is claimed and finished in one partition of the ledger.
+    let limit_per_s = state.and_then(|state| state.partition_writes_per_s)?;
+    let parts = shape.parts(ask.moved_bytes(way)) as f64;
+    let writes_per_s = POOL_UNITS_A_PART * parts / p50_s.max(1e-3);
+    (shape.is_parts() && writes_per_s > limit_per_s).then(|| {
+        format!("{writes_per_s:.0} writes a second exceed the {limit_per_s:.0} of one partition of the ledger")
+    })
+}
+
 /// What is predicted for a way. A server-side copy is taken as one stream between the two stores: providers publish no rates
 /// of their own copies.
 fn route_of(ask: &Ask, way: &Way) -> (RouteKey, Shape) {
-    let (from, site, shape) = match way {
-        Way::ServerCopy => (None, Site::process(ask.destination.clone()), Shape::Inline),
-        Way::Workers { site, shape, via } => (via.clone(), site.clone(), *shape),
+    let (from, site) = match way {
+        Way::ServerCopy => (None, Site::process(ask.destination.clone())),
+        Way::Workers { site, via, .. } => (via.clone(), site.clone()),
     };
     let from = from.unwrap_or_else(|| ask.source.clone());
-    ((from, ask.destination.clone(), site), shape)
+    ((from, ask.destination.clone(), site), shape_of(way))
+}
+
+/// Whether a way is of this route.
+fn is_of(ask: &Ask, way: &Way, route: &RouteKey) -> bool {
+    match way {
+        Way::ServerCopy => route_of(ask, way).0 == *route,
+        Way::Workers { site, via, .. } => {
+            *site == route.2 && *via.as_ref().unwrap_or(&ask.source) == route.0
+        }
+    }
+}
+
+fn shape_of(way: &Way) -> Shape {
+    match way {
+        Way::ServerCopy => Shape::Inline,
+        Way::Workers { shape, .. } => *shape,
+    }
 }
 
 impl Taught {

@@ -117,11 +117,14 @@ fn asks() -> impl Strategy<Value = Ask> {
             let mut ask = Ask::new(region(from), region(to), size, slo.parse().unwrap());
             ask.sites.extend(Site::functions(region(third)));
             ask.sites.push(Site::process(region(from)));
+            ask.sites.push(Site::process(Region::local()));
             ask.sites.sort();
             ask.sites.dedup();
             ask.fresh = vec![region(third)];
             ask.elapsed = Duration::from_secs(spent_s);
             ask.in_flight = ask.sites.iter().map(|site| (site.clone(), busy)).collect();
+            ask.process_workers = 1 + (busy % 20) as u32;
+            ask.inline_on_functions = busy % 2 == 0;
             ask.server_copy = server_copy;
             ask.cheapest = cheapest;
             ask.unchanged_bytes = if unchanged { size / 3 } else { 0 };
@@ -169,6 +172,12 @@ fn the_checker_sees_what_is_wrong() {
             it.candidates[chosen].at_slo_s *= 9.0
         }),
     ];
+    let fewer = Ask {
+        inline_on_functions: false,
+        ..ask.clone()
+    };
+    let found = check_choice(&fewer, planner.catalog(), &right).join("\n");
+    assert!(found.contains("in one piece"), "{found}");
     for (says, spoil) in wrongs {
         let mut wrong = right.clone();
         spoil(&mut wrong);

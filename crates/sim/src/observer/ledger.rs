@@ -123,6 +123,10 @@ impl Observer {
         let mut state = self.state();
         let key = task.key.as_str();
         let receipt = &completion.receipt;
+        if let Some(expected) = &receipt.expected {
+            state.predictions.count(expected);
+            *state.ways.entry(expected.way.clone()).or_default() += 1;
+        }
         let nothing = super::copies::Copy::default();
         let bucket = self.terms.destinations.get(&task.destination);
         let copy = bucket

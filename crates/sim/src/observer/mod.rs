@@ -13,6 +13,7 @@ pub(crate) use delays::Delays;
 
 use copies::Copy;
 use serde::{Deserialize, Serialize};
+use skyfresh_engine::Predictions;
 use skyfresh_sky::Timestamp;
 use skyfresh_store::memory::{MemoryEvent, MemoryEventKind};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -124,6 +125,9 @@ struct State {
     waiting: u64,
     delays: Delays,
     violations: Vec<Violation>,
+    predictions: Predictions,
+    /// Copies by the way that was planned for them.
+    ways: BTreeMap<String, u64>,
 }
 
 /// See the module.
@@ -149,6 +153,8 @@ impl Observer {
             waiting: 0,
             delays: Delays::new(terms.start, terms.slo),
             violations: Vec::new(),
+            predictions: Predictions::default(),
+            ways: BTreeMap::new(),
         };
         Observer {
             terms,
@@ -198,6 +204,12 @@ impl Observer {
     pub(crate) fn delays(&self) -> (Delays, u64) {
         let state = self.state();
         (state.delays.clone(), state.waiting)
+    }
+
+    /// How predictions came true, and which ways were taken how often.
+    pub(crate) fn planned(&self) -> (Predictions, BTreeMap<String, u64>) {
+        let state = self.state();
+        (state.predictions, state.ways.clone())
     }
 
     /// A process died: deletes it made without a receipt are not counted against the cap.

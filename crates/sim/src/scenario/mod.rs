@@ -357,4 +357,6 @@ fn first_words(text: &str) -> String {
 }
 
 #[cfg(test)]
+mod plan_tests;
+#[cfg(test)]
 mod tests;

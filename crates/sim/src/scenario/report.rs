@@ -6,8 +6,10 @@ use crate::observer::Violation;
 use crate::picture::{Bucket, DelaySeries, delay_picture};
 use crate::world::{Bill, Sim};
 use serde::Serialize;
+use skyfresh_engine::Predictions;
 use skyfresh_sky::Usd;
 use skyfresh_sky::catalog::{state_service, storage_price};
+use std::collections::BTreeMap;
 
 /// Dollars by kind, and in all.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -56,6 +58,11 @@ pub struct Report {
     pub usd_by_kind: Bill,
     /// Bytes that crossed regions.
     pub bytes_moved: u64,
+    /// Copies by the way that was planned for them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub ways: BTreeMap<String, u64>,
+    /// How predictions came true.
+    pub predictions: Predictions,
     /// Broken guarantees: there should be none.
     pub violations: Vec<Violation>,
     /// Virtual time, seconds.
@@ -94,6 +101,7 @@ impl Report {
         }
         let changes = delays.count() + waiting;
         let (hash, log_events) = sim.digest();
+        let (predictions, ways) = sim.observer.planned();
         let (stretches, stretch_s) = delays.stretches();
         let quantile = |quantile| delays.quantile_s(quantile);
         let subtitle = format!(
@@ -145,6 +153,8 @@ impl Report {
             usd: bill.total(),
             usd_by_kind: bill,
             bytes_moved: counts.bytes.values().sum(),
+            ways,
+            predictions,
             violations: sim.observer.violations(),
             virtual_s: sim.now_ms() as f64 / 1_000.0,
             log_hash: format!("{hash:016x}"),
