@@ -40,6 +40,7 @@ pub struct World {
     pub clock: Arc<dyn Clock>,
     pub rng: Rng,
     pub config: EngineConfig,
+    pub max_parts_in_flight: usize,
     incarnation: u32,
 }
 
@@ -66,6 +67,7 @@ impl World {
             clock,
             rng: Rng::seeded(seed),
             config,
+            max_parts_in_flight: 64,
             incarnation: 0,
         }
     }
@@ -93,7 +95,7 @@ impl World {
             Arc::clone(&stores),
             Arc::clone(&ledger),
             Arc::clone(&self.clock),
-            64,
+            self.max_parts_in_flight,
         ));
         let clock = Arc::clone(&self.clock);
         let engine = Engine::new(Parts {
