@@ -20,6 +20,7 @@ pub(crate) mod sweep;
 pub(crate) mod unwire;
 pub(crate) mod verify;
 pub(crate) mod wait;
+pub(crate) mod weights;
 pub(crate) mod wire;
 
 use crate::args::Command;
@@ -61,6 +62,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> anyhow::Result<E
         Command::Pause(args) => pause::run(args, context).await,
         Command::Resume(args) => resume::run(args, context).await,
         Command::Sweep(args) => sweep::run(args, context).await,
+        Command::Weights(args) => weights::run(args, context).await,
         Command::Reload(args) => reload::run(args, context).await,
         Command::Completions(args) => Ok(completions::run(&args, context)),
     }
