@@ -75,6 +75,7 @@ pub(crate) enum Command {
     Explain(commands::explain::Args),
     Verify(commands::verify::Args),
     Doctor(commands::doctor::Args),
+    Profile(commands::profile::Args),
     Wire(commands::wire::Args),
     Unwire(commands::unwire::Args),
     Rules(commands::rules::Args),

@@ -9,6 +9,7 @@ pub(crate) mod explain;
 pub(crate) mod localsky;
 pub(crate) mod pause;
 pub(crate) mod plan;
+pub(crate) mod profile;
 pub(crate) mod reload;
 pub(crate) mod replicate;
 pub(crate) mod resume;
@@ -49,6 +50,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> anyhow::Result<E
         Command::Replicate(args) => replicate::run(args, context).await,
         Command::Verify(args) => verify::run(args, context).await,
         Command::Doctor(args) => doctor::run(args, context).await,
+        Command::Profile(args) => profile::run(args, context).await,
         Command::Wire(args) => wire::run(args, context).await,
         Command::Unwire(args) => unwire::run(args, context).await,
         Command::Sim(args) => sim::run_command(args, context).await,
