@@ -3,15 +3,15 @@
 use crate::config::Secret;
 use crate::exit::Exit;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, DATE};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, DATE};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use skyfresh_sky::{Clock, Kind, Timestamp, timeout};
 use std::sync::Arc;
 use std::time::Duration;
@@ -126,7 +126,7 @@ struct RefusalFields {
     hint: Option<String>,
 }
 
-type HttpClient = Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
+type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 /// Reading the system's root certificates takes a hundred milliseconds: only done for https.
 fn http_client(https: bool) -> Result<HttpClient, String> {
@@ -192,7 +192,7 @@ impl ApiClient {
 
     /// `GET path`
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        self.call(Method::GET, path, Duration::ZERO).await
+        self.call(Method::GET, path, None, Duration::ZERO).await
     }
 
     /// `POST path`, which the daemon may take `wait` to answer.
@@ -201,17 +201,29 @@ impl ApiClient {
         path: &str,
         wait: Duration,
     ) -> Result<T, ClientError> {
-        self.call(Method::POST, path, wait).await
+        self.call(Method::POST, path, None, wait).await
+    }
+
+    /// `PUT path` with this as its JSON body.
+    pub(crate) async fn put<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let body = serde_json::to_vec(body).map_err(|error| self.strange(error.to_string()))?;
+        let body = Some(Bytes::from(body));
+        self.call(Method::PUT, path, body, Duration::ZERO).await
     }
 
     async fn call<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
+        body: Option<Bytes>,
         wait: Duration,
     ) -> Result<T, ClientError> {
         let limit = ANSWER_LIMIT + wait;
-        let exchange = self.exchange(method, path);
+        let exchange = self.exchange(method, path, body);
         let (status, body) = timeout(self.clock.as_ref(), limit, exchange)
             .await
             .unwrap_or_else(|| {
@@ -235,8 +247,14 @@ impl ApiClient {
         &self,
         method: Method,
         path: &str,
+        body: Option<Bytes>,
     ) -> Result<(StatusCode, Bytes), ClientError> {
-        let mut request = Request::new(Empty::new());
+        let is_json = body.is_some();
+        let mut request = Request::new(Full::new(body.unwrap_or_default()));
+        if is_json {
+            let json = HeaderValue::from_static("application/json");
+            request.headers_mut().insert(CONTENT_TYPE, json);
+        }
         *request.method_mut() = method;
         *request.uri_mut() = format!("{}{path}", self.server)
             .parse()

@@ -2,7 +2,7 @@
 //!
 //! In: a claim. Out: how it ended. Never: acts on anything but what it has just read from both stores.
 
-use crate::copy::{WorkOrder, copy_inline};
+use crate::copy::{Urgency, WorkOrder, copy_inline};
 use crate::decide::{Decision, Known, Plan, Strategy, decide_with};
 use crate::finish::{Ended, Published, Usage, discard_upload, publish_parts};
 use crate::lane::Lane;
@@ -455,6 +455,7 @@ fn order(lane: &Lane, claim: &Claim, plan: &Plan, attempt: String, upload: Strin
         worker: String::new(),
         parts_in_flight: lane.shared.config.parts_in_flight,
         part_lease: PART_LEASE,
+        urgency: Urgency::of(lane, claim, plan),
     }
 }
 

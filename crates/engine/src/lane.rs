@@ -11,6 +11,7 @@ use crate::planning::rates::Rates;
 use crate::rule::{Destination, Rule, Scope, region_of};
 use crate::status::LaneMeter;
 use crate::throttle::Throttle;
+use crate::weights::Standing;
 use skyfresh_ledger::{Ledger, TaskKey};
 use skyfresh_sky::catalog::Catalog;
 use skyfresh_sky::{Clock, Location, ObjectKey, Region, Rng};
@@ -111,6 +112,8 @@ pub(crate) struct Lane {
     pub(crate) outage: Outage,
     /// Receipts of this process that others see too, where the ledger is shared.
     pub(crate) own: Own,
+    /// What stale reads of its keys weigh.
+    pub(crate) weights: Standing,
     /// Names what this lane's probe writes at the destination.
     pub(crate) probe_nonce: String,
     /// The probe is under way: what it has written is not yet an orphan.
@@ -150,6 +153,7 @@ impl Lane {
             meter: LaneMeter::new(rule.slo, shared.clock.now()),
             outage: Outage::default(),
             own: Own::default(),
+            weights: Standing::default(),
             probe_nonce: shared.rng.token(),
             probing: AtomicBool::new(false),
             probe_failed: AtomicBool::new(false),

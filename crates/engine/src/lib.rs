@@ -21,7 +21,7 @@
 //! | notification body | 4 MiB, one ledger transaction | refused; the sender keeps it |
 //! | pending tasks (ledger, on disk) | one row per changed key; sweeps pause above 2,000 | the sweep waits; notifications are always taken |
 //! | claims under way | `lane_concurrency` (64) per lane | tasks wait in the ledger |
-//! | parts in flight | `parts_in_flight` (2) × workers (≤ 4) per object, `InProcess` semaphore over all | workers wait |
+//! | parts in flight | `parts_in_flight` (2) × workers (≤ 4) per object, the line of `InProcess` over all | workers wait, the most urgent first (`copy/line.rs`) |
 //! | bytes in memory | a few socket buffers per part: GET streams into PUT | TCP pushes back on the source |
 //! | watched changes | 256 a batch; the kernel's queue overflowing means a sweep | sweep |
 
@@ -48,9 +48,10 @@ mod stores;
 mod throttle;
 mod turn;
 pub mod verify;
+mod weights;
 
 pub use backoff::{LONGEST_DELAY, retry_delay};
-pub use copy::{Executor, InProcess, WorkOrder};
+pub use copy::{Executor, InProcess, Urgency, WorkOrder};
 pub use decide::{Decision, Known, Plan, Sizing, Strategy, Via, decide};
 pub use engine::{Accepted, Applied, Engine, Parts};
 pub use error::{Error, Result};
@@ -68,3 +69,4 @@ pub use status::{
     Predictions, RuleStatus, Totals, WaitOutcome,
 };
 pub use stores::{OpenStore, Stores};
+pub use weights::{Weight, Weights};

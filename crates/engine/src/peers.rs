@@ -1,7 +1,7 @@
 //! What the other processes on the same ledger do, where there are any.
 //!
-//! In: the ledger's receipts, sweep records and pause switches, read every few seconds. Out: this process's lag window, cap
-//! on deletes, proofs and pauses count everybody's. Never: decides who does what: leases do.
+//! In: the ledger's receipts, sweep records, pause switches and weights, read every few seconds. Out: this process's lag window,
+//! cap on deletes, proofs, pauses and weights count everybody's. Never: decides who does what: leases do.
 
 use crate::intake::sweep;
 use crate::lane::Lane;
@@ -91,7 +91,9 @@ async fn look(lanes: &[Arc<Lane>], first: &Lane, feed: &mut Feed) -> Result<()> 
         .cursor(&engine::pause_name(&first.rule.name))
         .await?
         .and_then(|value| value.as_bool());
+    let weights = engine::stored_weights(&**ledger, &first.rule.name).await?;
     for lane in lanes {
+        lane.weights.set(&weights);
         if let Some(paused) = paused
             && lane.paused.swap(paused, Ordering::AcqRel)
             && !paused

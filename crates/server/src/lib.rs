@@ -11,6 +11,7 @@
 //! | time to send the headers | 30 s | the connection is closed |
 //! | notification body | 4 MiB, 30 s | 413, 408; the sender keeps it |
 //! | pushed body (Pub/Sub, Event Grid) | 1 MiB, 30 s | 413, 408 |
+//! | weights of stale reads | 512 KiB, 30 s; 1,000 a rule, 32 KiB of prefixes | 413, 408, 400 |
 //! | keys of a token's issuer | 64 keys of 256 KiB in all, read at most every 30 s | tokens by unknown keys are refused |
 //! | signatures and ids remembered | 10,000 | the oldest are forgotten |
 //! | requests under way at shutdown | [`ServerOptions::shutdown_limit`] | dropped; what was not answered was not promised |
@@ -32,6 +33,7 @@ mod redact;
 mod routes;
 mod rules;
 mod serve;
+mod weights;
 
 pub use options::{Reload, ServerOptions};
 pub use push::{

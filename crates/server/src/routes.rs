@@ -4,11 +4,11 @@
 use crate::api::Api;
 use crate::error::ApiError;
 use crate::push::{event_grid, pubsub};
-use crate::{admit, channels, dashboard, health, metrics, notifications, rules};
+use crate::{admit, channels, dashboard, health, metrics, notifications, rules, weights};
 use axum::Router;
 use axum::http::{StatusCode, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{MethodRouter, get, options, post};
+use axum::routing::{MethodRouter, get, options, post, put};
 use skyfresh_sky::Kind;
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ pub(crate) enum Access {
 /// One route.
 #[derive(Debug)]
 pub(crate) struct Route {
-    /// `GET`, `POST` or `OPTIONS`.
+    /// `GET`, `POST`, `PUT` or `OPTIONS`.
     pub(crate) method: &'static str,
     /// The path, with parameters as OpenAPI writes them.
     pub(crate) path: &'static str,
@@ -96,6 +96,12 @@ pub(crate) static ROUTES: &[Route] = &[
     }),
     route("GET", "/v1/rules/{rule}/explain", Access::Token, || {
         get(rules::explain)
+    }),
+    route("GET", "/v1/rules/{rule}/weights", Access::Token, || {
+        get(weights::weights)
+    }),
+    route("PUT", "/v1/rules/{rule}/weights", Access::Token, || {
+        put(weights::set_weights)
     }),
     route("POST", "/v1/rules/{rule}/wait", Access::Token, || {
         post(rules::wait)

@@ -316,6 +316,18 @@ async fn answers_are_as_the_document_describes_them() {
             "/v1/rules/models/sweep",
             202,
         ),
+        (
+            "GET",
+            "/v1/rules/{rule}/weights",
+            "/v1/rules/nosuch/weights",
+            404,
+        ),
+        (
+            "PUT",
+            "/v1/rules/{rule}/weights",
+            "/v1/rules/models/weights",
+            400,
+        ),
         ("POST", "/v1/reload", "/v1/reload", 200),
         ("POST", "/v1/notifications", "/v1/notifications", 400),
         (
@@ -339,6 +351,14 @@ async fn answers_are_as_the_document_describes_them() {
         .await;
     assert_eq!(unknown.status, 404);
     schemas.check_answer("POST", "/v1/notifications/{rule}", &unknown);
+    let (path, asked) = ("/v1/rules/{rule}/weights", "/v1/rules/models/weights");
+    let weights = br#"[{"prefix": "b/", "regret_per_s": 2}, {"prefix": "", "regret_per_s": 0.5}]"#;
+    for (method, body) in [("PUT", &weights[..]), ("GET", b"")] {
+        let answer = running.send(method, asked, &[], body).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        schemas.check_answer(method, path, &answer);
+        assert_eq!(answer.json()[1]["regret_per_s"], 2.0);
+    }
     running.finish().await;
 
     let guarded = common::start(ServerOptions {

@@ -9,6 +9,7 @@ pub(crate) mod explain;
 pub(crate) mod localsky;
 pub(crate) mod pause;
 pub(crate) mod plan;
+pub(crate) mod profile;
 pub(crate) mod reload;
 pub(crate) mod replicate;
 pub(crate) mod resume;
@@ -20,6 +21,7 @@ pub(crate) mod sweep;
 pub(crate) mod unwire;
 pub(crate) mod verify;
 pub(crate) mod wait;
+pub(crate) mod weights;
 pub(crate) mod wire;
 
 use crate::args::Command;
@@ -48,6 +50,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> anyhow::Result<E
         Command::Replicate(args) => replicate::run(args, context).await,
         Command::Verify(args) => verify::run(args, context).await,
         Command::Doctor(args) => doctor::run(args, context).await,
+        Command::Profile(args) => profile::run(args, context).await,
         Command::Wire(args) => wire::run(args, context).await,
         Command::Unwire(args) => unwire::run(args, context).await,
         Command::Sim(args) => sim::run_command(args, context).await,
@@ -61,6 +64,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> anyhow::Result<E
         Command::Pause(args) => pause::run(args, context).await,
         Command::Resume(args) => resume::run(args, context).await,
         Command::Sweep(args) => sweep::run(args, context).await,
+        Command::Weights(args) => weights::run(args, context).await,
         Command::Reload(args) => reload::run(args, context).await,
         Command::Completions(args) => Ok(completions::run(&args, context)),
     }

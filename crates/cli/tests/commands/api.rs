@@ -48,6 +48,22 @@ fn pause_holds_and_resume_lets_go() {
 }
 
 #[test]
+fn weights_are_set_shown_and_forgotten() {
+    let daemon = Daemon::start();
+    snapshot("weights_none", &daemon.told(&["weights", "files"]));
+    let set = ["weights", "files", "a/=12.5", "day=1/=0", "=2"];
+    snapshot("weights", &daemon.told(&set));
+    let shown = daemon.told(&["weights", "files", "--json"]);
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(shown[1]["prefix"], "a/");
+    assert_eq!(shown[1]["regret_per_s"], 12.5);
+    let twice = daemon.ask(&["weights", "files", "a=1", "a=2"]);
+    snapshot("weights_twice", &twice.exits(2));
+    daemon.told(&["weights", "files", "--clear"]);
+    assert_eq!(daemon.told(&["weights", "files", "--json"]), "[]\n");
+}
+
+#[test]
 fn a_rule_that_is_not_there_is_a_usage_error() {
     let daemon = Daemon::start();
     snapshot("unknown_rule", &daemon.ask(&["pause", "fils"]).exits(2));
@@ -55,6 +71,7 @@ fn a_rule_that_is_not_there_is_a_usage_error() {
         &["status", "fils"][..],
         &["resume", "fils"],
         &["sweep", "fils"],
+        &["weights", "fils"],
         &["explain", "fils", "k"],
     ] {
         assert_eq!(daemon.ask(command).code, Some(2), "{command:?}");

@@ -14,6 +14,7 @@ mod doctor;
 mod help;
 mod localsky;
 mod plan;
+mod profile;
 mod replicate;
 mod secrets;
 mod serve;

@@ -1,14 +1,16 @@
 //! The seam behind which workers run: tasks of this process now, elsewhere later.
 
+use super::line::Line;
+use super::urgency::Urgency;
 use super::worker;
 use crate::decide::Plan;
 use crate::finish::{Published, Usage};
 use crate::throttle::Throttle;
-use crate::{Error, Result, Stores};
+use crate::{Result, Stores};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use skyfresh_ledger::{Ledger, TaskKey};
-use skyfresh_sky::{Clock, Kind, Location};
+use skyfresh_sky::{Clock, Location};
 use skyfresh_store::ObjectStore;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +36,8 @@ pub struct WorkOrder {
     pub parts_in_flight: usize,
     /// How long it may hold a part.
     pub part_lease: Duration,
+    /// How much it cannot wait.
+    pub urgency: Urgency,
 }
 
 /// Runs workers.
@@ -54,13 +58,14 @@ pub(crate) struct WorkerContext {
     pub(crate) clock: Arc<dyn Clock>,
 }
 
-/// Workers as tasks of this process, with at most so many parts in flight in all: the bound on memory.
+/// Workers as tasks of this process, with at most so many parts in flight in all: the bound on memory. Where there are more
+/// orders than that, of whatever rule, the most urgent goes first, also before one that has begun and has parts left.
 #[derive(Debug)]
 pub struct InProcess {
     stores: Arc<Stores>,
     ledger: Arc<dyn Ledger>,
     clock: Arc<dyn Clock>,
-    parts: Arc<tokio::sync::Semaphore>,
+    line: Arc<Line>,
 }
 
 impl InProcess {
@@ -74,8 +79,8 @@ impl InProcess {
         InProcess {
             stores,
             ledger,
+            line: Line::new(max_parts_in_flight, Arc::clone(&clock)),
             clock,
-            parts: Arc::new(tokio::sync::Semaphore::new(max_parts_in_flight.max(1))),
         }
     }
 }
@@ -90,19 +95,8 @@ impl Executor for InProcess {
             throttle: self.stores.throttle(&order.task.rule),
             clock: Arc::clone(&self.clock),
         };
-        // Taken for a worker as a whole, so that no worker holds some of its parts while it waits for others.
-        let wanted = u32::try_from(order.parts_in_flight).unwrap_or(1).max(1);
-        let _parts = Arc::clone(&self.parts)
-            .acquire_many_owned(wanted)
-            .await
-            .map_err(|_| {
-                Error::new(
-                    Kind::Internal,
-                    "run worker",
-                    order.worker.clone(),
-                    "the executor is closed",
-                )
-            })?;
-        worker::run(&context, &order, &usage).await
+        let urgency = order.urgency.into();
+        let mut turn = self.line.enter(order.parts_in_flight, urgency).await;
+        worker::run(&context, &order, &usage, &mut turn).await
     }
 }

@@ -5,11 +5,14 @@
 
 mod executor;
 mod inline;
+mod line;
+mod urgency;
 mod worker;
 
 pub(crate) use executor::WorkerContext;
 pub use executor::{Executor, InProcess, WorkOrder};
 pub(crate) use inline::copy_inline;
+pub use urgency::Urgency;
 
 use crate::decide::Plan;
 use crate::throttle::Throttle;

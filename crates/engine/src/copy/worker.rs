@@ -2,6 +2,7 @@
 
 use super::executor::{WorkOrder, WorkerContext};
 use super::limited;
+use super::line::Turn;
 use crate::decide::Strategy;
 use crate::finish::{self, Published, Usage};
 use crate::{Error, Result};
@@ -34,9 +35,10 @@ pub(crate) async fn run(
     context: &WorkerContext,
     order: &WorkOrder,
     usage: &Usage,
+    turn: &mut Turn,
 ) -> Result<Option<Published>> {
     let mut held = BTreeSet::new();
-    let result = pull(context, order, usage, &mut held).await;
+    let result = pull(context, order, usage, turn, &mut held).await;
     if result.is_err() {
         for number in held {
             context
@@ -53,6 +55,7 @@ async fn pull(
     context: &WorkerContext,
     order: &WorkOrder,
     usage: &Usage,
+    turn: &mut Turn,
     held: &mut BTreeSet<u32>,
 ) -> Result<Option<Published>> {
     let Strategy::Multipart { part_bytes, .. } = order.plan.strategy else {
@@ -68,8 +71,13 @@ async fn pull(
     let (mut finished, mut total_time) = (0u32, Duration::ZERO);
     let mut failures_in_a_row = 0;
     loop {
+        let gives_way = turn.gives_way();
+        if gives_way && running.is_empty() {
+            turn.again().await;
+            continue;
+        }
         let free = order.parts_in_flight.max(1).saturating_sub(running.len());
-        if free > 0 {
+        if free > 0 && !gives_way {
             let now = context.clock.now();
             let claimed = context
                 .ledger

@@ -2,6 +2,7 @@
 
 mod answers;
 mod channels;
+mod weights;
 
 use crate::copy::Executor;
 use crate::intake::{submissions, sweep, watch};
@@ -202,6 +203,7 @@ impl Engine {
             Some(value) => value.as_bool().unwrap_or(rule.paused),
             None => rule.paused,
         };
+        let weights = weights::stored(&*self.shared.ledger, &rule.name).await?;
         let source = self.stores.get(&rule.source)?;
         let throttle = self.stores.set_throttle(&rule, &self.shared.clock);
         let account = Arc::new(Account::new(rule.budget));
@@ -232,6 +234,7 @@ impl Engine {
                 throttle,
                 paused,
             );
+            lane.weights.set(&weights);
             lanes.push(Arc::new(lane));
         }
         Ok(Running {
@@ -352,6 +355,8 @@ impl Engine {
         }
     }
 }
+
+pub(crate) use weights::stored as stored_weights;
 
 /// The ledger's name of a rule's pause switch.
 pub(crate) fn pause_name(rule: &str) -> String {

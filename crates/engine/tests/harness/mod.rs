@@ -44,6 +44,7 @@ pub struct World {
     pub config: EngineConfig,
     /// Whether engines plan; else ways follow from sizes.
     pub planned: bool,
+    pub max_parts_in_flight: usize,
     incarnation: u32,
 }
 
@@ -71,6 +72,7 @@ impl World {
             rng: Rng::seeded(seed),
             config,
             planned: false,
+            max_parts_in_flight: 64,
             incarnation: 0,
         }
     }
@@ -98,7 +100,7 @@ impl World {
             Arc::clone(&stores),
             Arc::clone(&ledger),
             Arc::clone(&self.clock),
-            64,
+            self.max_parts_in_flight,
         ));
         let clock = Arc::clone(&self.clock);
         let engine = Engine::new(Parts {

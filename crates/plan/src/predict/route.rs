@@ -123,6 +123,11 @@ pub struct Leg {
 }
 
 impl Leg {
+    /// The throughput that the catalogue must list of a link, in Gbit/s, for one connection over it to be as fast as this.
+    pub fn link_gbps(connection_mb_per_s: f64) -> f64 {
+        connection_mb_per_s * MEASURED_CONNECTIONS / MB_PER_S_IN_GBPS
+    }
+
     fn between(worker: &Region, store: &Region, link: Option<Link>) -> Self {
         if worker == store
             || worker.provider == Provider::Local

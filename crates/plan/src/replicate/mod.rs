@@ -14,6 +14,7 @@ mod cost;
 mod fan_out;
 mod hold;
 mod planner;
+mod queue;
 mod urgency;
 
 pub use budget::{Budget, OnCap, Period, Spending};
@@ -22,6 +23,7 @@ pub use cost::{Cost, price};
 pub use fan_out::{FanOut, Leaf, fan_out};
 pub use hold::{Hold, hold};
 pub use planner::{Planner, Settings};
+pub use queue::{Queue, Ticket};
 pub use urgency::{Pending, in_order};
 
 use crate::predict::Site;

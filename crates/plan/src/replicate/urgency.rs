@@ -22,14 +22,25 @@ pub struct Pending {
 }
 
 impl Pending {
+    /// The last moment at which to begin it in time; `None` where there was none.
+    pub(super) fn last_start(&self) -> Option<Timestamp> {
+        let takes_ms = (self.takes_s.max(0.0) * 1e3).ceil();
+        // What takes nobody knows how long is in time never.
+        if self.takes_s.is_nan() || takes_ms > self.deadline.unix_ms() as f64 {
+            return None;
+        }
+        let last_ms = self.deadline.unix_ms().checked_sub(takes_ms as u64)?;
+        Some(Timestamp::from_unix_ms(last_ms))
+    }
+
     fn can_be_in_time(&self, now: Timestamp) -> bool {
-        self.takes_s <= self.deadline.since(now).as_secs_f64()
+        self.last_start().is_some_and(|last| now <= last)
     }
 
     /// What waiting a second longer costs in regret, for each dollar that ending it costs.
-    fn regret_per_usd(&self) -> f64 {
-        let regret = if self.regret_per_s.is_finite() {
-            self.regret_per_s.max(0.0)
+    pub(super) fn regret_per_usd(&self) -> f64 {
+        let regret = if self.regret_per_s.is_finite() && self.regret_per_s > 0.0 {
+            self.regret_per_s
         } else {
             0.0
         };
@@ -38,7 +49,7 @@ impl Pending {
     }
 }
 
-/// The order in which to begin, as indices. Late ones come after those that can be in time: beginning a late one first makes
+/// The order in which to begin, as indices. [`Queue`](super::Queue) gives the same one at a time. Late ones come after those that can be in time: beginning a late one first makes
 /// another one late.
 pub fn in_order(pending: &[Pending], now: Timestamp) -> Vec<usize> {
     let mut order: Vec<usize> = (0..pending.len()).collect();
@@ -82,6 +93,14 @@ mod tests {
         ];
         assert_eq!(in_order(&waiting, at(0.0)), [2, 1, 3, 0, 4]);
         assert_eq!(in_order(&waiting[..3], at(1_000.0)), [0, 1, 2]);
+    }
+
+    #[test]
+    fn what_takes_no_time_is_late_after_its_deadline_all_the_same() {
+        let waiting = [pending(1.0, 0.0, 1.0, 0.0), pending(2.0, 0.0, 5.0, 0.0)];
+        assert_eq!(in_order(&waiting, at(1.0)), [0, 1]);
+        assert_eq!(in_order(&waiting, at(1.5)), [1, 0]);
+        assert_eq!(in_order(&waiting, at(3.0)), [1, 0]);
     }
 
     /// How many are in time when they are worked on one by one in this order.

@@ -186,7 +186,7 @@ impl Running {
         for (name, value) in headers {
             request.push_str(&format!("{name}: {value}\r\n"));
         }
-        if method == "POST" {
+        if ["POST", "PUT"].contains(&method) {
             request.push_str(&format!("Content-Length: {}\r\n", body.len()));
         }
         request.push_str("\r\n");

@@ -9,6 +9,7 @@ mod estimate;
 mod functions;
 pub mod import;
 mod link;
+pub mod measured;
 mod names;
 mod notifications;
 mod places;
