@@ -22,6 +22,11 @@ const ROUNDS: u32 = 4;
 /// Workers stop trying a part's copy by themselves after this.
 const PART_LEASE: Duration = Duration::from_secs(60);
 
+/// One worker of so many, and at least so many, stay when nothing is left to take, and duplicate what turns out to be slow.
+/// More would be billed for waiting: all of them would nearly double what functions cost.
+const WORKERS_A_STAYER: u32 = 16;
+const LEAST_STAYERS: u32 = 2;
+
 /// Carries a claim, starting again from the newest version when something changed underneath.
 pub(crate) async fn carry(lane: &Lane, claim: &Claim) -> Result<(Ended, Arc<Usage>)> {
     let usage = Arc::new(Usage::default());
@@ -353,6 +358,7 @@ fn order(lane: &Lane, claim: &Claim, plan: &Plan, attempt: String, upload: Strin
         worker: String::new(),
         parts_in_flight: lane.shared.config.parts_in_flight,
         part_lease: PART_LEASE,
+        stays: false,
     }
 }
 
@@ -422,6 +428,7 @@ async fn run_workers(
     for number in 1..=workers {
         let order = WorkOrder {
             worker: format!("{run}-{number}"),
+            stays: number <= workers.div_ceil(WORKERS_A_STAYER).max(LEAST_STAYERS),
             ..order.clone()
         };
         let (executor, usage) = (Arc::clone(&lane.shared.executor), Arc::clone(usage));

@@ -34,6 +34,8 @@ pub struct WorkOrder {
     pub parts_in_flight: usize,
     /// How long it may hold a part.
     pub part_lease: Duration,
+    /// Whether it stays when others hold all that is left, and duplicates what is slow; else it ends.
+    pub stays: bool,
 }
 
 /// Runs workers.
