@@ -40,6 +40,8 @@ pub struct Timed {
     pub started_s: f64,
     /// From then until the copy was readable, in seconds.
     pub took_s: f64,
+    /// From the change until the copy was readable, in seconds.
+    pub lag_s: f64,
     /// Bytes of the object.
     pub size: u64,
 }
@@ -162,6 +164,7 @@ impl Observer {
             state.receipts.push(Timed {
                 started_s: receipt.started.since(self.terms.start).as_secs_f64(),
                 took_s: receipt.published.since(receipt.started).as_secs_f64(),
+                lag_s: receipt.lag().as_secs_f64(),
                 size: receipt.size,
             });
         }

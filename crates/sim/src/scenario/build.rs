@@ -164,6 +164,7 @@ pub(super) fn blueprint(
     });
     let mut config = EngineConfig::new("of a process");
     config.lane_concurrency = engine.lane_concurrency;
+    config.parts_in_flight = engine.parts_in_flight;
     config.sizing.part_bytes = engine.part_bytes;
     config.sizing.max_workers = engine.max_workers;
     config.sizing.parts_a_worker = engine.parts_a_worker;

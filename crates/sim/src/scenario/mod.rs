@@ -103,6 +103,8 @@ pub struct EngineSettings {
     pub max_workers: u32,
     /// Parts that an object has at least for each of its workers.
     pub parts_a_worker: u32,
+    /// Parts that one worker copies at once.
+    pub parts_in_flight: usize,
     /// How parts are given to workers: `pull-and-duplicate`, as the engine does, or `pull`, `equal` or `counter`, to compare with.
     pub dispatch: Dispatch,
     /// Parts in flight in one process.
@@ -124,6 +126,7 @@ impl Default for EngineSettings {
             part_bytes: 16 << 20,
             max_workers: 4,
             parts_a_worker: 4,
+            parts_in_flight: 2,
             dispatch: Dispatch::default(),
             max_parts_in_flight: 64,
             sweep_every_s: 900,
@@ -253,7 +256,10 @@ impl Scenario {
                 "at least one, and more than one only with a [state] service that they share",
             ));
         }
-        if engine.lane_concurrency == 0 || engine.max_parts_in_flight == 0 || engine.part_bytes == 0
+        if engine.lane_concurrency == 0
+            || engine.max_parts_in_flight == 0
+            || engine.part_bytes == 0
+            || engine.parts_in_flight == 0
         {
             return Err(bad("engine", title(), "its numbers must be above zero"));
         }
