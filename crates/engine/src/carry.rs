@@ -25,6 +25,11 @@ const ROUNDS: u32 = 4;
 /// Workers stop trying a part's copy by themselves after this.
 const PART_LEASE: Duration = Duration::from_secs(60);
 
+/// One worker of so many, and at least so many, stay when nothing is left to take, and duplicate what turns out to be slow.
+/// More would be billed for waiting: all of them would nearly double what functions cost.
+const WORKERS_A_STAYER: u32 = 16;
+const LEAST_STAYERS: u32 = 2;
+
 /// What came of a claim.
 pub(crate) enum Carried {
     /// It has ended.
@@ -456,6 +461,7 @@ fn order(lane: &Lane, claim: &Claim, plan: &Plan, attempt: String, upload: Strin
         parts_in_flight: lane.shared.config.parts_in_flight,
         part_lease: PART_LEASE,
         urgency: Urgency::of(lane, claim, plan),
+        stays: false,
     }
 }
 
@@ -525,6 +531,7 @@ async fn run_workers(
     for number in 1..=workers {
         let order = WorkOrder {
             worker: format!("{run}-{number}"),
+            stays: number <= workers.div_ceil(WORKERS_A_STAYER).max(LEAST_STAYERS),
             ..order.clone()
         };
         let (executor, usage) = (Arc::clone(&lane.shared.executor), Arc::clone(usage));

@@ -131,6 +131,8 @@ pub struct Sizing {
     pub part_bytes: u64,
     /// Most workers on one object.
     pub max_workers: u32,
+    /// Parts that an object has at least for each of its workers: with fewer, pulling evens little out.
+    pub parts_a_worker: u32,
 }
 
 impl Default for Sizing {
@@ -139,6 +141,7 @@ impl Default for Sizing {
         Sizing {
             part_bytes: 16 << 20,
             max_workers: 4,
+            parts_a_worker: 4,
         }
     }
 }
@@ -388,7 +391,8 @@ pub(crate) fn strategy(
     }
     // Fits: part_bytes >= size / max_parts, so there are at most max_parts of them.
     let parts = size.div_ceil(part_bytes) as u32;
-    let workers = parts.div_ceil(4).clamp(1, sizing.max_workers.max(1));
+    let roomy = parts.div_ceil(sizing.parts_a_worker.max(1));
+    let workers = roomy.clamp(1, sizing.max_workers.max(1));
     Ok(Strategy::Multipart {
         part_bytes,
         parts,

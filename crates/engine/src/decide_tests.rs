@@ -224,6 +224,15 @@ fn the_strategy_follows_from_the_size_within_the_limits() {
             workers: 4
         })
     );
+    let many = Sizing {
+        max_workers: 64,
+        parts_a_worker: 1,
+        ..Sizing::default()
+    };
+    assert!(matches!(
+        strategy(1 << 30, many, UploadLimits::S3, true),
+        Ok(Strategy::Multipart { workers: 64, .. })
+    ));
     assert_eq!(of(1 << 30, UploadLimits::S3, false), Ok(Strategy::Inline));
     assert!(
         of(6 << 30, UploadLimits::S3, false).is_err(),
@@ -239,7 +248,7 @@ proptest::proptest! {
     #[test]
     fn parts_always_cover_the_object_within_the_limits(size in 1u64..(48u64 << 40), part_mib in 1u64..512, max_parts in 1u32..20_000) {
         let limits = UploadLimits { max_parts, ..UploadLimits::S3 };
-        let sizing = Sizing { part_bytes: part_mib << 20, max_workers: 8 };
+        let sizing = Sizing { part_bytes: part_mib << 20, max_workers: 8, ..Sizing::default() };
         if let Ok(Strategy::Multipart { part_bytes, parts, workers }) = strategy(size, sizing, limits, true) {
             proptest::prop_assert!(parts <= limits.max_parts && parts >= 1);
             proptest::prop_assert!(part_bytes >= limits.min_part_bytes && part_bytes <= limits.max_part_bytes);

@@ -38,6 +38,8 @@ pub struct WorkOrder {
     pub part_lease: Duration,
     /// How much it cannot wait.
     pub urgency: Urgency,
+    /// Whether it stays when others hold all that is left, and duplicates what is slow; else it ends.
+    pub stays: bool,
 }
 
 /// Runs workers.

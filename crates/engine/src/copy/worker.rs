@@ -105,7 +105,11 @@ async fn pull(
             }
         }
         let Some(copied) = running.next().await else {
-            // Others hold the last parts. Look again when the slowest of them may count as a straggler.
+            // Others hold the last parts.
+            if !order.stays {
+                return Ok(None);
+            }
+            // Look again when the slowest of them may count as a straggler.
             match context.ledger.parts(&order.attempt).await? {
                 Some((total, done)) if (done.len() as u32) < total => {
                     context.clock.sleep(duplicate_after / 2).await

@@ -1,6 +1,7 @@
 //! What the ledger answers, held against the guarantees.
 
 use super::{Guarantee, Observer};
+use serde::Serialize;
 use skyfresh_ledger::{Claim, Completion, Finished, Outcome, Submission, TaskKey, UploadIntent};
 use skyfresh_sky::{ObjectKey, Timestamp};
 use std::collections::{HashMap, VecDeque};
@@ -19,6 +20,30 @@ struct Seen {
     submissions_at_claim: u64,
     /// When it was last claimed, oldest first.
     claimed: VecDeque<Timestamp>,
+}
+
+/// What became of a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ClaimChange {
+    /// It goes on.
+    Kept,
+    /// It ended, and its key is due again.
+    GivenUp,
+    /// It ended with success.
+    Done,
+}
+
+/// When a copy was made, as its receipt says.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Timed {
+    /// When the claim began, in seconds since the run's beginning.
+    pub started_s: f64,
+    /// From then until the copy was readable, in seconds.
+    pub took_s: f64,
+    /// From the change until the copy was readable, in seconds.
+    pub lag_s: f64,
+    /// Bytes of the object.
+    pub size: u64,
 }
 
 /// See the module.
@@ -56,9 +81,10 @@ impl Claims {
 
 impl Observer {
     /// The ledger took these.
-    pub(crate) fn submitted(&self, submissions: &[Submission]) {
+    pub(crate) fn submitted(&self, now: Timestamp, submissions: &[Submission]) {
         let mut state = self.state();
         for submission in submissions {
+            state.waits.submitted(now, &submission.task);
             let seen = state.claims.tasks.entry(submission.task.clone());
             seen.or_default().submissions += 1;
         }
@@ -83,6 +109,7 @@ impl Observer {
     pub(crate) fn claimed(&self, now: Timestamp, claims: &[Claim]) {
         let mut state = self.state();
         for claim in claims {
+            state.waits.claimed(now, &claim.task.task);
             let seen = state.claims.tasks.entry(claim.task.task.clone());
             let seen = seen.or_default();
             seen.token = Some(claim.token);
@@ -94,12 +121,22 @@ impl Observer {
         }
     }
 
-    /// The ledger changed a claim for who gave this token; `ended`: it is over.
-    pub(crate) fn changed_claim(&self, now: Timestamp, task: &TaskKey, token: u64, ended: bool) {
+    /// The ledger changed a claim for who gave this token.
+    pub(crate) fn changed_claim(
+        &self,
+        now: Timestamp,
+        task: &TaskKey,
+        token: u64,
+        change: ClaimChange,
+    ) {
+        let ended = change != ClaimChange::Kept;
+        let mut state = self.state();
+        if ended {
+            state.waits.ended(now, task, change == ClaimChange::Done);
+        }
         if !self.terms.exact_ledger {
             return;
         }
-        let mut state = self.state();
         let newest = match state.claims.tasks.get_mut(task) {
             Some(seen) if ended => seen.token.take(),
             Some(seen) => seen.token,
@@ -126,6 +163,14 @@ impl Observer {
         if let Some(expected) = &receipt.expected {
             state.predictions.count(expected);
             *state.ways.entry(expected.way.clone()).or_default() += 1;
+        }
+        if self.terms.keeps_receipts && receipt.outcome == Outcome::Copied {
+            state.receipts.push(Timed {
+                started_s: receipt.started.since(self.terms.start).as_secs_f64(),
+                took_s: receipt.published.since(receipt.started).as_secs_f64(),
+                lag_s: receipt.lag().as_secs_f64(),
+                size: receipt.size,
+            });
         }
         let nothing = super::copies::Copy::default();
         let bucket = self.terms.destinations.get(&task.destination);

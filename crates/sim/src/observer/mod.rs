@@ -7,9 +7,13 @@
 mod copies;
 mod delays;
 mod ledger;
+mod misses;
 mod truth;
 
 pub(crate) use delays::Delays;
+pub(crate) use ledger::ClaimChange;
+pub use ledger::Timed;
+pub use misses::Misses;
 
 use copies::Copy;
 use serde::{Deserialize, Serialize};
@@ -79,6 +83,10 @@ pub(crate) struct Terms {
     /// Answers of the ledger are seen in the order in which they took effect.
     pub(crate) exact_ledger: bool,
     pub(crate) slo: Duration,
+    /// Claims that all processes together work on at once at one destination; 0 where nobody asks why the SLO was missed.
+    pub(crate) capacity: u64,
+    /// Whether the times of every receipt are kept.
+    pub(crate) keeps_receipts: bool,
 }
 
 /// A delete must be founded on the source being absent at some moment since one of the key's last claims, or within this time
@@ -124,6 +132,8 @@ struct State {
     last_death: Option<Timestamp>,
     waiting: u64,
     delays: Delays,
+    waits: misses::Waits,
+    receipts: Vec<Timed>,
     violations: Vec<Violation>,
     predictions: Predictions,
     /// Copies by the way that was planned for them.
@@ -152,6 +162,8 @@ impl Observer {
             last_death: None,
             waiting: 0,
             delays: Delays::new(terms.start, terms.slo),
+            waits: misses::Waits::new(terms.capacity),
+            receipts: Vec::new(),
             violations: Vec::new(),
             predictions: Predictions::default(),
             ways: BTreeMap::new(),
@@ -282,8 +294,7 @@ impl Observer {
         let stored = state.stored.entry(event.bucket.clone()).or_default();
         stored.change(event.at, bytes_before, copy.bytes());
         for waiting in copy.arrived(order) {
-            state.waiting -= 1;
-            state.delays.add(waiting.at, event.at);
+            self.in_place(state, waiting.at, event.at, &event.bucket, &event.full_key);
         }
         state.delays.backlog(event.at, state.waiting);
         // A dead owner's write "only if there is nothing" may land after newer content came and was deleted: GUARANTEES.md,
@@ -308,8 +319,7 @@ impl Observer {
             _ => u64::MAX,
         };
         for waiting in copy.arrived(covered) {
-            state.waiting -= 1;
-            state.delays.add(waiting.at, event.at);
+            self.in_place(state, waiting.at, event.at, &event.bucket, &event.full_key);
         }
         state.delays.backlog(event.at, state.waiting);
         if !self.terms.delete {

@@ -3,8 +3,8 @@
 use super::{Place, Scenario};
 use crate::observer::Terms;
 use crate::world::{
-    Blueprint, EPOCH, Fleet, FunctionSettings, Pipe, Route, ServiceModel, Sim, Site, StateStore,
-    Way,
+    Blueprint, Dispatcher, EPOCH, Fleet, FunctionSettings, Pipe, Route, ServiceModel, Sim, Site,
+    StateStore, Way,
 };
 use skyfresh_engine::planning::WorkerPlace;
 use skyfresh_engine::{Destination, EngineConfig, Rule};
@@ -48,6 +48,8 @@ pub(super) fn terms(scenario: &Scenario) -> Terms {
         max_deletes: u64::MAX,
         exact_ledger: scenario.state.service == "embedded",
         slo: scenario.slo.delay,
+        capacity: scenario.engine.lane_concurrency as u64 * u64::from(scenario.engine.processes),
+        keeps_receipts: scenario.load.keep_receipts,
     }
 }
 
@@ -201,14 +203,17 @@ pub(super) fn blueprint(
     });
     let mut config = EngineConfig::new("of a process");
     config.lane_concurrency = engine.lane_concurrency;
+    config.parts_in_flight = engine.parts_in_flight;
     config.sizing.part_bytes = engine.part_bytes;
     config.sizing.max_workers = engine.max_workers;
+    config.sizing.parts_a_worker = engine.parts_a_worker;
     config.retention = Duration::from_secs(engine.retention_s);
     Ok(Blueprint {
         sim: Arc::clone(sim),
         rule: rule(scenario)?,
         config,
         state,
+        dispatcher: Arc::new(Dispatcher::new(engine.dispatch)),
         route: Arc::new(Route { sites, ways }),
         region: home,
         cards: (0..engine.processes).map(card).collect(),

@@ -13,7 +13,7 @@ pub use run::{Load, Trouble, run};
 
 use crate::fault::Step;
 use crate::trace::Synthetic;
-use crate::world::FunctionSettings;
+use crate::world::{Dispatch, FunctionSettings};
 use serde::{Deserialize, Serialize};
 use skyfresh_engine::planning::WorkerPlace;
 use skyfresh_plan::predict::Family;
@@ -110,6 +110,12 @@ pub struct EngineSettings {
     pub part_bytes: u64,
     /// Most workers on one object.
     pub max_workers: u32,
+    /// Parts that an object has at least for each of its workers.
+    pub parts_a_worker: u32,
+    /// Parts that one worker copies at once.
+    pub parts_in_flight: usize,
+    /// How parts are given to workers: `pull-and-duplicate`, as the engine does, or `pull`, `equal` or `counter`, to compare with.
+    pub dispatch: Dispatch,
     /// Parts in flight in one process.
     pub max_parts_in_flight: usize,
     /// How often listings are compared, in seconds.
@@ -128,6 +134,9 @@ impl Default for EngineSettings {
             lane_concurrency: 64,
             part_bytes: 16 << 20,
             max_workers: 4,
+            parts_a_worker: 4,
+            parts_in_flight: 2,
+            dispatch: Dispatch::default(),
             max_parts_in_flight: 64,
             sweep_every_s: 900,
             retention_s: 7 * 86_400,
@@ -223,6 +232,8 @@ pub struct LoadSettings {
     pub synthetic: Synthetic,
     /// How long to wait for the last changes, in seconds.
     pub drain_s: u64,
+    /// Whether the report has the times of every receipt: for loads of thousands of changes, not of millions.
+    pub keep_receipts: bool,
 }
 
 impl Default for LoadSettings {
@@ -231,6 +242,7 @@ impl Default for LoadSettings {
             trace: None,
             synthetic: Synthetic::default(),
             drain_s: 3_600,
+            keep_receipts: false,
         }
     }
 }
@@ -279,7 +291,10 @@ impl Scenario {
                 "at least one, and more than one only with a [state] service that they share",
             ));
         }
-        if engine.lane_concurrency == 0 || engine.max_parts_in_flight == 0 || engine.part_bytes == 0
+        if engine.lane_concurrency == 0
+            || engine.max_parts_in_flight == 0
+            || engine.part_bytes == 0
+            || engine.parts_in_flight == 0
         {
             return Err(bad("engine", title(), "its numbers must be above zero"));
         }

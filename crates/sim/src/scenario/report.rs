@@ -2,7 +2,7 @@
 
 use super::Scenario;
 use super::build::bucket;
-use crate::observer::Violation;
+use crate::observer::{Misses, Timed, Violation};
 use crate::picture::{Bucket, DelaySeries, delay_picture};
 use crate::world::{Bill, Sim};
 use serde::Serialize;
@@ -50,6 +50,8 @@ pub struct Report {
     pub slo: String,
     /// Share of changes that arrived within it; those that have not arrived count as late.
     pub slo_attainment: Option<f64>,
+    /// Changes that arrived later than the SLO, by why.
+    pub misses: Misses,
     /// Most changes that waited at once.
     pub most_waiting: u64,
     /// Dollars.
@@ -71,6 +73,9 @@ pub struct Report {
     pub log_hash: String,
     /// Events in that log.
     pub log_events: u64,
+    /// When copies were made, where the load keeps receipts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub receipts: Vec<Timed>,
     /// What the pictures are drawn from.
     #[serde(skip)]
     series: Option<DelaySeries>,
@@ -145,6 +150,7 @@ impl Report {
             max_s: quantile(1.0),
             slo: scenario.slo.to_string(),
             slo_attainment: delays.attainment(changes),
+            misses: sim.observer.misses(),
             most_waiting: stretches
                 .iter()
                 .map(|stretch| stretch.backlog)
@@ -159,6 +165,7 @@ impl Report {
             virtual_s: sim.now_ms() as f64 / 1_000.0,
             log_hash: format!("{hash:016x}"),
             log_events,
+            receipts: sim.observer.receipts(),
             series: Some(series),
         }
     }

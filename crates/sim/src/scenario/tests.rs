@@ -61,6 +61,28 @@ fn a_load_arrives_and_its_quantiles_are_in_order() {
     assert_eq!(report.log_hash, again.log_hash);
 }
 
+/// Every way of giving parts out ends with equal objects, also where functions die, and no two ways are the same run.
+#[test]
+fn every_dispatch_delivers() {
+    let mut runs = std::collections::BTreeSet::new();
+    for dispatch in ["pull-and-duplicate", "pull", "equal", "counter"] {
+        let text = format!(
+            "{SMALL}\n[functions]\nplatform = \"aws-lambda\"\nregion = \"aws:us-east-1\"\n\
+             [engine]\nparts_a_worker = 1\npart_bytes = 8388608\nmax_workers = 12\ndispatch = \"{dispatch}\"\n\
+             [[fault]]\nat_ms = 100\naction = {{ kill_worker = {{ skip = 5, polls = 40 }} }}\n"
+        );
+        let scenario = Scenario::parse(&text).unwrap();
+        let report = run(&scenario, 1, puts(&[200_000_000; 6]), &mut |_| {}).unwrap();
+        assert_eq!(
+            (report.not_arrived, &report.violations[..]),
+            (0, &[][..]),
+            "{dispatch}"
+        );
+        runs.insert(report.log_hash);
+    }
+    assert_eq!(runs.len(), 4);
+}
+
 /// The meter's dollars are the catalogue's: bytes by the price of the link, requests by their kind, functions by begun slices.
 #[test]
 fn dollars_are_the_catalogues_own() {

@@ -153,6 +153,7 @@ fn blueprint(sim: &Arc<Sim>, setup: &Setup) -> Blueprint {
         rule: rule(setup),
         config: config(),
         state,
+        dispatcher: Arc::default(),
         route: Arc::new(Route {
             sites: names
                 .map(|name| {
@@ -183,6 +184,8 @@ async fn storm(schedule: &Schedule, keep_log: bool) -> Outcome {
         max_deletes: setup.max_deletes * u64::from(setup.processes),
         exact_ledger: !setup.shared_ledger,
         slo: Duration::from_secs(60),
+        capacity: 0,
+        keeps_receipts: false,
     };
     let sim = Sim::new(schedule.seed, terms, keep_log);
     make_buckets(&sim, setup);

@@ -2,10 +2,11 @@
 //! runs, all in virtual time.
 //!
 //! `gate` and `clock` make a process that can stand still and die; `way` and `far_store` put a distance between it and a store;
-//! `near_ledger` and `documents` between it and its ledger; `functions` runs workers elsewhere; `notifier` tells of changes, as
+//! `near_ledger` and `documents` between it and its ledger; `dispatch` gives parts out otherwise, for comparisons; `functions` runs workers elsewhere; `notifier` tells of changes, as
 //! unreliably as clouds do; `meter` counts what it all costs; `process` puts an engine together and starts it again.
 
 mod clock;
+mod dispatch;
 mod documents;
 mod far_store;
 mod functions;
@@ -17,6 +18,8 @@ mod notifier;
 mod process;
 mod way;
 
+pub use dispatch::Dispatch;
+pub(crate) use dispatch::Dispatcher;
 pub(crate) use documents::ServiceModel;
 pub(crate) use functions::Fleet;
 pub use functions::FunctionSettings;

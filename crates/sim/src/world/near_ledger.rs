@@ -6,6 +6,7 @@
 use super::Sim;
 use super::gate::{Fate, Gate};
 use crate::fault::StateTrouble;
+use crate::observer::ClaimChange;
 use async_trait::async_trait;
 use skyfresh_ledger::*;
 use skyfresh_sky::{Clock, Distribution, Kind, ObjectKey, Rng, Timestamp};
@@ -96,7 +97,7 @@ impl Ledger for NearLedger {
         call!(self.submit(submissions), |_taken| self
             .sim
             .observer
-            .submitted(&told))
+            .submitted(self.sim.now(), &told))
     }
 
     async fn claim(&self, request: ClaimRequest) -> Result<Vec<Claim>> {
@@ -125,7 +126,9 @@ impl Ledger for NearLedger {
     async fn renew(&self, task: &TaskKey, token: u64, expires: Timestamp) -> Result<()> {
         call!(self.renew(task, token, expires), |_done| {
             let now = self.sim.now();
-            self.sim.observer.changed_claim(now, task, token, false)
+            self.sim
+                .observer
+                .changed_claim(now, task, token, ClaimChange::Kept)
         })
     }
 
@@ -137,7 +140,9 @@ impl Ledger for NearLedger {
     ) -> Result<()> {
         call!(self.record_attempt(task, token, attempt), |_done| {
             let now = self.sim.now();
-            self.sim.observer.changed_claim(now, task, token, false)
+            self.sim
+                .observer
+                .changed_claim(now, task, token, ClaimChange::Kept)
         })
     }
 
@@ -151,7 +156,9 @@ impl Ledger for NearLedger {
         let told = completion.clone();
         call!(self.finish(task, token, completion, now), |finished| {
             let now = self.sim.now();
-            self.sim.observer.changed_claim(now, task, token, true);
+            self.sim
+                .observer
+                .changed_claim(now, task, token, ClaimChange::Done);
             self.sim.observer.finished(now, task, &told, *finished)
         })
     }
@@ -165,14 +172,18 @@ impl Ledger for NearLedger {
     ) -> Result<()> {
         call!(self.fail(task, token, failure, due), |_done| {
             let now = self.sim.now();
-            self.sim.observer.changed_claim(now, task, token, true)
+            self.sim
+                .observer
+                .changed_claim(now, task, token, ClaimChange::GivenUp)
         })
     }
 
     async fn release(&self, task: &TaskKey, token: u64, due: Timestamp) -> Result<()> {
         call!(self.release(task, token, due), |_done| {
             let now = self.sim.now();
-            self.sim.observer.changed_claim(now, task, token, true)
+            self.sim
+                .observer
+                .changed_claim(now, task, token, ClaimChange::GivenUp)
         })
     }
 

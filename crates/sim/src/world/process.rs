@@ -1,6 +1,7 @@
 //! A process: the real engine, the way to its stores and its ledger, and who starts it again when it has died.
 
 use super::clock::{ProcessClock, Skew};
+use super::dispatch::{DispatchLedger, Dispatcher};
 use super::documents::{FarDocuments, ServiceModel};
 use super::far_store::FarStore;
 use super::functions::{Fleet, Workers};
@@ -85,6 +86,8 @@ pub(crate) struct Blueprint {
     pub(crate) rule: Rule,
     pub(crate) config: EngineConfig,
     pub(crate) state: StateStore,
+    /// How parts are given out.
+    pub(crate) dispatcher: Arc<Dispatcher>,
     pub(crate) route: Arc<Route>,
     /// Where processes run.
     pub(crate) region: Region,
@@ -204,6 +207,7 @@ impl Process {
             latency_ms,
             draws: draws("ledger.latency"),
         });
+        let ledger = DispatchLedger::before(ledger, &blueprint.dispatcher);
         let route = Arc::new(self.route());
         let opener = Opener {
             sim: Arc::clone(sim),

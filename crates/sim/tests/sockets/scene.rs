@@ -109,6 +109,7 @@ impl Scene {
         config.sizing = Sizing {
             part_bytes: PART_BYTES as u64,
             max_workers: 1,
+            ..config.sizing
         };
         Scene {
             webhook,
