@@ -2,6 +2,7 @@
 //!
 //! In: a claim. Out: how it ended. Never: acts on anything but what it has just read from both stores.
 
+use crate::changelog::{self, Heads};
 use crate::copy::{WorkOrder, copy_inline};
 use crate::decide::{Decision, Known, Plan, Strategy, decide};
 use crate::finish::{Ended, Published, Usage, discard_upload, publish_parts};
@@ -131,12 +132,26 @@ async fn once(
             0,
         )),
         Decision::Impossible(why) => Err(Error::new(Kind::Invalid, "decide", key.as_str(), why)),
-        Decision::Delete(version) => delete(lane, key, version, usage).await,
+        Decision::Delete(version) => {
+            changelog::hold_delete(lane, key).await?;
+            delete(lane, key, version, usage).await
+        }
         Decision::Copy(plan) => {
-            let published = match plan.strategy {
-                Strategy::Inline => copy_inline(lane, key, &plan, seen.opened, usage).await?,
-                Strategy::Multipart { .. } => {
-                    copy_in_parts(lane, claim, &plan, previous, usage).await?
+            let mut previous = previous.filter(|_| in_parts);
+            let heads = Heads::of(seen.head.as_ref(), target.as_ref());
+            let made = changelog::apply(lane, claim, &plan, heads, &mut previous, usage).await?;
+            let (published, strategy) = match made {
+                Some(made) => (made.published, made.strategy),
+                None => {
+                    let published = match plan.strategy {
+                        Strategy::Inline => {
+                            copy_inline(lane, key, &plan, seen.opened, usage).await?
+                        }
+                        Strategy::Multipart { .. } => {
+                            copy_in_parts(lane, claim, &plan, previous, usage).await?
+                        }
+                    };
+                    (published, changelog::strategy(&plan, usage))
                 }
             };
             copy_tags(lane, key, seen.head.as_ref(), usage).await?;
@@ -146,7 +161,7 @@ async fn once(
                 destination: Some(published.version),
                 crc64: published.crc64,
                 size: plan.size,
-                strategy: plan.strategy.to_string(),
+                strategy,
                 unkept: plan.unkept,
             })
         }
@@ -248,7 +263,11 @@ async fn copy_tags(
 }
 
 /// Discards the attempt that an earlier owner (or round) left.
-async fn forget_attempt(lane: &Lane, claim: &Claim, previous: Option<&Attempt>) -> Result<()> {
+pub(crate) async fn forget_attempt(
+    lane: &Lane,
+    claim: &Claim,
+    previous: Option<&Attempt>,
+) -> Result<()> {
     let Some(previous) = previous else {
         return Ok(());
     };
@@ -357,7 +376,12 @@ fn order(lane: &Lane, claim: &Claim, plan: &Plan, attempt: String, upload: Strin
 }
 
 /// Begins an upload. The intent is written first, so that a crash at any point leaves something for the janitor to find.
-async fn begin(lane: &Lane, claim: &Claim, plan: &Plan, usage: &Usage) -> Result<WorkOrder> {
+pub(crate) async fn begin(
+    lane: &Lane,
+    claim: &Claim,
+    plan: &Plan,
+    usage: &Usage,
+) -> Result<WorkOrder> {
     let (ledger, task) = (&lane.shared.ledger, &claim.task.task);
     let id = format!("{}-{}", claim.token, lane.shared.rng.token());
     let started = lane.shared.clock.now();

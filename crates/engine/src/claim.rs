@@ -7,6 +7,7 @@
 
 use crate::backoff::retry_delay;
 use crate::carry::carry;
+use crate::changelog;
 use crate::lane::Lane;
 use crate::{Error, Result};
 use skyfresh_ledger::{Claim, ClaimRequest, Failure, Finished, Origin, Signal, Submission};
@@ -120,13 +121,14 @@ async fn work(lane: Arc<Lane>, claim: Claim, stop: CancellationToken) {
             }
             finish(&lane, &claim, completion, now)
                 .await
-                .map(|_| receipt)
+                .map(|finished| (receipt, finished))
         }
         Err(error) => Err(error),
     };
     match ended {
-        Ok(receipt) => {
+        Ok((receipt, finished)) => {
             lane.meter.receipt(&receipt);
+            changelog::finished(&lane, &receipt, finished).await;
             if lane.outage.succeeded(lane.shared.clock.now()) {
                 hurry(&lane).await;
             }

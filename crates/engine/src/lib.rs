@@ -27,6 +27,7 @@
 
 mod backoff;
 mod carry;
+mod changelog;
 mod claim;
 mod copy;
 mod decide;
@@ -49,9 +50,12 @@ mod turn;
 pub mod verify;
 
 pub use backoff::{LONGEST_DELAY, retry_delay};
+pub use changelog::{
+    ChangelogEntry, ChangelogInput, ChangelogOperation, ChangelogSizes, MOST_INPUTS,
+};
 pub use copy::{Executor, InProcess, WorkOrder};
 pub use decide::{Decision, Known, Plan, Sizing, Strategy, decide};
-pub use engine::{Accepted, Applied, Engine, Parts};
+pub use engine::{Accepted, Applied, ChangelogAdded, Engine, Parts};
 pub use error::{Error, Result};
 pub use event::ObjectEvent;
 pub use finish::{Published, Usage};

@@ -146,6 +146,8 @@ fn count(lanes: &[Arc<Lane>], receipt: &Receipt, feed: &mut Feed) {
 /// Takes up a receipt that this process did not write: into the lag window, and where it deleted, against the cap.
 pub(crate) fn remember(lane: &Lane, receipt: &Receipt) {
     lane.meter.remember(receipt);
+    let least_bytes = lane.shared.config.changelog.least_bytes;
+    lane.changelog.note(receipt, least_bytes);
     if receipt.outcome == Outcome::Deleted {
         lane.deletes.remember(receipt.published);
     }

@@ -51,6 +51,8 @@ fn completion(claim: &Claim) -> Completion {
             strategy: "inline".into(),
             failures: 0,
             unkept: Vec::new(),
+            bytes_saved: 0,
+            saved: Usd::ZERO,
         },
         mark: Some(Mark {
             source: claim.token,

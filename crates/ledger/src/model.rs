@@ -198,6 +198,20 @@ pub struct Receipt {
     /// What of the source's metadata the destination cannot keep, in words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unkept: Vec<String>,
+    /// Bytes that did not leave the source, because the destination's store had them already.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub bytes_saved: u64,
+    /// What moving them would have cost by the catalogue, less what was spent instead.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub saved: Usd,
+}
+
+fn is_zero(bytes: &u64) -> bool {
+    *bytes == 0
+}
+
+fn is_nothing(usd: &Usd) -> bool {
+    *usd == Usd::ZERO
 }
 
 impl Receipt {

@@ -83,6 +83,8 @@ fn completion(claim: &Claim) -> Completion {
             strategy: claim.token.to_string(),
             failures: 0,
             unkept: Vec::new(),
+            bytes_saved: 0,
+            saved: Usd::ZERO,
         },
         mark: Some(Mark {
             source: claim.token,

@@ -74,6 +74,8 @@ fn completion(task: &Task, now: u64, mark: bool) -> Completion {
             strategy: "inline".into(),
             failures: 0,
             unkept: Vec::new(),
+            bytes_saved: 0,
+            saved: Usd::ZERO,
         },
         mark: mark.then_some(Mark {
             source: 1,

@@ -1,7 +1,10 @@
 //! The engine's front: rules and events in, answers out (`answers.rs`); starts and stops everything behind it.
 
 mod answers;
+mod changelog;
 mod channels;
+
+pub use changelog::ChangelogAdded;
 
 use crate::copy::Executor;
 use crate::intake::{submissions, sweep, watch};

@@ -81,6 +81,8 @@ impl LaneMeter {
         totals.bytes_moved += receipt.bytes_moved;
         totals.requests += u64::from(receipt.requests);
         totals.spend += receipt.spend;
+        totals.bytes_saved += receipt.bytes_saved;
+        totals.saved += receipt.saved;
         if matches!(receipt.outcome, Outcome::Copied | Outcome::Deleted) {
             match receipt.origin {
                 Origin::Live => totals.told_changes += 1,
@@ -314,6 +316,8 @@ mod tests {
             strategy: "inline".into(),
             failures: 0,
             unkept: Vec::new(),
+            bytes_saved: 0,
+            saved: Usd::ZERO,
         }
     }
 

@@ -203,6 +203,8 @@ fn completion(task: &Task, published: u64) -> Completion {
             strategy: "inline".into(),
             failures: task.failures,
             unkept: Vec::new(),
+            bytes_saved: 7,
+            saved: Usd::from_units(5),
         },
         mark: Some(Mark {
             source: published,

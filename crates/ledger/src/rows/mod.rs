@@ -17,9 +17,6 @@ use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use skyfresh_sky::Kind;
 
-/// The version byte of every row written today.
-const VERSION: u8 = 1;
-
 /// Why a row cannot be read.
 type Parsed<T> = std::result::Result<T, &'static str>;
 
@@ -29,15 +26,22 @@ pub(crate) trait Row: Sized {
     type Key;
     /// The struct in the file.
     type Format<'a>: Serialize + Deserialize<'a>;
+    /// The version byte of the rows written today.
+    const VERSION: u8 = 1;
 
     fn to_format(&self) -> Self::Format<'_>;
     fn from_format(key: Self::Key, format: Self::Format<'_>) -> Parsed<Self>;
+
+    /// What a row of an older version holds; `None` where there was no such version, or it does not decode.
+    fn older(_version: u8, _body: &[u8]) -> Option<Self::Format<'_>> {
+        None
+    }
 }
 
 /// The row's bytes.
 pub(crate) fn encode<R: Row>(operation: &'static str, row: &R) -> Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(128);
-    bytes.push(VERSION);
+    bytes.push(R::VERSION);
     postcard::to_extend(&row.to_format(), bytes).map_err(|error| {
         Error::new(Kind::Internal, operation, "row", "cannot be encoded").with_source(error)
     })
@@ -53,11 +57,15 @@ pub(crate) fn decode<R: Row>(
 ) -> Result<R> {
     let bad = |why: &str| corrupt(operation, table, row_key, why);
     let body = match bytes.split_first() {
-        Some((&VERSION, body)) => body,
-        Some((version, _)) => {
-            return Err(bad(&format!(
-                "is of version {version}; this program knows {VERSION}"
-            )));
+        Some((version, body)) if *version == R::VERSION => body,
+        Some((version, body)) => {
+            let Some(format) = R::older(*version, body) else {
+                let known = R::VERSION;
+                return Err(bad(&format!(
+                    "is of version {version}; this program knows {known}"
+                )));
+            };
+            return R::from_format(key, format).map_err(bad);
         }
         None => return Err(bad("is empty")),
     };

@@ -330,5 +330,7 @@ fn receipt(task: &TaskKey, token: u64, now: Timestamp) -> Receipt {
         strategy: "inline".into(),
         failures: 0,
         unkept: Vec::new(),
+        bytes_saved: 0,
+        saved: Usd::ZERO,
     }
 }

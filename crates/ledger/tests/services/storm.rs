@@ -146,6 +146,8 @@ fn completion(task: &Task, published: Timestamp) -> Completion {
             strategy: "inline".into(),
             failures: task.failures,
             unkept: Vec::new(),
+            bytes_saved: 0,
+            saved: Usd::ZERO,
         },
         mark: None,
         tombstone: None,

@@ -144,6 +144,8 @@ pub(crate) fn completion(held: &Held, mark: Option<u64>, tombstone: bool, now: u
             strategy: "inline".into(),
             failures: 0,
             unkept: Vec::new(),
+            bytes_saved: 7,
+            saved: Usd::from_units(5),
         },
         mark: mark.map(|source| Mark {
             source,
