@@ -81,6 +81,7 @@ pub(crate) enum Command {
     Pause(commands::pause::Args),
     Resume(commands::resume::Args),
     Sweep(commands::sweep::Args),
+    Changelog(commands::changelog::Args),
     Reload(commands::reload::Args),
     Localsky(commands::localsky::Args),
     Plan(commands::plan::Args),

@@ -3,9 +3,9 @@
 use crate::config::Secret;
 use crate::exit::Exit;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, DATE};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, DATE};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -126,7 +126,7 @@ struct RefusalFields {
     hint: Option<String>,
 }
 
-type HttpClient = Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
+type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 /// Reading the system's root certificates takes a hundred milliseconds: only done for https.
 fn http_client(https: bool) -> Result<HttpClient, String> {
@@ -192,7 +192,8 @@ impl ApiClient {
 
     /// `GET path`
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        self.call(Method::GET, path, Duration::ZERO).await
+        self.call(Method::GET, path, Bytes::new(), Duration::ZERO)
+            .await
     }
 
     /// `POST path`, which the daemon may take `wait` to answer.
@@ -201,17 +202,28 @@ impl ApiClient {
         path: &str,
         wait: Duration,
     ) -> Result<T, ClientError> {
-        self.call(Method::POST, path, wait).await
+        self.call(Method::POST, path, Bytes::new(), wait).await
+    }
+
+    /// `POST path` with a body of JSON.
+    pub(crate) async fn post_json<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: impl Into<Bytes>,
+        wait: Duration,
+    ) -> Result<T, ClientError> {
+        self.call(Method::POST, path, body.into(), wait).await
     }
 
     async fn call<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
+        body: Bytes,
         wait: Duration,
     ) -> Result<T, ClientError> {
         let limit = ANSWER_LIMIT + wait;
-        let exchange = self.exchange(method, path);
+        let exchange = self.exchange(method, path, body);
         let (status, body) = timeout(self.clock.as_ref(), limit, exchange)
             .await
             .unwrap_or_else(|| {
@@ -235,8 +247,14 @@ impl ApiClient {
         &self,
         method: Method,
         path: &str,
+        body: Bytes,
     ) -> Result<(StatusCode, Bytes), ClientError> {
-        let mut request = Request::new(Empty::new());
+        let with_body = !body.is_empty();
+        let mut request = Request::new(Full::new(body));
+        if with_body {
+            let json = HeaderValue::from_static("application/json");
+            request.headers_mut().insert(CONTENT_TYPE, json);
+        }
         *request.method_mut() = method;
         *request.uri_mut() = format!("{}{path}", self.server)
             .parse()

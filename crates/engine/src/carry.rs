@@ -311,9 +311,11 @@ async fn copy_in_parts(
         ));
     };
     lane.shared.ledger.open_pool(&order.attempt, parts).await?;
+    let stated = changelog::take_unchanged(lane, &order, usage).await;
     let result = run_workers(lane, &order, workers, usage).await;
     match result {
         Ok(published) => {
+            changelog::remember(lane, &order, stated, &published).await;
             let ledger = &lane.shared.ledger;
             let cleaned = ledger
                 .close_pool(&order.attempt)

@@ -12,19 +12,24 @@
 //! | `recipe` | pure: from what both sides state, what the destination's store is to do, or why not |
 //! | `apply` | does it, verifies, and falls back |
 //! | `index` | what this lane has copied, by size and checksum: finds copies nobody told of |
+//! | `unchanged` | pure: which parts of a new version the old one has |
+//! | `parts` | takes them from there, and remembers what finds them |
 //! | `savings` | what was not spent |
 //! | `state` | what a lane remembers: its index, and the entries that its claims still owe |
 
 mod apply;
 mod entry;
 mod index;
+mod parts;
 mod recipe;
 mod savings;
 mod state;
+mod unchanged;
 
 pub(crate) use apply::{Heads, apply};
 pub use entry::{ChangelogEntry, ChangelogInput, ChangelogOperation, MOST_INPUTS};
 pub(crate) use entry::{EntryRow, entry_name};
+pub(crate) use parts::{remember, take_unchanged};
 pub(crate) use savings::{Savings, strategy};
 pub(crate) use state::{ChangelogState, finished, hold_delete};
 

@@ -7,7 +7,7 @@ use super::index::Index;
 use super::{EntryRow, entry_name};
 use crate::Result;
 use crate::lane::Lane;
-use skyfresh_ledger::{Finished, Receipt};
+use skyfresh_ledger::{Finished, Outcome, Receipt};
 use skyfresh_sky::{ObjectKey, ObjectVersion};
 use skyfresh_store::ObjectHead;
 use std::collections::HashMap;
@@ -82,6 +82,11 @@ pub(crate) async fn finished(lane: &Lane, receipt: &Receipt, finished: Finished)
     let least_bytes = lane.shared.config.changelog.least_bytes;
     lane.changelog.note(receipt, least_bytes);
     let key = &receipt.task.key;
+    if receipt.outcome == Outcome::Deleted
+        && let Err(error) = super::parts::forget(lane, key).await
+    {
+        tracing::debug!(%key, %error, "what was remembered of its parts stays in the ledger");
+    }
     if finished == Finished::Again {
         return;
     }

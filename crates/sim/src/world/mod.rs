@@ -140,6 +140,7 @@ impl Site {
             kind,
             OperationKind::Head
                 | OperationKind::Get
+                | OperationKind::Parts
                 | OperationKind::Tags
                 | OperationKind::List
                 | OperationKind::ListUploads
