@@ -83,6 +83,7 @@ pub(crate) enum Command {
     Resume(commands::resume::Args),
     Sweep(commands::sweep::Args),
     Weights(commands::weights::Args),
+    Changelog(commands::changelog::Args),
     Reload(commands::reload::Args),
     Localsky(commands::localsky::Args),
     Plan(commands::plan::Args),

@@ -215,6 +215,16 @@ impl ApiClient {
         self.call(Method::PUT, path, body, Duration::ZERO).await
     }
 
+    /// `POST path` with a body of JSON.
+    pub(crate) async fn post_json<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: impl Into<Bytes>,
+        wait: Duration,
+    ) -> Result<T, ClientError> {
+        self.call(Method::POST, path, Some(body.into()), wait).await
+    }
+
     async fn call<T: DeserializeOwned>(
         &self,
         method: Method,

@@ -262,6 +262,13 @@ pub(crate) fn remarks(output: &Output, status: &DestinationStatus, now: Timestam
             status.totals.put_off
         ));
     }
+    if status.totals.bytes_saved > 0 {
+        remarks.push(format!(
+            "saved: {} were at the destination already; moving them would have cost {} more",
+            format_bytes(status.totals.bytes_saved),
+            status.totals.saved
+        ));
+    }
     if let Some((key, since)) = &status.backlog.oldest {
         remarks.push(printable(
             &format!("oldest pending: {key}, for {}", duration(now.since(*since))),

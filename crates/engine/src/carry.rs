@@ -2,34 +2,27 @@
 //!
 //! In: a claim. Out: how it ended. Never: acts on anything but what it has just read from both stores.
 
-use crate::copy::{Urgency, WorkOrder, copy_inline};
+use crate::attempt::{copy_in_parts, forget_attempt};
+use crate::changelog::{self, Heads};
+use crate::copy::copy_inline;
 use crate::decide::{Decision, Known, Plan, Strategy, decide_with};
-use crate::finish::{Ended, Published, Usage, discard_upload, publish_parts};
+use crate::finish::{Ended, Usage};
 use crate::lane::Lane;
 use crate::planning::course::course;
 use crate::planning::relay::{self, Offers};
 use crate::planning::{Lesson, NoPlan};
 use crate::{Error, Result};
 use futures::StreamExt;
-use skyfresh_ledger::{Attempt, Claim, Expected, Outcome, UploadIntent};
+use skyfresh_ledger::{Attempt, Claim, Expected, Outcome};
 use skyfresh_sky::{Kind, Mutant, ObjectKey, ObjectVersion, Timestamp};
 use skyfresh_store::{GetOptions, GetResult, ObjectHead, Precondition};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::JoinSet;
 
 /// Objects up to this size are read at once instead of asking for their head first: one round trip less.
 const READ_AT_ONCE_BYTES: u64 = 256 << 10;
 /// How often an attempt is started again at once because the source or the destination changed under it.
 const ROUNDS: u32 = 4;
-/// Workers stop trying a part's copy by themselves after this.
-const PART_LEASE: Duration = Duration::from_secs(60);
-
-/// One worker of so many, and at least so many, stay when nothing is left to take, and duplicate what turns out to be slow.
-/// More would be billed for waiting: all of them would nearly double what functions cost.
-const WORKERS_A_STAYER: u32 = 16;
-const LEAST_STAYERS: u32 = 2;
-
 /// What came of a claim.
 pub(crate) enum Carried {
     /// It has ended.
@@ -157,14 +150,6 @@ async fn once(
         }
         Err(NoPlan::Paused) => return Ok(Round::PutOff(lane.account.renewed(looked))),
     };
-    if let Decision::Copy(plan) = &decision
-        && coming
-        && plan.via.is_none()
-        && let Some(until) = wait_for_relay(plan, looked)
-    {
-        drain(seen.opened).await;
-        return Ok(Round::PutOff(until));
-    }
     let in_parts = matches!(&decision, Decision::Copy(plan) if plan.strategy != Strategy::Inline);
     if !in_parts {
         forget_attempt(lane, claim, previous.as_ref()).await?;
@@ -190,28 +175,59 @@ async fn once(
             0,
         )),
         Decision::Impossible(why) => Err(Error::new(Kind::Invalid, "decide", key.as_str(), why)),
-        Decision::Delete(version) => delete(lane, key, version, usage).await,
+        Decision::Delete(version) => {
+            changelog::hold_delete(lane, key).await?;
+            delete(lane, key, version, usage).await
+        }
         Decision::Copy(plan) => {
-            let published = match plan.strategy {
-                Strategy::Inline => copy_inline(lane, key, &plan, seen.opened, usage).await,
-                Strategy::Multipart { .. } => {
-                    copy_in_parts(lane, claim, &plan, previous, usage).await
+            let mut previous = previous.filter(|_| in_parts);
+            let heads = Heads::of(seen.head.as_ref(), target.as_ref());
+            let made = changelog::apply(lane, claim, &plan, heads, &mut previous, usage).await?;
+            if made.is_none()
+                && coming
+                && plan.via.is_none()
+                && let Some(until) = wait_for_relay(&plan, looked)
+            {
+                drain(seen.opened).await;
+                return Ok(Round::PutOff(until));
+            }
+            let ended = match made {
+                Some(made) => Ended {
+                    outcome: Outcome::Copied,
+                    source: source_version,
+                    destination: Some(made.published.version),
+                    crc64: made.published.crc64,
+                    size: plan.size,
+                    strategy: made.strategy,
+                    unkept: plan.unkept,
+                    via: None,
+                    expected: None,
+                },
+                None => {
+                    let published = match plan.strategy {
+                        Strategy::Inline => copy_inline(lane, key, &plan, seen.opened, usage).await,
+                        Strategy::Multipart { .. } => {
+                            copy_in_parts(lane, claim, &plan, previous, usage).await
+                        }
+                    };
+                    let published = published.map_err(|error| without_relay(&plan, error))?;
+                    // What did not have to move teaches nothing about how long moving takes.
+                    let lesson = lesson.filter(|_| usage.savings.bytes() == 0);
+                    Ended {
+                        outcome: Outcome::Copied,
+                        source: source_version,
+                        destination: Some(published.version),
+                        crc64: published.crc64,
+                        size: plan.size,
+                        strategy: changelog::strategy(&plan, usage),
+                        expected: came_true(lane, plan.expected, lesson, looked),
+                        unkept: plan.unkept,
+                        via: plan.via.map(|via| via.destination),
+                    }
                 }
             };
-            let published = published.map_err(|error| without_relay(&plan, error))?;
-            let expected = came_true(lane, plan.expected, lesson, looked);
             copy_tags(lane, key, seen.head.as_ref(), usage).await?;
-            Ok(Ended {
-                outcome: Outcome::Copied,
-                source: source_version,
-                destination: Some(published.version),
-                crc64: published.crc64,
-                size: plan.size,
-                strategy: plan.strategy.to_string(),
-                unkept: plan.unkept,
-                via: plan.via.map(|via| via.destination),
-                expected,
-            })
+            Ok(ended)
         }
     };
     ended.map(Round::Ended)
@@ -349,224 +365,4 @@ async fn copy_tags(
     usage.target_write();
     let tags = lane.source.tags(key).await?;
     Ok(lane.target.set_tags(key, &tags).await?)
-}
-
-/// Discards the attempt that an earlier owner (or round) left.
-async fn forget_attempt(lane: &Lane, claim: &Claim, previous: Option<&Attempt>) -> Result<()> {
-    let Some(previous) = previous else {
-        return Ok(());
-    };
-    let (target, ledger) = (lane.target.as_ref(), lane.shared.ledger.as_ref());
-    discard_upload(
-        target,
-        ledger,
-        &previous.id,
-        &claim.task.task.key,
-        previous.upload.as_deref(),
-    )
-    .await;
-    Ok(lane
-        .shared
-        .ledger
-        .record_attempt(&claim.task.task, claim.token, None)
-        .await?)
-}
-
-/// Copies by workers over a part pool, resuming what an earlier owner of the same version left.
-async fn copy_in_parts(
-    lane: &Lane,
-    claim: &Claim,
-    plan: &Plan,
-    previous: Option<Attempt>,
-    usage: &Arc<Usage>,
-) -> Result<Published> {
-    let order = match resumable(lane, claim, plan, previous.as_ref()) {
-        Some(order) => order,
-        None => {
-            forget_attempt(lane, claim, previous.as_ref()).await?;
-            begin(lane, claim, plan, usage).await?
-        }
-    };
-    let Strategy::Multipart { parts, workers, .. } = plan.strategy else {
-        return Err(Error::new(
-            Kind::Internal,
-            "copy",
-            claim.task.task.to_string(),
-            "an inline plan has no parts",
-        ));
-    };
-    lane.shared.ledger.open_pool(&order.attempt, parts).await?;
-    let site = plan.site.as_ref().zip(lane.shared.brain.as_ref());
-    let _busy = site.map(|(site, brain)| brain.busy(site, workers));
-    let result = run_workers(lane, &order, workers, usage).await;
-    match result {
-        Ok(published) => {
-            let ledger = &lane.shared.ledger;
-            let cleaned = ledger
-                .close_pool(&order.attempt)
-                .await
-                .and(ledger.end_upload(&order.attempt).await);
-            if let Err(error) = cleaned {
-                tracing::debug!(task = %order.task, %error, "the janitor will forget this upload");
-            }
-            Ok(published)
-        }
-        // Passing trouble keeps what is there: the next attempt resumes inside the object.
-        Err(error) if error.kind == Kind::RetryAfter || error.fenced => Err(error),
-        Err(error) => {
-            let attempt = Attempt {
-                id: order.attempt,
-                source: plan.source.clone(),
-                upload: Some(order.upload),
-                plan: serde_json::Value::Null,
-            };
-            forget_attempt(lane, claim, Some(&attempt)).await?;
-            Err(error)
-        }
-    }
-}
-
-/// The order of an earlier attempt at exactly this plan. After a takeover its owner may still be running, and could still
-/// publish; only discarding its upload makes sure that it cannot.
-fn resumable(
-    lane: &Lane,
-    claim: &Claim,
-    plan: &Plan,
-    previous: Option<&Attempt>,
-) -> Option<WorkOrder> {
-    let any_version = Mutant::ResumeIgnoresVersion.is_on();
-    let previous = previous
-        .filter(|previous| (previous.source == plan.source || any_version) && !claim.takeover)?;
-    let earlier: Plan = serde_json::from_value(previous.plan.clone()).ok()?;
-    let same_parts = earlier.strategy == plan.strategy;
-    let same = Plan {
-        precondition: plan.precondition.clone(),
-        expected: plan.expected.clone(),
-        ..earlier
-    } == *plan
-        || (any_version && same_parts);
-    let upload = previous.upload.clone().filter(|_| same)?;
-    Some(order(lane, claim, plan, previous.id.clone(), upload))
-}
-
-fn order(lane: &Lane, claim: &Claim, plan: &Plan, attempt: String, upload: String) -> WorkOrder {
-    WorkOrder {
-        task: claim.task.task.clone(),
-        attempt,
-        upload,
-        plan: plan.clone(),
-        source: lane.read_location(plan).clone(),
-        target: lane.destination.location.clone(),
-        worker: String::new(),
-        parts_in_flight: lane.shared.config.parts_in_flight,
-        part_lease: PART_LEASE,
-        urgency: Urgency::of(lane, claim, plan),
-        stays: false,
-    }
-}
-
-/// Begins an upload. The intent is written first, so that a crash at any point leaves something for the janitor to find.
-async fn begin(lane: &Lane, claim: &Claim, plan: &Plan, usage: &Usage) -> Result<WorkOrder> {
-    let (ledger, task) = (&lane.shared.ledger, &claim.task.task);
-    let id = format!("{}-{}", claim.token, lane.shared.rng.token());
-    let started = lane.shared.clock.now();
-    let mut intent = UploadIntent {
-        task: task.clone(),
-        attempt: id.clone(),
-        upload: None,
-        started,
-    };
-    if !Mutant::IntentAfterUpload.is_on() {
-        ledger.record_upload(intent.clone()).await?;
-    }
-    usage.target_write();
-    let upload = lane
-        .target
-        .create_upload(&task.key, &plan.attributes)
-        .await?;
-    intent.upload = Some(upload.clone());
-    ledger.record_upload(intent).await?;
-    let plan_json = serde_json::to_value(plan).map_err(|error| {
-        Error::new(
-            Kind::Internal,
-            "record plan",
-            task.to_string(),
-            error.to_string(),
-        )
-    })?;
-    let attempt = Attempt {
-        id: id.clone(),
-        source: plan.source.clone(),
-        upload: Some(upload.clone()),
-        plan: plan_json,
-    };
-    if let Err(error) = ledger
-        .record_attempt(task, claim.token, Some(attempt))
-        .await
-    {
-        discard_upload(
-            lane.target.as_ref(),
-            ledger.as_ref(),
-            &id,
-            &task.key,
-            Some(&upload),
-        )
-        .await;
-        return Err(error.into());
-    }
-    Ok(order(lane, claim, plan, id, upload))
-}
-
-/// Runs the workers until one of them has published. A worker that fails leaves its parts to the others; the object fails
-/// only when all have stopped.
-async fn run_workers(
-    lane: &Lane,
-    order: &WorkOrder,
-    workers: u32,
-    usage: &Arc<Usage>,
-) -> Result<Published> {
-    let mut running = JoinSet::new();
-    // Other names than the workers of an earlier run had: parts that those still hold can then be duplicated.
-    let run = lane.shared.rng.token();
-    for number in 1..=workers {
-        let order = WorkOrder {
-            worker: format!("{run}-{number}"),
-            stays: number <= workers.div_ceil(WORKERS_A_STAYER).max(LEAST_STAYERS),
-            ..order.clone()
-        };
-        let (executor, usage) = (Arc::clone(&lane.shared.executor), Arc::clone(usage));
-        running.spawn(async move { executor.run(order, usage).await });
-    }
-    let mut last_error = None;
-    while let Some(joined) = running.join_next().await {
-        match joined {
-            Ok(Ok(Some(published))) => return Ok(published),
-            Ok(Ok(None)) => {}
-            Ok(Err(error)) if error.kind == Kind::Precondition => return Err(error),
-            Ok(Err(error)) => last_error = Some(error),
-            Err(error) => {
-                last_error = Some(Error::new(
-                    Kind::Internal,
-                    "run worker",
-                    order.task.to_string(),
-                    error.to_string(),
-                ))
-            }
-        }
-    }
-    // All parts may be there although whoever completed them did not publish (it died in between): that is ours to do.
-    if let Some((total, done)) = lane.shared.ledger.parts(&order.attempt).await?
-        && done.len() as u32 == total
-    {
-        usage.target_write();
-        return publish_parts(lane.target.as_ref(), order, done).await;
-    }
-    Err(last_error.unwrap_or_else(|| {
-        Error::new(
-            Kind::RetryAfter,
-            "copy",
-            order.task.to_string(),
-            "every worker stopped before the last part",
-        )
-    }))
 }

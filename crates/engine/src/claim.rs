@@ -7,6 +7,7 @@
 
 use crate::backoff::retry_delay;
 use crate::carry::{Carried, carry};
+use crate::changelog;
 use crate::lane::Lane;
 use crate::planning::hold;
 use crate::{Error, Result};
@@ -125,14 +126,15 @@ async fn work(lane: Arc<Lane>, claim: Claim, stop: CancellationToken) {
             }
             finish(&lane, &claim, completion, now)
                 .await
-                .map(|_| receipt)
+                .map(|finished| (receipt, finished))
         }
         Err(error) => Err(error),
     };
     match ended {
-        Ok(receipt) => {
+        Ok((receipt, finished)) => {
             lane.meter.receipt(&receipt);
             lane.account.spend(&receipt);
+            changelog::finished(&lane, &receipt, finished).await;
             if lane.outage.succeeded(lane.shared.clock.now()) {
                 hurry(&lane).await;
             }

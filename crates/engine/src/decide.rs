@@ -401,7 +401,7 @@ pub(crate) fn strategy(
 }
 
 /// The condition that keeps a stale worker from overwriting something newer, where the store enforces it.
-fn precondition(
+pub(crate) fn precondition(
     target: Option<&ObjectHead>,
     strategy: Strategy,
     capabilities: &Capabilities,

@@ -3,6 +3,7 @@
 //! In: an upload whose parts are all there, or an inline PUT's answer. Out: a [`Receipt`]. Never: publishes what it could
 //! not verify, or over a version it has not seen.
 
+use crate::changelog::Savings;
 use crate::copy::{WorkOrder, WorkerContext};
 use crate::decide::{Plan, Strategy, mark_hash, stamp};
 use crate::lane::Lane;
@@ -35,6 +36,8 @@ pub struct Usage {
     target_writes: AtomicU32,
     target_deletes: AtomicU32,
     bytes_moved: AtomicU64,
+    /// What the destination's store did instead.
+    pub(crate) savings: Savings,
 }
 
 impl Usage {
@@ -351,8 +354,8 @@ pub(crate) fn completion(
         },
         failures: task.failures,
         unkept: ended.unkept,
-        bytes_saved: 0,
-        saved: Usd::ZERO,
+        bytes_saved: usage.savings.bytes(),
+        saved: usage.savings.usd(),
         expected: ended.expected,
     };
     Completion {

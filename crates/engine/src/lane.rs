@@ -1,5 +1,6 @@
 //! A lane: one rule on its way to one destination. Lanes share nothing that one of them could exhaust but the machine.
 
+use crate::changelog::{ChangelogSizes, ChangelogState};
 use crate::copy::Executor;
 use crate::decide::{Plan, Sizing};
 use crate::guard::DeleteGuard;
@@ -34,6 +35,8 @@ pub struct EngineConfig {
     pub parts_in_flight: usize,
     /// Part sizes and workers, where nothing plans.
     pub sizing: Sizing,
+    /// From which sizes it is looked for what is at the destination already.
+    pub changelog: ChangelogSizes,
     /// How often the janitor runs, and how old an orphan must be.
     pub janitor_period: Duration,
     /// How long receipts and tombstones are kept.
@@ -55,6 +58,7 @@ impl EngineConfig {
             lane_concurrency: 64,
             parts_in_flight: 2,
             sizing: Sizing::default(),
+            changelog: ChangelogSizes::default(),
             janitor_period: Duration::from_secs(300),
             retention: Duration::from_secs(7 * 86_400),
             max_receipts: 1_000_000,
@@ -108,6 +112,8 @@ pub(crate) struct Lane {
     pub(crate) rates: Rates,
     pub(crate) deletes: DeleteGuard,
     pub(crate) meter: LaneMeter,
+    /// What was copied, and what users told of how.
+    pub(crate) changelog: ChangelogState,
     /// Whether the stores answer.
     pub(crate) outage: Outage,
     /// Receipts of this process that others see too, where the ledger is shared.
@@ -151,6 +157,7 @@ impl Lane {
             rates: Rates::default(),
             deletes: DeleteGuard::new(rule.max_deletes),
             meter: LaneMeter::new(rule.slo, shared.clock.now()),
+            changelog: ChangelogState::default(),
             outage: Outage::default(),
             own: Own::default(),
             weights: Standing::default(),

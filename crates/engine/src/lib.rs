@@ -25,8 +25,10 @@
 //! | bytes in memory | a few socket buffers per part: GET streams into PUT | TCP pushes back on the source |
 //! | watched changes | 256 a batch; the kernel's queue overflowing means a sweep | sweep |
 
+mod attempt;
 mod backoff;
 mod carry;
+mod changelog;
 mod claim;
 mod copy;
 mod decide;
@@ -51,9 +53,12 @@ pub mod verify;
 mod weights;
 
 pub use backoff::{LONGEST_DELAY, retry_delay};
+pub use changelog::{
+    ChangelogEntry, ChangelogInput, ChangelogOperation, ChangelogSizes, MOST_INPUTS,
+};
 pub use copy::{Executor, InProcess, Urgency, WorkOrder};
 pub use decide::{Decision, Known, Plan, Sizing, Strategy, Via, decide};
-pub use engine::{Accepted, Applied, Engine, Parts};
+pub use engine::{Accepted, Applied, ChangelogAdded, Engine, Parts};
 pub use error::{Error, Result};
 pub use event::ObjectEvent;
 pub use finish::{Published, Usage};

@@ -149,6 +149,8 @@ fn count(lanes: &[Arc<Lane>], receipt: &Receipt, feed: &mut Feed) {
 pub(crate) fn remember(lane: &Lane, receipt: &Receipt) {
     lane.meter.remember(receipt);
     lane.account.remember(receipt);
+    let least_bytes = lane.shared.config.changelog.least_bytes;
+    lane.changelog.note(receipt, least_bytes);
     if receipt.outcome == Outcome::Deleted {
         lane.deletes.remember(receipt.published);
     }

@@ -20,6 +20,7 @@
 
 mod admit;
 mod api;
+mod changelog;
 mod channels;
 mod dashboard;
 mod error;

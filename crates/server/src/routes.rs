@@ -4,7 +4,9 @@
 use crate::api::Api;
 use crate::error::ApiError;
 use crate::push::{event_grid, pubsub};
-use crate::{admit, channels, dashboard, health, metrics, notifications, rules, weights};
+use crate::{
+    admit, changelog, channels, dashboard, health, metrics, notifications, rules, weights,
+};
 use axum::Router;
 use axum::http::{StatusCode, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -93,6 +95,9 @@ pub(crate) static ROUTES: &[Route] = &[
     }),
     route("POST", "/v1/rules/{rule}/sweep", Access::Token, || {
         post(rules::sweep)
+    }),
+    route("POST", "/v1/rules/{rule}/changelog", Access::Token, || {
+        post(changelog::add)
     }),
     route("GET", "/v1/rules/{rule}/explain", Access::Token, || {
         get(rules::explain)

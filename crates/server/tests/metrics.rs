@@ -180,6 +180,8 @@ async fn metrics_follow_the_format_and_tell_what_happened() {
         "skyfresh_bytes_moved_total",
         "skyfresh_requests_total",
         "skyfresh_spend_usd_total",
+        "skyfresh_bytes_saved_total",
+        "skyfresh_saved_usd_total",
         "skyfresh_lost_notifications_total",
     ] {
         let of: Vec<&str> = metrics[name]

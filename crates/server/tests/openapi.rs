@@ -346,6 +346,23 @@ async fn answers_are_as_the_document_describes_them() {
         .await;
     assert_eq!(taken.status, 200);
     schemas.check_answer("POST", "/v1/notifications", &taken);
+    let path = "/v1/rules/{rule}/changelog";
+    let made =
+        br#"{"output": "l", "operation": "concat", "inputs": [{"key": "k"}, {"key": "none"}]}"#;
+    for (asked, body, status) in [
+        ("/v1/rules/models/changelog", made.as_slice(), 200),
+        ("/v1/rules/nosuch/changelog", made, 404),
+        ("/v1/rules/models/changelog", b"{}", 400),
+        (
+            "/v1/rules/models/changelog",
+            br#"{"output": "k", "operation": "copy", "input": {"key": "k"}}"#,
+            400,
+        ),
+    ] {
+        let answer = running.send("POST", asked, &[], body).await;
+        assert_eq!(answer.status, status, "{asked}: {answer:?}");
+        schemas.check_answer("POST", path, &answer);
+    }
     let unknown = running
         .send("POST", "/v1/notifications/nosuch", &[], &notification("k"))
         .await;

@@ -20,6 +20,7 @@ mod local;
 pub mod memory;
 mod metadata;
 mod object_store;
+mod part_sum;
 pub mod s3;
 pub mod service;
 
@@ -31,3 +32,4 @@ pub use object_store::{
     CompletedPart, CopySource, GetOptions, GetResult, ListPage, ListedObject, ListedUpload,
     ObjectHead, ObjectStore, PartReceipt, Precondition, PutOptions, PutReceipt, UploadPage,
 };
+pub use part_sum::PartSum;

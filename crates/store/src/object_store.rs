@@ -1,7 +1,7 @@
 //! The seam: what every object store must offer, in the terms of the strictest one.
 
 use crate::checksum::{Crc32c, Crc64, Md5};
-use crate::{ByteStream, Capabilities, Error, Result};
+use crate::{ByteStream, Capabilities, Error, PartSum, Result};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use skyfresh_sky::{Attributes, Kind, Location, ObjectKey, ObjectVersion, Timestamp};
@@ -190,6 +190,19 @@ pub trait ObjectStore: Send + Sync + std::fmt::Debug {
 
     /// Begins a read. Whatever the server does with conditions, the adapter compares the version it answers with.
     async fn get(&self, key: &ObjectKey, options: GetOptions) -> Result<GetResult>;
+
+    /// The parts that this version was uploaded in, with their checksums, in order; `None` where there were none or the store
+    /// does not tell.
+    ///
+    /// # Errors
+    /// [`Kind::Precondition`] where the object is another version now.
+    async fn parts(
+        &self,
+        _key: &ObjectKey,
+        _version: &ObjectVersion,
+    ) -> Result<Option<Vec<PartSum>>> {
+        Ok(None)
+    }
 
     /// Publishes an object in one request, verified by [`Capabilities::verification`]. All or nothing.
     ///

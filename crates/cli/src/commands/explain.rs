@@ -188,8 +188,12 @@ fn line(receipt: &Receipt) -> String {
         [] => String::new(),
         unkept => format!(", without {}", unkept.join(", ")),
     };
+    let saved = match receipt.bytes_saved {
+        0 => String::new(),
+        bytes => format!(", {} ({}) saved", format_bytes(bytes), receipt.saved),
+    };
     format!(
-        "{} {outcome}{version}, {}, {}, lag {}, {} requests, {}{failures}{unkept}",
+        "{} {outcome}{version}, {}, {}, lag {}, {} requests, {}{saved}{failures}{unkept}",
         receipt.published,
         format_bytes(receipt.size),
         receipt.strategy,

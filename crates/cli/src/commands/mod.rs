@@ -2,6 +2,7 @@
 
 pub(crate) mod api;
 pub(crate) mod catalog;
+pub(crate) mod changelog;
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod doctor;
@@ -65,6 +66,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> anyhow::Result<E
         Command::Resume(args) => resume::run(args, context).await,
         Command::Sweep(args) => sweep::run(args, context).await,
         Command::Weights(args) => weights::run(args, context).await,
+        Command::Changelog(args) => changelog::run(args, context).await,
         Command::Reload(args) => reload::run(args, context).await,
         Command::Completions(args) => Ok(completions::run(&args, context)),
     }

@@ -1,8 +1,11 @@
 //! The engine's front: rules and events in, answers out (`answers.rs`); starts and stops everything behind it.
 
 mod answers;
+mod changelog;
 mod channels;
 mod weights;
+
+pub use changelog::ChangelogAdded;
 
 use crate::copy::Executor;
 use crate::intake::{submissions, sweep, watch};

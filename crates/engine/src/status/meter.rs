@@ -84,6 +84,8 @@ impl LaneMeter {
         if let Some(expected) = &receipt.expected {
             totals.predictions.count(expected);
         }
+        totals.bytes_saved += receipt.bytes_saved;
+        totals.saved += receipt.saved;
         if matches!(receipt.outcome, Outcome::Copied | Outcome::Deleted) {
             match receipt.origin {
                 Origin::Live => totals.told_changes += 1,

@@ -4,12 +4,12 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
-use skyfresh_sky::{Attributes, Location, ObjectKey};
+use skyfresh_sky::{Attributes, Location, ObjectKey, ObjectVersion};
 use skyfresh_store::memory::MemoryStore;
 use skyfresh_store::{
     ByteStream, Capabilities, CompletedPart, CopySource, GetOptions, GetResult, ListPage,
-    ObjectHead, ObjectStore, PartReceipt, Precondition, PutOptions, PutReceipt, Result, UploadPage,
-    single_chunk,
+    ObjectHead, ObjectStore, PartReceipt, PartSum, Precondition, PutOptions, PutReceipt, Result,
+    UploadPage, single_chunk,
 };
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -57,6 +57,14 @@ impl ObjectStore for Wire {
 
     async fn get(&self, key: &ObjectKey, options: GetOptions) -> Result<GetResult> {
         self.0.get(key, options).await
+    }
+
+    async fn parts(
+        &self,
+        key: &ObjectKey,
+        version: &ObjectVersion,
+    ) -> Result<Option<Vec<PartSum>>> {
+        self.0.parts(key, version).await
     }
 
     async fn put(

@@ -32,7 +32,7 @@ const KINDS: [Kind; 8] = [
 type Read = fn(&RuleStatus, &DestinationStatus) -> Option<f64>;
 
 /// The metrics with one value a lane.
-const SIMPLE: [(&str, Type, &str, Read); 16] = [
+const SIMPLE: [(&str, Type, &str, Read); 18] = [
     (
         "skyfresh_lag_changes",
         Type::Gauge,
@@ -115,6 +115,18 @@ const SIMPLE: [(&str, Type, &str, Read); 16] = [
         Type::Counter,
         "Dollars by the price catalogue.",
         |_, lane| Some(lane.totals.spend.usd()),
+    ),
+    (
+        "skyfresh_bytes_saved_total",
+        Type::Counter,
+        "Bytes that did not leave the source, because the destination had them already.",
+        |_, lane| Some(lane.totals.bytes_saved as f64),
+    ),
+    (
+        "skyfresh_saved_usd_total",
+        Type::Counter,
+        "Dollars that moving them would have cost by the price catalogue, less what was spent instead.",
+        |_, lane| Some(lane.totals.saved.usd()),
     ),
     (
         "skyfresh_leases_lost_total",

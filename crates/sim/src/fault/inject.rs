@@ -224,7 +224,7 @@ impl Injector {
 
 fn request_of(kind: OperationKind) -> Option<Request> {
     Some(match kind {
-        OperationKind::Head => Request::Head,
+        OperationKind::Head | OperationKind::Parts => Request::Head,
         OperationKind::Get => Request::Get,
         OperationKind::Put => Request::Put,
         OperationKind::CreateUpload => Request::CreateUpload,

@@ -12,11 +12,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, stream};
-use skyfresh_sky::{Attributes, Clock, Kind, Location, ObjectKey, Region};
+use skyfresh_sky::{Attributes, Clock, Kind, Location, ObjectKey, ObjectVersion, Region};
 use skyfresh_store::memory::{MemoryStore, OperationKind};
 use skyfresh_store::{
     ByteStream, Capabilities, CompletedPart, CopySource, Error, GetOptions, GetResult, ListPage,
-    ObjectHead, ObjectStore, PartReceipt, Precondition, PutOptions, PutReceipt, Result, UploadPage,
+    ObjectHead, ObjectStore, PartReceipt, PartSum, Precondition, PutOptions, PutReceipt, Result,
+    UploadPage,
 };
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -123,6 +124,7 @@ impl FarStore {
             OperationKind::CheckReadable
                 | OperationKind::Head
                 | OperationKind::Get
+                | OperationKind::Parts
                 | OperationKind::List
                 | OperationKind::Tags
         );
@@ -234,6 +236,18 @@ impl ObjectStore for FarStore {
             head: found.head,
             body: self.arriving(body),
         })
+    }
+
+    async fn parts(
+        &self,
+        key: &ObjectKey,
+        version: &ObjectVersion,
+    ) -> Result<Option<Vec<PartSum>>> {
+        let (sent, version) = (key.clone(), version.clone());
+        self.ask(OperationKind::Parts, Some(key), |store| {
+            async move { store.parts(&sent, &version).await }.boxed()
+        })
+        .await
     }
 
     async fn put(

@@ -32,6 +32,7 @@ fn class(kind: OperationKind) -> Class {
         OperationKind::CheckReadable
         | OperationKind::Head
         | OperationKind::Get
+        | OperationKind::Parts
         | OperationKind::Tags => Class::Read,
         OperationKind::Delete | OperationKind::AbortUpload | OperationKind::Probe => Class::Free,
     }

@@ -143,6 +143,7 @@ impl Site {
             kind,
             OperationKind::Head
                 | OperationKind::Get
+                | OperationKind::Parts
                 | OperationKind::Tags
                 | OperationKind::List
                 | OperationKind::ListUploads

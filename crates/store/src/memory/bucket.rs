@@ -9,7 +9,7 @@ use crate::local::{
     check_tags, is_version,
 };
 use crate::{
-    Capabilities, CompletedPart, ConditionSupport, CopySource, ObjectHead, PartReceipt,
+    Capabilities, CompletedPart, ConditionSupport, CopySource, ObjectHead, PartReceipt, PartSum,
     Precondition, PutReceipt,
 };
 use bytes::Bytes;
@@ -30,6 +30,8 @@ pub(super) struct Object {
     pub(super) crc64: Crc64,
     pub(super) chunks: Arc<[Bytes]>,
     pub(super) tags: BTreeMap<String, String>,
+    /// What it was uploaded in, where that was parts.
+    parts: Arc<[PartSum]>,
 }
 
 pub(super) struct Upload {
@@ -59,6 +61,7 @@ struct Content {
     etag: String,
     attributes: Attributes,
     tags: BTreeMap<String, String>,
+    parts: Arc<[PartSum]>,
 }
 
 pub(super) struct Bucket {
@@ -108,6 +111,17 @@ impl Bucket {
         Ok(Arc::clone(object))
     }
 
+    /// The parts of a version, where this bucket states checksums.
+    pub(super) fn parts(
+        &self,
+        full_key: &str,
+        version: &ObjectVersion,
+    ) -> Result<Option<Vec<PartSum>>, Refusal> {
+        let object = self.read(full_key, Some(version))?;
+        let stated = self.style.states_checksums && !object.parts.is_empty();
+        Ok(stated.then(|| object.parts.to_vec()))
+    }
+
     pub(super) fn put(
         &mut self,
         full_key: &str,
@@ -131,6 +145,7 @@ impl Bucket {
             crc64: payload.crc64,
             attributes,
             tags: BTreeMap::new(),
+            parts: Arc::default(),
         };
         Ok(self.publish(full_key, content, moment))
     }
@@ -196,6 +211,7 @@ impl Bucket {
             crc64: object.crc64,
             chunks: Arc::clone(&object.chunks),
             tags: tags.clone(),
+            parts: Arc::clone(&object.parts),
         };
         self.keep(full_key, Arc::new(tagged));
         Ok(())
@@ -286,11 +302,14 @@ impl Bucket {
             etag: String::new(),
             attributes: held.attributes.clone(),
             tags: BTreeMap::new(),
+            parts: Arc::default(),
         };
+        let mut sums = Vec::with_capacity(parts.len());
         let mut tags_of_parts = Some(Md5::new());
         for part in parts.iter().filter_map(|part| held.parts.get(&part.number)) {
             chunks.extend(part.payload.chunks.iter().cloned());
             content.size += part.payload.size;
+            sums.push(PartSum::crc64(part.payload.size, part.payload.crc64));
             content.crc64 = content.crc64.then(part.payload.crc64, part.payload.size);
             match (&mut tags_of_parts, part.payload.md5) {
                 (Some(sum), Some(md5)) => sum.update(md5),
@@ -298,6 +317,7 @@ impl Bucket {
             }
         }
         content.chunks = chunks.into();
+        content.parts = sums.into();
         content.etag = match tags_of_parts {
             Some(sum) => format!("{}-{}", hex::encode(sum.finalize()), parts.len()),
             None => opaque_etag(moment),
@@ -385,6 +405,7 @@ impl Bucket {
                 crc64: content.crc64,
                 chunks: content.chunks,
                 tags: content.tags,
+                parts: content.parts,
             }),
         );
         PutReceipt {

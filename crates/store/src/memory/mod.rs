@@ -7,6 +7,7 @@
 //! **Never:** evicts, forgets an upload, or copies the bytes it is given.
 
 mod bucket;
+mod call;
 mod fault;
 mod operations;
 mod payload;

@@ -1,224 +1,22 @@
 //! [`ObjectStore`] on top of a bucket: bodies are moved without a lock, decisions are taken under it.
 
-use super::bucket::{Bucket, Moment, Object, ResolvedSource};
-use super::fault::{Place, faulty};
+use super::call::Details;
 use super::payload::Payload;
-use super::{
-    BucketStyle, Fault, MEMORY_CAPABILITIES, MemoryStore, Operation, OperationKind, PAGE_LIMIT,
-};
-use crate::checksum::tee;
+use super::{MEMORY_CAPABILITIES, MemoryStore, OperationKind, PAGE_LIMIT};
 use crate::local::{Refusal, check_put_size, check_range};
 use crate::{
-    ByteStream, Capabilities, CompletedPart, CopySource, Error, GetOptions, GetResult, ListPage,
-    ListedObject, ListedUpload, ObjectHead, ObjectStore, PartReceipt, Precondition, PutOptions,
-    PutReceipt, Result, UploadPage,
+    ByteStream, Capabilities, CompletedPart, CopySource, GetOptions, GetResult, ListPage,
+    ListedObject, ListedUpload, ObjectHead, ObjectStore, PartReceipt, PartSum, Precondition,
+    PutOptions, PutReceipt, Result, UploadPage,
 };
 use async_trait::async_trait;
-use bytes::Bytes;
 use futures::StreamExt;
-use skyfresh_sky::{Attributes, Kind, Location, ObjectKey};
+use skyfresh_sky::{Attributes, Kind, Location, ObjectKey, ObjectVersion};
 use std::collections::BTreeMap;
 use std::ops::{Bound, Range};
-use std::sync::Arc;
 
 /// Largest chunk a read yields, bytes: small enough that a reader can be interrupted in the middle of an object.
 const CHUNK_BYTES: usize = 256 << 10;
-
-/// An operation that the fault hook has let through.
-struct Call<'a> {
-    store: &'a MemoryStore,
-    kind: OperationKind,
-    full_key: String,
-    fault: Option<Fault>,
-}
-
-#[derive(Default)]
-struct Details<'a> {
-    key: Option<&'a ObjectKey>,
-    upload: Option<&'a str>,
-    part_number: Option<u32>,
-    range: Option<Range<u64>>,
-}
-
-impl<'a> Details<'a> {
-    fn key(key: &'a ObjectKey) -> Self {
-        Details {
-            key: Some(key),
-            ..Details::default()
-        }
-    }
-
-    fn upload(key: &'a ObjectKey, upload: &'a str) -> Self {
-        Details {
-            key: Some(key),
-            upload: Some(upload),
-            ..Details::default()
-        }
-    }
-}
-
-impl MemoryStore {
-    async fn begin(&self, kind: OperationKind, details: Details<'_>) -> Result<Call<'_>> {
-        let full_key = details.key.map(|key| self.location.full_key(key));
-        let (hook, sequence) = {
-            let mut state = self.sky.lock();
-            state.operations += 1;
-            (state.fault.clone(), state.operations - 1)
-        };
-        let operation = Operation {
-            kind,
-            bucket: &self.location.bucket,
-            full_key: full_key.as_deref(),
-            upload: details.upload,
-            part_number: details.part_number,
-            range: details.range,
-            sequence,
-        };
-        let fault = match hook.and_then(|hook| hook(&operation)) {
-            Some(Fault::Refuse(error)) => return Err(error),
-            Some(Fault::Delay(delay)) => {
-                self.sky.clock.sleep(delay).await;
-                None
-            }
-            other => other,
-        };
-        Ok(Call {
-            store: self,
-            kind,
-            full_key: full_key.unwrap_or_default(),
-            fault,
-        })
-    }
-}
-
-impl Call<'_> {
-    /// Runs `work` under the lock; the answer is lost where the hook said so.
-    fn run<T>(
-        self,
-        work: impl FnOnce(&mut Bucket, &str, Moment) -> Result<T, Refusal>,
-    ) -> Result<T> {
-        let result = self.attempt(work);
-        match self.fault {
-            Some(Fault::LoseAnswer(error)) => Err(error),
-            _ => result,
-        }
-    }
-
-    /// Runs `work` under the lock.
-    fn attempt<T>(
-        &self,
-        work: impl FnOnce(&mut Bucket, &str, Moment) -> Result<T, Refusal>,
-    ) -> Result<T> {
-        self.store
-            .sky
-            .with_bucket(&self.store.location.bucket, |bucket, moment| {
-                work(bucket, &self.full_key, moment)
-            })
-            .map_err(|refusal| self.error(refusal))
-    }
-
-    fn style(&self) -> BucketStyle {
-        let bucket = &self.store.location.bucket;
-        let sky = self.store.sky.lock();
-        sky.buckets
-            .get(bucket)
-            .map_or(BucketStyle::S3, |bucket| bucket.style)
-    }
-
-    fn error(&self, refusal: Refusal) -> Error {
-        let bucket = &self.store.location.bucket;
-        let target = match self.full_key.as_str() {
-            "" => format!("mem://{bucket}"),
-            key => format!("mem://{bucket}/{key}"),
-        };
-        refusal.into_error(self.kind.as_str(), target)
-    }
-
-    fn body_with_fault(&mut self, body: ByteStream) -> ByteStream {
-        match self.fault.take() {
-            Some(Fault::Body(fault)) => {
-                let place = Place {
-                    sky: self.store.sky.clone(),
-                    bucket: self.store.location.bucket.clone(),
-                    full_key: self.full_key.clone(),
-                };
-                faulty(body, fault, place)
-            }
-            other => {
-                self.fault = other;
-                body
-            }
-        }
-    }
-
-    /// Takes in a body of exactly `size` bytes, and checks that what arrived is what was sent.
-    async fn receive(&mut self, size: u64, body: ByteStream) -> Result<Payload> {
-        // Without a fault on the way, what arrives is what was sent: it need not be summed twice.
-        let (mut body, sent) = match &self.fault {
-            Some(Fault::Body(_)) => {
-                let (body, sent) = tee(body);
-                (self.body_with_fault(body), Some(sent))
-            }
-            _ => (body, None),
-        };
-        let mut chunks: Vec<Bytes> = Vec::new();
-        let mut received = 0u64;
-        while let Some(chunk) = body.next().await {
-            let chunk = chunk?;
-            received += chunk.len() as u64;
-            if received > size {
-                break;
-            }
-            chunks.push(chunk);
-        }
-        if received != size {
-            let more = if received > size { "or more " } else { "" };
-            return Err(self.error(Refusal::new(
-                Kind::Invalid,
-                "IncompleteBody",
-                format!("the body had {received} bytes {more}where {size} were announced"),
-            )));
-        }
-        let payload = Payload::of(chunks, self.style());
-        if let Some((crc64, _)) = sent.map(|sent| sent.read())
-            && payload.crc64 != crc64
-        {
-            return Err(self.error(Refusal::new(
-                Kind::Corrupt,
-                "BadDigest",
-                format!("checksum {} arrived where {crc64} was sent", payload.crc64),
-            )));
-        }
-        Ok(payload)
-    }
-
-    /// The object a copy reads, with the bytes of `range`.
-    fn copy_source(
-        &self,
-        source: &CopySource,
-        range: Option<&Range<u64>>,
-    ) -> Result<(Arc<Object>, Payload)> {
-        let own_bucket = &self.store.location.bucket;
-        let source = ResolvedSource::of(source, own_bucket);
-        let object = self
-            .store
-            .sky
-            .with_bucket(source.bucket, |bucket, _| {
-                bucket.read(source.full_key, source.version)
-            })
-            .map_err(|refusal| {
-                let context = format!(
-                    "source {}/{}: {}",
-                    source.bucket, source.full_key, refusal.context
-                );
-                self.error(Refusal { context, ..refusal })
-            })?;
-        let range = check_range(range, object.head.size).map_err(|refusal| self.error(refusal))?;
-        let slices = Payload::slices(&object.chunks, &range, usize::MAX);
-        let payload = Payload::of(slices, self.style());
-        Ok((object, payload))
-    }
-}
 
 #[async_trait]
 impl ObjectStore for MemoryStore {
@@ -272,6 +70,16 @@ impl ObjectStore for MemoryStore {
                 body,
             })
         })
+    }
+
+    async fn parts(
+        &self,
+        key: &ObjectKey,
+        version: &ObjectVersion,
+    ) -> Result<Option<Vec<PartSum>>> {
+        self.begin(OperationKind::Parts, Details::key(key))
+            .await?
+            .run(|bucket, full_key, _| bucket.parts(full_key, version))
     }
 
     async fn put(

@@ -11,7 +11,7 @@
 //! | `signing`, `chain` | credentials and signatures |
 //! | `request` | one call: signed, sent, judged, repeated where safe |
 //! | `error`, `xml`, `attributes` | refusals, documents and headers as our types |
-//! | `read`, `list`, `write`, `multipart`, `tags` | the operations |
+//! | `read`, `parts`, `list`, `write`, `multipart`, `tags` | the operations |
 //! | `identity`, `keys` | who signs, for `doctor`; the keys themselves, for other SDKs |
 //! | `service` | signed small requests to AWS services beside S3 |
 //! | `verify` | proof that the store holds the bytes sent |
@@ -26,6 +26,7 @@ mod identity;
 mod keys;
 mod list;
 mod multipart;
+mod parts;
 mod probe;
 mod read;
 mod request;

@@ -3,10 +3,11 @@
 use super::S3Store;
 use crate::{
     ByteStream, Capabilities, CompletedPart, CopySource, GetOptions, GetResult, ListPage,
-    ObjectHead, ObjectStore, PartReceipt, Precondition, PutOptions, PutReceipt, Result, UploadPage,
+    ObjectHead, ObjectStore, PartReceipt, PartSum, Precondition, PutOptions, PutReceipt, Result,
+    UploadPage,
 };
 use async_trait::async_trait;
-use skyfresh_sky::{Attributes, Kind, Location, ObjectKey};
+use skyfresh_sky::{Attributes, Kind, Location, ObjectKey, ObjectVersion};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -46,6 +47,14 @@ impl ObjectStore for S3Store {
 
     async fn get(&self, key: &ObjectKey, options: GetOptions) -> Result<GetResult> {
         self.begin_get(&self.location.full_key(key), options).await
+    }
+
+    async fn parts(
+        &self,
+        key: &ObjectKey,
+        version: &ObjectVersion,
+    ) -> Result<Option<Vec<PartSum>>> {
+        self.read_parts(&self.location.full_key(key), version).await
     }
 
     async fn put(

@@ -118,6 +118,62 @@ pub(crate) struct CompleteMultipartUploadResult {
     pub(crate) checksum_crc64nvme: Option<String>,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct GetObjectAttributesResponse {
+    #[serde(rename = "ETag", default)]
+    pub(crate) etag: Option<String>,
+    #[serde(default)]
+    pub(crate) object_parts: Option<ListedParts>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct ListedParts {
+    #[serde(default)]
+    pub(crate) is_truncated: bool,
+    #[serde(default)]
+    pub(crate) next_part_number_marker: Option<u32>,
+    #[serde(default, rename = "Part")]
+    pub(crate) parts: Vec<ListedPart>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct ListedPart {
+    pub(crate) part_number: u32,
+    pub(crate) size: u64,
+    #[serde(default, rename = "ChecksumCRC64NVME")]
+    crc64nvme: Option<String>,
+    #[serde(default, rename = "ChecksumSHA256")]
+    sha256: Option<String>,
+    #[serde(default, rename = "ChecksumSHA1")]
+    sha1: Option<String>,
+    #[serde(default, rename = "ChecksumCRC32C")]
+    crc32c: Option<String>,
+    #[serde(default, rename = "ChecksumCRC32")]
+    crc32: Option<String>,
+}
+
+impl ListedPart {
+    /// Size and checksum; `None` where there is no checksum.
+    pub(crate) fn sum(&self) -> Option<crate::PartSum> {
+        let (algorithm, value) = [
+            ("CRC64NVME", &self.crc64nvme),
+            ("SHA256", &self.sha256),
+            ("SHA1", &self.sha1),
+            ("CRC32C", &self.crc32c),
+            ("CRC32", &self.crc32),
+        ]
+        .into_iter()
+        .find_map(|(algorithm, value)| Some((algorithm, value.as_ref()?)))?;
+        Some(crate::PartSum {
+            size: self.size,
+            checksum: format!("{algorithm}:{value}"),
+        })
+    }
+}
+
 /// The answer to a copy of an object or of a part.
 #[derive(Debug, Deserialize)]
 pub(crate) struct CopyResult {
