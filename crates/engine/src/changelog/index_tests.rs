@@ -32,6 +32,7 @@ fn receipt(name: &str, etag: &str, text: &str, outcome: Outcome) -> Receipt {
         unkept: Vec::new(),
         bytes_saved: 0,
         saved: Usd::ZERO,
+        expected: None,
     }
 }
 

@@ -54,6 +54,7 @@ fn receipt(source: &str, destination: &str, text: &str) -> Receipt {
         unkept: Vec::new(),
         bytes_saved: 0,
         saved: Usd::ZERO,
+        expected: None,
     }
 }
 

@@ -29,6 +29,9 @@ fn plan(whole: &str) -> Plan {
         md5: None,
         attributes: Attributes::default(),
         unkept: Vec::new(),
+        site: None,
+        via: None,
+        expected: None,
         precondition: Precondition::None,
         strategy: Strategy::Inline,
     }
