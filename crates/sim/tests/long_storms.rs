@@ -1,7 +1,7 @@
 //! Storms of faults, seed after seed: every guarantee, at every moment, and everything right in the end.
 
-use skyfresh_sim::fault::generate;
-use skyfresh_sim::storm::{shrink, sweep_seeds};
+use skyfresh_sim::fault::{generate, generate_copies};
+use skyfresh_sim::storm::{run, shrink, sweep_seeds};
 
 /// Seeds that every change must pass, and those of a quick look.
 const SEEDS_IN_CI: u64 = 10_000;
@@ -32,4 +32,25 @@ fn storms_keep_every_guarantee() {
             failure.seed, failure.outcome.violations[0], failure.seed
         );
     }
+}
+
+#[test]
+fn storms_of_copies_keep_every_guarantee() {
+    let mut made_there = 0;
+    for seed in 0..seeds() / 5 {
+        let schedule = generate_copies(seed);
+        let outcome = run(&schedule, true);
+        assert!(
+            outcome.violations.is_empty(),
+            "seed {seed}: {}\n{}",
+            outcome.violations[0],
+            serde_json::to_string_pretty(&shrink(&schedule).schedule).expect("values")
+        );
+        let copies = |line: &String| line.contains(" copy d1/") && line.ends_with(" None");
+        made_there += u64::from(outcome.log.iter().any(copies));
+    }
+    assert!(
+        made_there > seeds() / 50,
+        "only {made_there} runs had a server-side copy"
+    );
 }

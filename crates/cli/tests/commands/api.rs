@@ -64,6 +64,27 @@ fn weights_are_set_shown_and_forgotten() {
 }
 
 #[test]
+fn a_changelog_entry_is_taken_and_the_object_arrives() {
+    let daemon = fresh();
+    daemon.place.write("src/b", "1");
+    let add = ["changelog", "add", "files"];
+    let told = daemon.told(&[&add[..], &["copy", "a", "b"]].concat());
+    snapshot("changelog_add", &told);
+    eventually("the copy", || daemon.place.path("dst/b").exists());
+    let joined = daemon.told(&[&add[..], &["concat", "c", "a", "b", "--json"]].concat());
+    let joined: serde_json::Value = serde_json::from_str(&joined).unwrap();
+    let inputs = joined["entry"]["inputs"].as_array().unwrap();
+    assert!(
+        inputs
+            .iter()
+            .all(|input| input["version"]["etag"].is_string()),
+        "pinned to what the source has: {joined}"
+    );
+    let itself = daemon.ask(&[&add[..], &["rename", "a", "a"]].concat());
+    snapshot("changelog_add_itself", &itself.exits(2));
+}
+
+#[test]
 fn a_rule_that_is_not_there_is_a_usage_error() {
     let daemon = Daemon::start();
     snapshot("unknown_rule", &daemon.ask(&["pause", "fils"]).exits(2));
@@ -73,6 +94,7 @@ fn a_rule_that_is_not_there_is_a_usage_error() {
         &["sweep", "fils"],
         &["weights", "fils"],
         &["explain", "fils", "k"],
+        &["changelog", "add", "fils", "copy", "a", "b"],
     ] {
         assert_eq!(daemon.ask(command).code, Some(2), "{command:?}");
     }

@@ -24,10 +24,22 @@ const LOOK: Duration = Duration::from_millis(200);
 #[derive(Debug, Default)]
 struct Inner {
     index: Index,
-    /// By output: ids of entries whose rows are to be removed.
-    owed: HashMap<ObjectKey, String>,
-    /// By the old name: the new one.
+    /// By output: ids of entries whose rows are to be removed, and the key that was renamed.
+    owed: HashMap<ObjectKey, (String, Option<ObjectKey>)>,
+    /// By the old name: the new one. Never more than are owed.
     renames: HashMap<ObjectKey, ObjectKey>,
+}
+
+impl Inner {
+    fn settle(&mut self, output: &ObjectKey) -> Option<String> {
+        let (id, input) = self.owed.remove(output)?;
+        if let Some(input) = input
+            && self.renames.get(&input) == Some(output)
+        {
+            self.renames.remove(&input);
+        }
+        Some(id)
+    }
 }
 
 /// See the module.
@@ -56,19 +68,25 @@ impl ChangelogState {
     /// An entry is in the ledger.
     pub(crate) fn owe(&self, row: &EntryRow) {
         let mut inner = self.inner();
+        let (output, input) = (&row.entry.output, row.entry.renamed_from());
+        if inner.owed.get(output).is_some_and(|(id, _)| *id == row.id) {
+            return;
+        }
+        // An earlier entry of the same output is replaced.
+        inner.settle(output);
         if inner.owed.len() >= MOST_ENTRIES {
             return;
         }
-        let output = &row.entry.output;
-        inner.owed.insert(output.clone(), row.id.clone());
-        if let Some(input) = row.entry.renamed_from() {
+        let owed = (row.id.clone(), input.cloned());
+        inner.owed.insert(output.clone(), owed);
+        if let Some(input) = input {
             inner.renames.insert(input.clone(), output.clone());
         }
     }
 
     /// The id of the entry that a key's claim was to use, once.
     fn settle(&self, output: &ObjectKey) -> Option<String> {
-        self.inner().owed.remove(output)
+        self.inner().settle(output)
     }
 
     fn renamed_to(&self, key: &ObjectKey) -> Option<ObjectKey> {

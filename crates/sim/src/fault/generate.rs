@@ -26,6 +26,26 @@ pub fn generate(seed: u64) -> Schedule {
     Schedule { seed, setup, steps }
 }
 
+/// The schedule of a seed in which users also copy objects, so that destinations have already what is new under another key.
+pub fn generate_copies(seed: u64) -> Schedule {
+    let mut schedule = generate(seed);
+    schedule.setup.changelog = true;
+    let draws = Rng::named(seed, "schedule.copies");
+    let end_ms = schedule.steps.last().map_or(0, |step| step.at_ms) + 1_000;
+    for _ in 0..4 + draws.below(8) {
+        let action = Action::Copy {
+            key: draws.below(KEYS) as u8,
+            from: draws.below(KEYS) as u8,
+            told: draws.chance(0.5),
+            tell_ms: tellings(&draws),
+        };
+        let at_ms = draws.below(end_ms);
+        schedule.steps.push(Step { at_ms, action });
+    }
+    schedule.steps.sort_by_key(|step| step.at_ms);
+    schedule
+}
+
 fn setup(rng: &Rng) -> Setup {
     let shared_ledger = rng.chance(0.3);
     Setup {
@@ -42,6 +62,7 @@ fn setup(rng: &Rng) -> Setup {
         target_states_checksums: rng.chance(0.7),
         versioned_source: rng.chance(0.3),
         latency_ms: [2, 20, 200][rng.below(3) as usize],
+        changelog: false,
     }
 }
 

@@ -226,18 +226,14 @@ fn request_of(kind: OperationKind) -> Option<Request> {
     Some(match kind {
         OperationKind::Head | OperationKind::Parts => Request::Head,
         OperationKind::Get => Request::Get,
-        OperationKind::Put => Request::Put,
+        OperationKind::Put | OperationKind::Copy => Request::Put,
         OperationKind::CreateUpload => Request::CreateUpload,
-        OperationKind::UploadPart => Request::UploadPart,
+        OperationKind::UploadPart | OperationKind::CopyPart => Request::UploadPart,
         OperationKind::CompleteUpload => Request::CompleteUpload,
         OperationKind::AbortUpload => Request::AbortUpload,
         OperationKind::List | OperationKind::ListUploads => Request::List,
         OperationKind::Delete => Request::Delete,
         OperationKind::CheckReadable => Request::Head,
-        OperationKind::Probe
-        | OperationKind::CopyPart
-        | OperationKind::Copy
-        | OperationKind::Tags
-        | OperationKind::SetTags => return None,
+        OperationKind::Probe | OperationKind::Tags | OperationKind::SetTags => return None,
     })
 }

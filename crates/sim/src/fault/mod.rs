@@ -27,7 +27,7 @@ mod generate;
 mod inject;
 mod schedule;
 
-pub use generate::generate;
 pub(crate) use generate::{KEYS, PART_BYTES};
+pub use generate::{generate, generate_copies};
 pub(crate) use inject::{Condition, Injector};
 pub use schedule::{Action, Request, Schedule, Setup, Side, StateTrouble, Step, Trouble};

@@ -36,6 +36,9 @@ pub struct Setup {
     pub versioned_source: bool,
     /// Most of what a request takes there and back, in ms.
     pub latency_ms: u32,
+    /// Whether it is looked for what destinations have already: the objects of other runs are too small for that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub changelog: bool,
 }
 
 /// Something that happens to the system.
@@ -65,6 +68,17 @@ pub enum Action {
     Delete {
         /// Which key.
         key: u8,
+        /// Delays of its notifications.
+        tell_ms: Vec<u32>,
+    },
+    /// A user copies an object, if it is there and the other key never had that content.
+    Copy {
+        /// Which key.
+        key: u8,
+        /// Of which key.
+        from: u8,
+        /// The changelog is told of it, too.
+        told: bool,
         /// Delays of its notifications.
         tell_ms: Vec<u32>,
     },

@@ -9,7 +9,7 @@ use std::time::Duration;
 pub(crate) async fn apply(sim: &Sim, processes: &[Arc<Process>], rule: &str, action: &Action) {
     let process = |number: u8| processes.get(usize::from(number));
     match action {
-        Action::Put { .. } | Action::Delete { .. } => {}
+        Action::Put { .. } | Action::Delete { .. } | Action::Copy { .. } => {}
         Action::Sweep => {
             for process in processes {
                 let rule = rule.to_owned();

@@ -1,13 +1,16 @@
 //! What users write: content that says which version of which key it is, so that no mixture of two is a third.
 
 use bytes::Bytes;
-use std::collections::HashMap;
+use skyfresh_store::checksum::Crc64;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 /// Numbers the versions of every key.
 #[derive(Debug, Default)]
 pub(crate) struct Contents {
     versions: Mutex<HashMap<String, u64>>,
+    /// Contents that keys have had by copies.
+    copied: Mutex<HashSet<(String, Crc64)>>,
 }
 
 impl Contents {
@@ -17,6 +20,14 @@ impl Contents {
         let version = versions.entry(key.to_owned()).or_default();
         *version += 1;
         content(key, *version, bytes)
+    }
+
+    /// Whether a key may become a copy of this content: it must not have had it before, since what returns to an older content
+    /// is beyond the promises (GUARANTEES.md, Limits).
+    pub(crate) fn may_copy(&self, key: &str, bytes: &[u8]) -> bool {
+        let own = bytes.starts_with(format!("{key}#").as_bytes());
+        let mut copied = self.copied.lock().unwrap_or_else(PoisonError::into_inner);
+        !own && !bytes.is_empty() && copied.insert((key.to_owned(), Crc64::of(bytes)))
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod apply;
 mod contents;
+mod copies;
 mod run;
 mod seeds;
 mod settle;

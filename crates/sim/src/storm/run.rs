@@ -1,6 +1,7 @@
 //! One run of one schedule.
 
 use super::apply::apply;
+use super::copies;
 use super::settle::{Storm, settle};
 use crate::fault::{Action, PART_BYTES, Schedule, Setup};
 use crate::observer::{Terms, Violation};
@@ -8,7 +9,7 @@ use crate::world::{
     Blueprint, EPOCH, Note, Notifier, Process, Route, ServiceModel, Sim, Site, StateStore, Way,
 };
 use serde::Serialize;
-use skyfresh_engine::{Destination, EngineConfig, Rule};
+use skyfresh_engine::{ChangelogSizes, Destination, EngineConfig, Rule};
 use skyfresh_ledger::MemoryLedger;
 use skyfresh_sky::{Attributes, Clock, Distribution, Location, ObjectKey, Region, Rng, Scheme};
 use skyfresh_store::memory::{BucketStyle, MEMORY_CAPABILITIES};
@@ -97,11 +98,17 @@ pub(super) fn buckets(setup: &Setup) -> impl Iterator<Item = String> {
     (1..=setup.destinations).map(|number| format!("d{number}"))
 }
 
-fn config() -> EngineConfig {
+fn config(setup: &Setup) -> EngineConfig {
     let mut config = EngineConfig::new("of a process");
     config.sizing.part_bytes = PART_BYTES;
     config.lease = Duration::from_secs(5);
     config.janitor_period = Duration::from_secs(30);
+    if setup.changelog {
+        config.changelog = ChangelogSizes {
+            least_bytes: 1,
+            least_parts_bytes: 1,
+        };
+    }
     config
 }
 
@@ -151,7 +158,7 @@ fn blueprint(sim: &Arc<Sim>, setup: &Setup) -> Blueprint {
     Blueprint {
         sim: Arc::clone(sim),
         rule: rule(setup),
-        config: config(),
+        config: config(setup),
         state,
         dispatcher: Arc::default(),
         route: Arc::new(Route {
@@ -293,6 +300,17 @@ async fn act(storm: &Storm, action: &Action) {
             let key = key(*number);
             if source.delete(&key, &Precondition::None).await.is_ok() {
                 tell(storm, &key, tell_ms, None);
+            }
+        }
+        Action::Copy {
+            key: number,
+            from,
+            told,
+            tell_ms,
+        } => {
+            let size = copies::copy(storm, &source, key(*number), key(*from), *told).await;
+            if size.is_some() {
+                tell(storm, &key(*number), tell_ms, size);
             }
         }
         fault => apply(sim, processes, RULE, fault).await,

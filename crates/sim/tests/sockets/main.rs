@@ -7,8 +7,10 @@
 //! | `overwritten` | the source is overwritten while its parts are read | nothing but whole versions is readable, the newest arrives |
 //! | `restart` | the process dies, or stops, with an upload begun | the object arrives, no upload is left, what can be is resumed |
 //! | `throttled` | the destination refuses everything while events come and one is lost | no false receipt, all arrives, at full speed |
+//! | `changelog` | none | what the destination has is copied by its own store |
 //! | `stalled` | a process stands still beyond its lease, its publish on the wire | the destination never goes back |
 
+mod changelog;
 mod content;
 mod lost_answers;
 mod overwritten;

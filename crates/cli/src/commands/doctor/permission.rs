@@ -64,6 +64,7 @@ fn of_s3(operation: &str) -> Option<&'static str> {
     Some(match operation {
         "check" | "list" => "s3:ListBucket",
         "get" | "head" => "s3:GetObject",
+        "parts" => "s3:GetObjectAttributes",
         "tags" => "s3:GetObjectTagging",
         "set tags" => "s3:PutObjectTagging",
         "probe" | "put" | "create upload" | "upload part" | "complete upload" => "s3:PutObject",

@@ -69,6 +69,10 @@ pub(super) fn run(side: &Side) -> Policy {
     if side.needs.tags {
         read.extend(["s3:GetObjectTagging", "s3:GetObjectVersionTagging"]);
     }
+    if side.role == Role::Source {
+        // Which parts an object has: those that did not change are not sent again.
+        read.extend(["s3:GetObjectAttributes", "s3:GetObjectVersionAttributes"]);
+    }
     let mut statement = vec![list, allow("ReadObjects", read, &*objects)];
     if side.role == Role::Destination {
         let mut write = vec!["s3:PutObject", "s3:AbortMultipartUpload"];
