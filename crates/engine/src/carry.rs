@@ -134,7 +134,7 @@ async fn once(
         Decision::Delete(version) => delete(lane, key, version, usage).await,
         Decision::Copy(plan) => {
             let published = match plan.strategy {
-                Strategy::Inline => copy_inline(lane, key, &plan, seen.opened, usage).await?,
+                Strategy::Inline => copy_inline(lane, claim, &plan, seen.opened, usage).await?,
                 Strategy::Multipart { .. } => {
                     copy_in_parts(lane, claim, &plan, previous, usage).await?
                 }

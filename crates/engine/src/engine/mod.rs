@@ -4,7 +4,7 @@ mod answers;
 mod channels;
 mod weights;
 
-use crate::copy::Executor;
+use crate::copy::{Executor, Line};
 use crate::intake::{submissions, sweep, watch};
 use crate::lane::{EngineConfig, Lane, Shared};
 use crate::rule::{Rule, Scope};
@@ -100,6 +100,7 @@ impl Engine {
             rng,
         } = parts;
         let shared = Arc::new(Shared {
+            inline: Line::new(config.inline_in_flight, Arc::clone(&clock)),
             config,
             ledger,
             executor,
