@@ -205,7 +205,9 @@ async fn once(
                 },
                 None => {
                     let published = match plan.strategy {
-                        Strategy::Inline => copy_inline(lane, key, &plan, seen.opened, usage).await,
+                        Strategy::Inline => {
+                            copy_inline(lane, claim, &plan, seen.opened, usage).await
+                        }
                         Strategy::Multipart { .. } => {
                             copy_in_parts(lane, claim, &plan, previous, usage).await
                         }

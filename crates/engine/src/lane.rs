@@ -1,7 +1,7 @@
 //! A lane: one rule on its way to one destination. Lanes share nothing that one of them could exhaust but the machine.
 
 use crate::changelog::{ChangelogSizes, ChangelogState};
-use crate::copy::Executor;
+use crate::copy::{Executor, Line};
 use crate::decide::{Plan, Sizing};
 use crate::guard::DeleteGuard;
 use crate::outage::Outage;
@@ -33,6 +33,8 @@ pub struct EngineConfig {
     pub lane_concurrency: usize,
     /// Parts in flight in one worker.
     pub parts_in_flight: usize,
+    /// Objects copied in one request at once, over all lanes: beyond it the most urgent goes first.
+    pub inline_in_flight: usize,
     /// Part sizes and workers, where nothing plans.
     pub sizing: Sizing,
     /// From which sizes it is looked for what is at the destination already.
@@ -57,6 +59,8 @@ impl EngineConfig {
             lease: Duration::from_secs(30),
             lane_concurrency: 64,
             parts_in_flight: 2,
+            // Four lanes at their full concurrency.
+            inline_in_flight: 256,
             sizing: Sizing::default(),
             changelog: ChangelogSizes::default(),
             janitor_period: Duration::from_secs(300),
@@ -74,6 +78,8 @@ pub(crate) struct Shared {
     pub(crate) config: EngineConfig,
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) executor: Arc<dyn Executor>,
+    /// Where objects that are copied in one request wait.
+    pub(crate) inline: Arc<Line>,
     pub(crate) catalog: Catalog,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) rng: Rng,

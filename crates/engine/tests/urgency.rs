@@ -41,6 +41,7 @@ async fn copied(ledger: &dyn Ledger, rule: &str) -> Vec<Receipt> {
 async fn behind_a_backlog(seed: u64, objects: usize, parts: usize) -> (World, Engine) {
     let mut world = World::new(seed, 2);
     world.max_parts_in_flight = world.config.parts_in_flight;
+    world.config.inline_in_flight = 1;
     let mut bulk = rule("bulk", "d1", Duration::from_secs(3_600));
     bulk.bandwidth = Some("20KB".to_owned().try_into().expect("a rate"));
     let urgent = rule("urgent", "d2", Duration::from_secs(5));
@@ -58,8 +59,8 @@ async fn behind_a_backlog(seed: u64, objects: usize, parts: usize) -> (World, En
 }
 
 /// Something urgent is there within its SLO, and whatever was there before arrives as well.
-async fn overtakes(world: &World, engine: &Engine, objects: usize) {
-    world.put("urgent/now", vec![7; 3_000]).await;
+async fn overtakes(world: &World, engine: &Engine, objects: usize, bytes: usize) {
+    world.put("urgent/now", vec![7; bytes]).await;
     submit(world, engine, "urgent", "now").await;
     world.quiet(engine).await;
     let (urgent, bulk) = (
@@ -75,20 +76,27 @@ async fn overtakes(world: &World, engine: &Engine, objects: usize) {
         "the backlog was no backlog: {last:?}"
     );
     let there = harness::read(world.store("mem://d2/").as_ref(), "now").await;
-    assert_eq!(there.map(|bytes| bytes.len()), Some(3_000));
+    assert_eq!(there.map(|bytes| bytes.len()), Some(bytes));
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_urgent_rule_overtakes_the_backlog_of_another() {
     let (world, engine) = behind_a_backlog(31, 20, 20).await;
-    overtakes(&world, &engine, 20).await;
+    overtakes(&world, &engine, 20, 3_000).await;
+}
+
+/// Small objects go in one request each, and wait in a line of their own.
+#[tokio::test(start_paused = true)]
+async fn an_urgent_rule_overtakes_a_backlog_of_small_objects() {
+    let (world, engine) = behind_a_backlog(36, 400, 1).await;
+    overtakes(&world, &engine, 400, 800).await;
 }
 
 /// One object may take hours, and its workers hold all there is.
 #[tokio::test(start_paused = true)]
 async fn a_worker_in_the_middle_of_an_object_gives_way() {
     let (world, engine) = behind_a_backlog(32, 1, 400).await;
-    overtakes(&world, &engine, 1).await;
+    overtakes(&world, &engine, 1, 3_000).await;
 }
 
 /// A rule whose deadlines have passed when it hears of a change.

@@ -1,21 +1,26 @@
 //! One GET into one PUT.
 
-use super::{Stated, guarded};
+use super::{Stated, Urgency, guarded};
 use crate::decide::Plan;
 use crate::finish::{Published, Usage};
 use crate::lane::Lane;
 use crate::{Error, Result};
-use skyfresh_sky::{Kind, Mutant, ObjectKey};
+use skyfresh_ledger::Claim;
+use skyfresh_sky::{Kind, Mutant};
 use skyfresh_store::{GetOptions, GetResult, PutOptions};
 
 /// Copies and publishes in one request. `opened` is a read of the planned version that has already begun.
 pub(crate) async fn copy_inline(
     lane: &Lane,
-    key: &ObjectKey,
+    claim: &Claim,
     plan: &Plan,
     opened: Option<GetResult>,
     usage: &Usage,
 ) -> Result<Published> {
+    let (key, line) = (&claim.task.task.key, &lane.shared.inline);
+    // A source does not keep a connection open for as long as others may take.
+    let opened = opened.filter(|_| line.is_free());
+    let _turn = line.enter(1, Urgency::of(lane, claim, plan).into()).await;
     let read = match opened.filter(|read| read.head.version == plan.source) {
         Some(read) => read,
         None => {

@@ -1,4 +1,4 @@
-//! The waiting line of workers: so many parts may be in flight, and the most urgent order goes first.
+//! The waiting line of workers, and that of copies in one request: so many may be in flight, and the most urgent order goes first.
 //!
 //! In: how much each order cannot wait. Out: a [`Turn`], and with it permits for parts. Never: gives out more permits than
 //! there are; forgets those of a worker that was dropped; lets a small order pass one that is more urgent and needs more.
@@ -55,6 +55,12 @@ impl Line {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether nobody waits, and an order for one permit would not either.
+    pub(crate) fn is_free(&self) -> bool {
+        let state = self.state();
+        state.waiting.is_empty() && state.free > 0
     }
 
     /// Waits for `wanted` permits, all at once, so that nobody holds some while it waits for others. Dropping the future leaves

@@ -12,6 +12,7 @@ mod worker;
 pub(crate) use executor::WorkerContext;
 pub use executor::{Executor, InProcess, WorkOrder};
 pub(crate) use inline::copy_inline;
+pub(crate) use line::Line;
 pub use urgency::Urgency;
 
 use crate::decide::Plan;

@@ -7,7 +7,7 @@ mod weights;
 
 pub use changelog::ChangelogAdded;
 
-use crate::copy::Executor;
+use crate::copy::{Executor, Line};
 use crate::intake::{submissions, sweep, watch};
 use crate::lane::{EngineConfig, Lane, Shared, Sibling};
 use crate::planning::account::Account;
@@ -108,6 +108,7 @@ impl Engine {
             planning,
         } = parts;
         let shared = Arc::new(Shared {
+            inline: Line::new(config.inline_in_flight, Arc::clone(&clock)),
             config,
             ledger,
             executor,
