@@ -105,9 +105,9 @@ impl Measure {
         let mut rates = Vec::new();
         for streams in STREAMS {
             let request_bytes = self.request_bytes(streams).min(size.max(1));
-            let (store, key, stop) = (Arc::clone(store), key.clone(), self.stop.clone());
+            let (from, wanted, stop) = (Arc::clone(store), key.clone(), self.stop.clone());
             let read = move |index: u64| {
-                let (store, key, stop) = (Arc::clone(&store), key.clone(), stop.clone());
+                let (store, key, stop) = (Arc::clone(&from), wanted.clone(), stop.clone());
                 // From one place to the next, from the beginning again where the object ends.
                 let begins = (index * request_bytes) % (size.max(1) - request_bytes + 1);
                 let range = begins..begins + request_bytes.min(size);
@@ -118,6 +118,7 @@ impl Measure {
                     }
                 }
             };
+            self.connect(store.as_ref(), key, streams).await;
             rates.push(self.rate(streams, request_bytes, read).await?);
         }
         Ok(rates)
@@ -137,6 +138,8 @@ impl Measure {
                     Ok(request_bytes)
                 }
             };
+            let key = probes.next_key()?;
+            self.connect(probes.store().as_ref(), &key, streams).await;
             rates.push(self.rate(streams, request_bytes, write).await?);
             // No more than one measure's bytes are kept at a time.
             probes.remove(before..probes.named()).await?;
@@ -144,9 +147,16 @@ impl Measure {
         Ok(rates)
     }
 
-    /// Every stream has something to do.
+    /// Every stream has two requests to make at least, so that a slow one does not decide alone when all are done.
     fn request_bytes(&self, streams: u64) -> u64 {
-        self.bytes.div_ceil(streams).clamp(1, REQUEST_BYTES)
+        self.bytes.div_ceil(2 * streams).clamp(1, REQUEST_BYTES)
+    }
+
+    /// Opens as many connections as there will be streams: workers reuse theirs, so opening them is no part of a rate.
+    async fn connect(&self, store: &dyn ObjectStore, key: &ObjectKey, streams: u64) {
+        let heads = (0..streams).map(|_| store.head(key));
+        // Whether there is such an object does not matter; trouble will show when bytes are to move.
+        futures::future::join_all(heads).await;
     }
 
     /// Streams that take the next request until the bytes are used up.

@@ -76,6 +76,11 @@ impl Probes {
         self.key(number)
     }
 
+    /// The name of the next object.
+    pub(super) fn next_key(&self) -> anyhow::Result<ObjectKey> {
+        self.key(self.named())
+    }
+
     /// How many names have been given out.
     pub(super) fn named(&self) -> u64 {
         self.named.load(Ordering::SeqCst)
