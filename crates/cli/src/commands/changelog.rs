@@ -14,6 +14,11 @@ use std::time::Duration;
 /// Where the destination holds verified copies of what the object was made from, its store makes the same of them, without a byte
 /// leaving the source. Checksums decide whether it may: an entry that is wrong costs a look, and the bytes are sent.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  skyfresh changelog add models copy models/v1.bin models/v2.bin
+  skyfresh changelog add models rename models/tmp.bin models/final.bin
+  skyfresh changelog add logs concat day.log 00.log 01.log 02.log")]
 pub(crate) struct Args {
     #[command(subcommand)]
     what: What,
@@ -40,8 +45,6 @@ struct Add {
     rule: String,
     #[command(subcommand)]
     made: Made,
-    #[command(flatten)]
-    server: ServerArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -59,6 +62,8 @@ Examples:
         /// The key it was copied to
         #[arg(value_name = "NEW")]
         new: String,
+        #[command(flatten)]
+        server: ServerArgs,
     },
     /// NEW has the bytes of OLD, which is gone or about to go
     #[command(after_help = "\
@@ -73,6 +78,8 @@ Examples:
         /// The new key
         #[arg(value_name = "NEW")]
         new: String,
+        #[command(flatten)]
+        server: ServerArgs,
     },
     /// NEW has the bytes of all the others, in this order; NEW itself may be among them, which is an append
     #[command(after_help = "\
@@ -87,14 +94,16 @@ Examples:
         /// The keys it was made from
         #[arg(value_name = "INPUT", required = true)]
         inputs: Vec<String>,
+        #[command(flatten)]
+        server: ServerArgs,
     },
 }
 
 pub(crate) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let What::Add(add) = args.what;
-    let entry = entry(add.made)?;
+    let (entry, server) = entry(add.made)?;
     let body = serde_json::to_vec(&entry)?;
-    let client = add.server.client(context)?;
+    let client = server.client(context)?;
     let path = format!("/v1/rules/{}/changelog", encode(&add.rule));
     let added: ChangelogAdded = client.post_json(&path, body, Duration::ZERO).await?;
     match context.output.json {
@@ -112,7 +121,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
-fn entry(made: Made) -> anyhow::Result<ChangelogEntry> {
+fn entry(made: Made) -> anyhow::Result<(ChangelogEntry, ServerArgs)> {
     let key = |text: String| {
         ObjectKey::new(text).map_err(|error| Told::new(Exit::Usage, error.to_string()))
     };
@@ -122,14 +131,24 @@ fn entry(made: Made) -> anyhow::Result<ChangelogEntry> {
             version: None,
         })
     };
-    let (output, operation) = match made {
-        Made::Copy { old, new } => (new, ChangelogOperation::Copy { input: input(old)? }),
-        Made::Rename { old, new } => (new, ChangelogOperation::Rename { input: input(old)? }),
-        Made::Concat { new, inputs } => {
+    let (output, operation, server) = match made {
+        Made::Copy { old, new, server } => {
+            let input = input(old)?;
+            (new, ChangelogOperation::Copy { input }, server)
+        }
+        Made::Rename { old, new, server } => {
+            let input = input(old)?;
+            (new, ChangelogOperation::Rename { input }, server)
+        }
+        Made::Concat {
+            new,
+            inputs,
+            server,
+        } => {
             let inputs = inputs.into_iter().map(input).collect::<Result<_, _>>()?;
-            (new, ChangelogOperation::Concat { inputs })
+            (new, ChangelogOperation::Concat { inputs }, server)
         }
     };
     let output = key(output)?;
-    Ok(ChangelogEntry { output, operation })
+    Ok((ChangelogEntry { output, operation }, server))
 }

@@ -222,3 +222,43 @@ async fn a_weak_bucket_ignores_and_refuses_as_its_record_says() {
         .unwrap_err();
     assert_eq!(error.kind, Kind::Unsupported);
 }
+
+#[tokio::test]
+async fn parts_are_told_of_the_version_asked_for_and_of_no_other_object() {
+    let sky = sky();
+    let store = store(&sky, "mem://b");
+    let upload = store
+        .create_upload(&key("y"), &Attributes::default())
+        .await
+        .unwrap();
+    let mut parts = Vec::new();
+    for (bytes, number) in [(&b"one"[..], 1), (b"three", 2)] {
+        let size = bytes.len() as u64;
+        let receipt = store
+            .upload_part(&key("y"), &upload, number, size, single_chunk(bytes))
+            .await
+            .unwrap();
+        parts.push(crate::CompletedPart {
+            number,
+            etag: receipt.etag,
+            size,
+            crc64: receipt.crc64,
+        });
+    }
+    let whole = store
+        .complete_upload(&key("y"), &upload, &parts, &Precondition::Absent)
+        .await
+        .unwrap();
+    let told = store.parts(&key("y"), &whole.version).await.unwrap();
+    let sum = |bytes: &[u8]| crate::PartSum::crc64(bytes.len() as u64, Crc64::of(bytes));
+    assert_eq!(told, Some(vec![sum(b"one"), sum(b"three")]));
+    assert!(told.unwrap().iter().all(crate::PartSum::is_strong));
+    let plain = put(&store, "y", b"onethree").await.unwrap();
+    assert_eq!(
+        store.parts(&key("y"), &plain.version).await.unwrap(),
+        None,
+        "it was not uploaded in parts"
+    );
+    let refused = store.parts(&key("y"), &whole.version).await.unwrap_err();
+    assert_eq!(refused.kind, Kind::Precondition);
+}
