@@ -19,7 +19,7 @@ const FUNCTIONS: [u32; 3] = [128, 256, 512];
 /// Machines on either side that the mover is given at most: Skyplane's evaluation stops there (NSDI '23, section 7).
 const MOST_MACHINES: u32 = 8;
 /// One transfer is one observation: few seeds tell a mean, and nothing of a tail.
-const MOST_SEEDS: u64 = 3;
+const MOST_SEEDS: u64 = 2;
 
 /// True where every guarantee was kept.
 pub(super) fn run(lab: &Lab, asked: &Replica) -> Result<bool> {

@@ -174,6 +174,12 @@ impl Case {
     }
 
     pub(super) fn experiment(&self, planned: &Planned, design: Design, objects: u64) -> Experiment {
+        // In one piece there is nothing to give out: it is one experiment for both.
+        let design = if planned.shape.is_parts() {
+            design
+        } else {
+            Design::Skyfresh
+        };
         Experiment {
             destination: self.destination.clone(),
             size_bytes: self.size_bytes,

@@ -29,11 +29,11 @@ pub(crate) struct Replica {
     /// Seeds, each a run of its own
     #[arg(long, value_name = "N", default_value = "3")]
     seeds: u64,
-    /// Objects in each run of the first part; fewer of large ones, so that no run moves more than 60 GB
+    /// Objects in each run of the first part; a sixteenth of those of 1 GB
     #[arg(long, value_name = "N", default_value = "334")]
     objects: u64,
     /// Virtual minutes of each run of the bursts
-    #[arg(long, value_name = "N", default_value = "15")]
+    #[arg(long, value_name = "N", default_value = "6")]
     minutes: u64,
 }
 
@@ -84,8 +84,8 @@ const SIZES: [(u64, &str); 3] = [
     (128_000_000, "10s@p99"),
     (1_000_000_000, "15s@p99"),
 ];
-/// Bytes that one run moves at most.
-const MOST_BYTES: u64 = 60_000_000_000;
+/// Objects up to this size are so many as is asked for; of larger ones a sixteenth, which moves about as many bytes.
+const MANY_UP_TO_BYTES: u64 = 128_000_000;
 /// How S3 tells a function of a change; the delay until then is part of the SLO.
 const NOTIFICATION: &str = "s3-lambda";
 const STATE: &str = "dynamodb";
@@ -132,6 +132,9 @@ impl Replica {
 
     /// Objects of this size in a run of the first part.
     fn objects_of(&self, size_bytes: u64) -> u64 {
-        self.objects.min((MOST_BYTES / size_bytes).max(1))
+        match size_bytes {
+            ..=MANY_UP_TO_BYTES => self.objects,
+            _ => (self.objects / 16).max(1),
+        }
     }
 }
