@@ -207,6 +207,10 @@ pub(super) fn blueprint(
     config.sizing.part_bytes = engine.part_bytes;
     config.sizing.max_workers = engine.max_workers;
     config.sizing.parts_a_worker = engine.parts_a_worker;
+    if !engine.changelog {
+        config.changelog.least_bytes = u64::MAX;
+        config.changelog.least_parts_bytes = u64::MAX;
+    }
     config.retention = Duration::from_secs(engine.retention_s);
     Ok(Blueprint {
         sim: Arc::clone(sim),

@@ -4,10 +4,12 @@
 //! figure that it does not name: what is left out has the default that its documentation states.
 
 mod build;
+mod edits;
 mod pattern;
 mod report;
 mod run;
 
+pub use edits::EditSettings;
 pub use report::{Dollars, Report};
 pub use run::{Load, Trouble, run};
 
@@ -122,6 +124,8 @@ pub struct EngineSettings {
     pub sweep_every_s: u64,
     /// How long receipts are kept, in seconds.
     pub retention_s: u64,
+    /// Whether it is looked for what the destination has already.
+    pub changelog: bool,
 }
 
 impl Default for EngineSettings {
@@ -140,6 +144,7 @@ impl Default for EngineSettings {
             max_parts_in_flight: 64,
             sweep_every_s: 900,
             retention_s: 7 * 86_400,
+            changelog: true,
         }
     }
 }
@@ -230,6 +235,8 @@ pub struct LoadSettings {
     pub trace: Option<String>,
     /// The parameters of a synthetic trace.
     pub synthetic: Synthetic,
+    /// Objects made from others, after the trace.
+    pub edits: Option<EditSettings>,
     /// How long to wait for the last changes, in seconds.
     pub drain_s: u64,
     /// Whether the report has the times of every receipt: for loads of thousands of changes, not of millions.
@@ -241,6 +248,7 @@ impl Default for LoadSettings {
         LoadSettings {
             trace: None,
             synthetic: Synthetic::default(),
+            edits: None,
             drain_s: 3_600,
             keep_receipts: false,
         }

@@ -1,6 +1,7 @@
 //! One run of one scenario: users write as the trace says, the engine keeps up or does not.
 
 use super::build::{RULE, blueprint, location, terms};
+use super::edits;
 use super::pattern::Pattern;
 use super::report::Report;
 use super::{NotificationSettings, Scenario};
@@ -59,17 +60,17 @@ pub fn run(
 }
 
 /// Users, as the trace has them.
-struct Users {
-    sim: Arc<Sim>,
-    source: Arc<MemoryStore>,
-    pattern: Pattern,
+pub(super) struct Users {
+    pub(super) sim: Arc<Sim>,
+    pub(super) source: Arc<MemoryStore>,
+    pub(super) pattern: Pattern,
     notifier: Arc<Notifier>,
     settings: NotificationSettings,
     delay_ms: Distribution,
     draws: Rng,
     fates: Rng,
-    writes: u64,
-    skipped: u64,
+    pub(super) writes: u64,
+    pub(super) skipped: u64,
 }
 
 impl Users {
@@ -105,7 +106,7 @@ impl Users {
         self.tell(&key, size);
     }
 
-    fn tell(&self, key: &ObjectKey, size: Option<u64>) {
+    pub(super) fn tell(&self, key: &ObjectKey, size: Option<u64>) {
         let copies = match self.fates.unit() {
             fate if fate < self.settings.lost => 0,
             fate if fate < self.settings.lost + self.settings.repeated => 2,
@@ -177,6 +178,9 @@ async fn go(
             told_ms = event.at_ms + 10_000;
         }
         users.act(event).await;
+    }
+    if let Some(edits) = &scenario.load.edits {
+        edits::make(&mut users, edits, &processes).await;
     }
     let ended_ms = sim.now_ms();
     let deadline_ms = ended_ms + scenario.load.drain_s * 1_000;

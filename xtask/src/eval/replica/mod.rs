@@ -9,6 +9,7 @@ mod batching;
 mod bulk;
 mod bursts;
 mod calibration;
+mod changelog;
 mod choice;
 mod delay;
 mod peers;
@@ -23,7 +24,7 @@ use world::Lab;
 /// Simulate replication from AWS us-east-1 as planned, beside other ways, and why it does so.
 #[derive(clap::Args)]
 pub(crate) struct Replica {
-    /// The part to run, several with several of these; all but batching where it is left out
+    /// The part to run, several with several of these; all where it is left out
     #[arg(long = "part", value_name = "NAME")]
     parts: Vec<Part>,
     /// Seeds, each a run of its own
@@ -52,16 +53,20 @@ enum Part {
     Bursts,
     /// One object that changes again and again
     Batching,
+    /// Objects made from others
+    Changelog,
 }
 
 impl Part {
     /// Those that run where nothing is asked for.
-    const USUAL: [Part; 5] = [
+    const USUAL: [Part; 7] = [
         Part::Delay,
         Part::Bulk,
         Part::Ablations,
         Part::Calibration,
         Part::Bursts,
+        Part::Batching,
+        Part::Changelog,
     ];
 }
 
@@ -125,6 +130,7 @@ impl Replica {
                 Part::Calibration => calibration::run(&lab, &self)?,
                 Part::Bursts => bursts::run(&lab, &self)?,
                 Part::Batching => batching::run(&lab, &self)?,
+                Part::Changelog => changelog::run(&lab, &self)?,
             };
         }
         Ok(good)
