@@ -41,6 +41,8 @@ pub struct Load {
 
 /// How often it is looked whether the last changes have arrived.
 const DRAIN_LOOK: Duration = Duration::from_millis(500);
+/// What is left to do of a change that has arrived takes a few calls of the ledger.
+const RECEIPTS_AFTER: Duration = Duration::from_secs(5);
 
 /// Runs a scenario. `progress` hears of virtual time, ms, now and then.
 ///
@@ -186,6 +188,10 @@ async fn go(
     let deadline_ms = ended_ms + scenario.load.drain_s * 1_000;
     while sim.observer.delays().1 > 0 && sim.now_ms() < deadline_ms {
         sim.clock.sleep(DRAIN_LOOK).await;
+    }
+    if scenario.load.keep_receipts {
+        // The last change can be read before its receipt is written.
+        sim.clock.sleep(RECEIPTS_AFTER).await;
     }
     if let Some(machine) = scenario.engine.machine.as_deref().and_then(vm) {
         let had = Duration::from_millis(sim.now_ms());

@@ -109,6 +109,22 @@ fn dollars_are_the_catalogues_own() {
     assert_eq!(report.usd, bill.total());
 }
 
+/// Each copy's receipt is in the report where it is asked for, the last one's too, and its delay is the observer's.
+#[test]
+fn receipts_are_kept_where_they_are_asked_for() {
+    let text = SMALL.replace("[load]", "[load]\nkeep_receipts = true");
+    let scenario = Scenario::parse(&text).unwrap();
+    let report = run(&scenario, 1, puts(&[1_000, 2_000, 40_000_000]), &mut |_| {}).unwrap();
+    let sizes: Vec<u64> = report.receipts.iter().map(|receipt| receipt.size).collect();
+    assert_eq!(sizes, [1_000, 2_000, 40_000_000]);
+    let longest = report.receipts.iter().map(|receipt| receipt.lag_s);
+    let longest = longest.fold(0.0, f64::max);
+    assert!((longest - report.max_s.unwrap()).abs() < 0.1, "{longest}");
+    let plain = Scenario::parse(SMALL).unwrap();
+    let report = run(&plain, 1, puts(&[1_000]), &mut |_| {}).unwrap();
+    assert!(report.receipts.is_empty());
+}
+
 #[test]
 fn functions_are_billed_by_their_slices_and_take_what_they_measured() {
     let text = format!(
