@@ -98,7 +98,7 @@ fn key(what: &str, number: u32) -> ObjectKey {
 async fn copy(users: &mut Users, from: &ObjectKey, to: &ObjectKey, size: u64) {
     let source = CopySource {
         bucket: None,
-        key: from.to_string(),
+        full_key: from.to_string(),
         version: None,
     };
     let copied = users.source.copy(to, &source, None, &Precondition::None);
@@ -132,7 +132,7 @@ async fn in_parts(users: &mut Users, key: &ObjectKey, pieces: Vec<Piece>) -> Res
                 let bytes = range.end - range.start;
                 let from = CopySource {
                     bucket: None,
-                    key: of.to_string(),
+                    full_key: of.to_string(),
                     version: None,
                 };
                 let part = source.copy_part(key, &upload, number, &from, range);
