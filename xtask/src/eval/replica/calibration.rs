@@ -150,7 +150,7 @@ fn scatter(cells: &[Cell]) -> Plot {
         series: series(false).chain(series(true)).collect(),
         guides: vec![Guide {
             from: (0.3, 0.3),
-            to: (20.0, 20.0),
+            to: (15.0, 15.0),
             says: "as predicted",
         }],
     }

@@ -14,7 +14,7 @@ const WIDTH: f64 = 820.0;
 const HEIGHT: f64 = 600.0;
 const LEFT: f64 = 80.0;
 const RIGHT: f64 = 790.0;
-const TOP: f64 = 96.0;
+const TOP: f64 = 112.0;
 const BOTTOM: f64 = 530.0;
 
 /// One axis.
@@ -163,18 +163,24 @@ impl Plot {
         );
     }
 
-    /// In one row above the panel.
+    /// Above the panel, in as many rows as it takes; the last of them just above it.
     fn legend(&self, svg: &mut String) {
-        let mut x = LEFT;
-        for series in &self.series {
-            let y = TOP - 16.0;
-            match series.mark {
-                None => path(svg, &[(x, y), (x + 22.0, y)], series.colour, ""),
-                Some((mark, filled)) => draw(svg, (x + 11.0, y), mark, filled, series.colour),
+        // 6.4 pixels a letter of this size, on average.
+        let width = |series: &Series| 46.0 + 6.4 * series.name.chars().count() as f64;
+        let all: f64 = self.series.iter().map(width).sum();
+        let rows = (all / (RIGHT - LEFT)).ceil().max(1.0) as usize;
+        let a_row = self.series.len().div_ceil(rows).max(1);
+        for (row, shown) in self.series.chunks(a_row).enumerate() {
+            let y = TOP - 14.0 - 18.0 * (rows - 1 - row) as f64;
+            let mut x = LEFT;
+            for series in shown {
+                match series.mark {
+                    None => path(svg, &[(x, y), (x + 22.0, y)], series.colour, ""),
+                    Some((mark, filled)) => draw(svg, (x + 11.0, y), mark, filled, series.colour),
+                }
+                text(svg, (x + 28.0, y + 4.0), "start", 12, INK, &series.name);
+                x += width(series);
             }
-            text(svg, (x + 28.0, y + 4.0), "start", 12, INK, &series.name);
-            // 6.4 pixels a letter of this size, on average.
-            x += 46.0 + 6.4 * series.name.chars().count() as f64;
         }
     }
 }
