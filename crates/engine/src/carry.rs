@@ -8,7 +8,7 @@ use crate::copy::copy_inline;
 use crate::decide::{Decision, Known, Plan, Strategy, decide_with};
 use crate::finish::{Ended, Usage};
 use crate::lane::Lane;
-use crate::planning::course::course;
+use crate::planning::course;
 use crate::planning::relay::{self, Offers};
 use crate::planning::{Lesson, NoPlan};
 use crate::{Error, Result};
@@ -134,9 +134,19 @@ async fn once(
         _ => Offers::default(),
     };
     let coming = offers.coming;
+    let small_parts = match &seen.head {
+        Some(head) if lane.shared.brain.is_some() => {
+            changelog::remembers(lane, key, head.size).await
+        }
+        _ => false,
+    };
+    let here = course::Known {
+        fresh: offers.fresh,
+        small_parts,
+    };
     let mut lesson = None;
     let decided = decide_with(known, |head| {
-        let chosen = course(lane, claim, head, previous.as_ref(), offers.fresh, looked);
+        let chosen = course::course(lane, claim, head, previous.as_ref(), here, looked);
         chosen.map(|(course, learns)| {
             lesson = learns;
             course

@@ -29,7 +29,7 @@ mod unchanged;
 pub(crate) use apply::{Heads, apply};
 pub use entry::{ChangelogEntry, ChangelogInput, ChangelogOperation, MOST_INPUTS};
 pub(crate) use entry::{EntryRow, entry_name};
-pub(crate) use parts::{remember, take_unchanged};
+pub(crate) use parts::{remember, remembers, take_unchanged};
 pub(crate) use savings::{Savings, strategy};
 pub(crate) use state::{ChangelogState, finished, hold_delete};
 

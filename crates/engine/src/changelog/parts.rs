@@ -158,6 +158,16 @@ async fn copy_part(
     Ok(size)
 }
 
+/// Whether parts of an object's last version are remembered: then small parts let more of it be found unchanged.
+pub(crate) async fn remembers(lane: &Lane, key: &ObjectKey, size_bytes: u64) -> bool {
+    let least_bytes = lane.shared.config.changelog.least_parts_bytes;
+    if size_bytes < least_bytes || !lane.target.capabilities().copy_part {
+        return false;
+    }
+    let kept = lane.shared.ledger.cursor(&memory_name(lane, key)).await;
+    kept.is_ok_and(|kept| kept.is_some())
+}
+
 /// Remembers a copy whose pool is still open, for the object's next version.
 pub(crate) async fn remember(
     lane: &Lane,

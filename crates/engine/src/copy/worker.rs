@@ -17,10 +17,22 @@ use std::time::Duration;
 
 /// A part younger than this is never duplicated, however fast the others were.
 const MIN_DUPLICATE_AGE: Duration = Duration::from_millis(500);
+/// The same for a worker that has not finished a part yet, where nothing was predicted either. It is idle because there are fewer
+/// parts than are in flight at once, and all of them may well take longer than the least: they would all be sent twice.
+const FIRST_DUPLICATE_AGE: Duration = Duration::from_secs(10);
 /// A part becomes a straggler when it takes this many times the mean of the parts this worker has seen.
 const STRAGGLER_FACTOR: u32 = 3;
 /// Passing failures a worker absorbs in a row before it gives up its order.
 const PATIENCE: u32 = 3;
+
+/// The age of a straggler to a worker that has seen no part: what the whole transfer is predicted to take at the SLO's
+/// percentile.
+fn before_any_part(order: &WorkOrder) -> Duration {
+    let expected = order.plan.expected.as_ref();
+    expected.map_or(FIRST_DUPLICATE_AGE, |expected| {
+        Duration::from_millis(expected.at_slo_ms).max(MIN_DUPLICATE_AGE)
+    })
+}
 
 /// One part's copy: what came of it, and the time it took.
 struct Copied {
@@ -67,7 +79,7 @@ async fn pull(
         ));
     };
     let mut running = FuturesUnordered::new();
-    let mut duplicate_after = MIN_DUPLICATE_AGE * 4;
+    let mut duplicate_after = before_any_part(order);
     let (mut finished, mut total_time) = (0u32, Duration::ZERO);
     let mut failures_in_a_row = 0;
     loop {

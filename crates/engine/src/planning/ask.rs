@@ -12,6 +12,9 @@ use std::time::Duration;
 /// The largest object in one piece, unless the destination takes no parts: what a broken connection costs at most.
 const MOST_INLINE_BYTES: u64 = 64 << 20;
 
+/// What most tools upload in, and the least that the planner takes where it may choose.
+const SMALL_PART_BYTES: u64 = 8 << 20;
+
 /// What must be copied, from where to where.
 #[derive(Clone, Debug)]
 pub(crate) struct Wanted<'a> {
@@ -25,6 +28,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) limits: UploadLimits,
     /// Whether it takes parts.
     pub(crate) multipart: bool,
+    /// Parts of its last version may be unchanged: the smaller they are, the more of them.
+    pub(crate) small_parts: bool,
     /// Other destinations that hold this version, verified.
     pub(crate) fresh: Vec<Fresh>,
 }
@@ -51,9 +56,14 @@ fn limits(wanted: &Wanted<'_>) -> PartLimits {
             max_put_bytes,
         };
     }
+    let fits = wanted.size_bytes / u64::from(max_parts.max(1)) < SMALL_PART_BYTES;
+    let small = SMALL_PART_BYTES.max(min_part_bytes);
     PartLimits {
         min_part_bytes,
-        max_part_bytes,
+        max_part_bytes: match wanted.small_parts && fits {
+            true => max_part_bytes.min(small),
+            false => max_part_bytes,
+        },
         max_parts: u64::from(max_parts),
         max_put_bytes: max_put_bytes.min(MOST_INLINE_BYTES),
     }

@@ -17,13 +17,22 @@ pub(crate) fn elapsed(claim: &Claim, now: Timestamp) -> Duration {
     }
 }
 
+/// What is known of an object at the destinations, before its way is chosen.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// Other destinations that hold it.
+    pub(crate) fresh: Vec<Fresh>,
+    /// Parts of its last version may be unchanged.
+    pub(crate) small_parts: bool,
+}
+
 /// The way, and what can be learnt from it. `looked` is when both stores were asked.
 pub(crate) fn course(
     lane: &Lane,
     claim: &Claim,
     source: &ObjectHead,
     previous: Option<&Attempt>,
-    fresh: Vec<Fresh>,
+    known: Known,
     looked: Timestamp,
 ) -> Result<(Course, Option<Lesson>), NoPlan> {
     let previous = previous.filter(|_| !claim.takeover);
@@ -47,7 +56,8 @@ pub(crate) fn course(
         elapsed: elapsed(claim, looked),
         limits,
         multipart,
-        fresh,
+        small_parts: known.small_parts,
+        fresh: known.fresh,
     };
     let planned = brain.plan(&wanted, |next| lane.account.spending(next, looked));
     let Planned {

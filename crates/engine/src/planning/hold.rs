@@ -10,8 +10,10 @@ use skyfresh_plan::replicate::Spending;
 use skyfresh_sky::{Timestamp, Usd};
 use std::time::Duration;
 
-/// Claiming again takes a little after the time at which it is due: the ledger is asked, and other keys are due as well.
-const CLAIM_AGAIN: Duration = Duration::from_millis(300);
+/// Claiming again takes a little after the time at which it is due: the ledger is asked, and other keys are due as well. And a
+/// prediction at a far percentile is off by some percent. So much of the SLO's delay is kept back for both, and at least so much.
+const KEPT_BACK_SHARE: f64 = 0.04;
+const LEAST_KEPT_BACK: Duration = Duration::from_millis(300);
 
 /// Where the budget is spent and the rule goes on cheaply, changes wait for so many times the SLO's delay.
 const LONGER_WHEN_SPENT: u32 = 4;
@@ -35,14 +37,16 @@ pub(crate) fn until(lane: &Lane, claim: &Claim, now: Timestamp) -> Option<Timest
     if cheapest {
         slo.delay *= LONGER_WHEN_SPENT;
     }
+    let kept_back = slo.delay.mul_f64(KEPT_BACK_SHARE).max(LEAST_KEPT_BACK);
     let wanted = Wanted {
         source: &lane.source_region,
         target: &lane.target_region,
         size_bytes: task.signal.size?,
         slo,
-        elapsed: now.since(task.changed_since) + CLAIM_AGAIN,
+        elapsed: now.since(task.changed_since) + kept_back,
         limits: capabilities.upload_limits,
         multipart: capabilities.multipart,
+        small_parts: false,
         fresh: Vec::new(),
     };
     let hold = brain.hold(&wanted, changes_per_s, cheapest)?;

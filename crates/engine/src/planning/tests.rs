@@ -45,6 +45,7 @@ impl Case {
             elapsed: Duration::ZERO,
             limits: UploadLimits::S3,
             multipart: true,
+            small_parts: false,
             fresh: Vec::new(),
         }
     }
