@@ -33,7 +33,7 @@ pub(crate) enum Carried {
 
 /// What came of one look at both stores.
 enum Round {
-    Ended(Ended),
+    Ended(Box<Ended>),
     PutOff(Timestamp),
 }
 
@@ -56,7 +56,7 @@ pub(crate) async fn carry(lane: &Lane, claim: &Claim) -> Result<Carried> {
                     .sleep(Duration::from_millis(20 << round))
                     .await;
             }
-            Ok(Round::Ended(ended)) => return Ok(Carried::Ended(Box::new(ended), usage)),
+            Ok(Round::Ended(ended)) => return Ok(Carried::Ended(ended, usage)),
             Ok(Round::PutOff(until)) => return Ok(Carried::PutOff(until)),
             Err(error) => return Err(error),
         }
@@ -242,7 +242,7 @@ async fn once(
             Ok(ended)
         }
     };
-    ended.map(Round::Ended)
+    ended.map(|ended| Round::Ended(Box::new(ended)))
 }
 
 /// Until when a destination waits for another that it could read from, instead of the source.
