@@ -7,6 +7,7 @@
 mod azure;
 mod channels;
 mod diagnose;
+mod engine;
 mod google;
 mod ledger;
 mod model;
@@ -16,9 +17,10 @@ mod secret;
 
 pub(crate) use channels::{ChannelAddress, ChannelSection};
 pub(crate) use diagnose::ConfigError;
+pub(crate) use engine::EngineSection;
 pub(crate) use google::GoogleAccess;
 pub(crate) use ledger::{LedgerSection, Service, SharedSection};
-pub(crate) use model::{Config, EndpointSection, EngineSection};
+pub(crate) use model::{Config, EndpointSection};
 pub(crate) use rules::check_rule;
 pub(crate) use secret::Secret;
 

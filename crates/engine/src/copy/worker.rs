@@ -134,9 +134,13 @@ async fn pull(
         match copied.result {
             Ok(part) => {
                 failures_in_a_row = 0;
-                finished += 1;
-                total_time += copied.took;
-                duplicate_after = (total_time / finished * STRAGGLER_FACTOR).max(MIN_DUPLICATE_AGE);
+                // The last part is shorter, and says nothing of how long the others may take.
+                if part.size == part_bytes {
+                    finished += 1;
+                    total_time += copied.took;
+                    duplicate_after =
+                        (total_time / finished * STRAGGLER_FACTOR).max(MIN_DUPLICATE_AGE);
+                }
                 let state = match context.ledger.finish_part(&order.attempt, part).await {
                     Ok(state) => state,
                     Err(error) if error.kind == Kind::Missing => return Ok(None),
