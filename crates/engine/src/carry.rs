@@ -265,7 +265,8 @@ fn without_relay(plan: &Plan, error: Error) -> Error {
     }
 }
 
-/// What was expected, with what came of it; and learns from it.
+/// What was expected, with what came of it; and learns from it. Rounds that were lost because the source changed do not count: a
+/// hot key would teach that its whole route is slow.
 fn came_true(
     lane: &Lane,
     expected: Option<Expected>,

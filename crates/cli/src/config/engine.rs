@@ -93,6 +93,8 @@ impl EngineSection {
         let mut config = skyfresh_engine::EngineConfig::new(owner);
         config.lease = self.lease;
         config.lane_concurrency = self.lane_concurrency;
+        // Four lanes at their full concurrency.
+        config.inline_in_flight = self.lane_concurrency.saturating_mul(4);
         config.parts_in_flight = self.parts_in_flight;
         config.sizing.part_bytes = self.part_size_bytes;
         config.sizing.max_workers = self.workers;

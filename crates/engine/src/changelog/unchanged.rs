@@ -102,8 +102,29 @@ impl Memory {
         })
     }
 
-    /// CRC64NVME of a range of the copy, where it is made of whole parts.
+    /// CRC64NVME of a range of the copy, where it is made of whole parts of the copy, or of what the source states.
     fn crc64_of(&self, range: &Range<u64>, size: u64) -> Option<Crc64> {
+        let stated = || self.stated_crc64_of(range);
+        self.copied_crc64_of(range, size).or_else(stated)
+    }
+
+    fn stated_crc64_of(&self, range: &Range<u64>) -> Option<Crc64> {
+        let (mut at, mut crc64) = (0, Crc64::EMPTY);
+        for part in &self.stated {
+            if at >= range.end {
+                break;
+            }
+            if at >= range.start {
+                crc64 = crc64.then(part.known_crc64()?, part.size);
+            } else if at + part.size > range.start {
+                return None;
+            }
+            at += part.size;
+        }
+        (at == range.end && range.start < range.end).then_some(crc64)
+    }
+
+    fn copied_crc64_of(&self, range: &Range<u64>, size: u64) -> Option<Crc64> {
         let whole_parts = self.part_bytes > 0 && range.start.is_multiple_of(self.part_bytes);
         let (mut at, mut crc64) = (range.start, Crc64::EMPTY);
         let first = whole_parts.then(|| range.start / self.part_bytes)?;

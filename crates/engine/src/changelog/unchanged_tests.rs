@@ -101,6 +101,17 @@ fn the_copys_parts_need_not_be_the_sources() {
         "nor of one and a half, but of the last"
     );
     assert_eq!(found(&old, &old, 100), [1], "of all of them it is");
+    // The copy was made in parts of two of the source's: what the source stated of its own tells their checksums.
+    let whole = ["aaaa", "bbbb", "CCCC", "dd"].concat();
+    let coarse = Memory {
+        part_bytes: 8,
+        crc64s: vec![Crc64::of(b"aaaabbbb"), Crc64::of(b"ccccdd")],
+        ..memory(&old)
+    };
+    let fine = unchanged_parts(&coarse, &sums(&new), &plan(&whole), 4);
+    let numbers: Vec<u32> = fine.iter().map(|part| part.number).collect();
+    assert_eq!(numbers, [1, 2, 4]);
+    assert_eq!(fine[1].crc64, Crc64::of(b"bbbb"));
 }
 
 #[test]

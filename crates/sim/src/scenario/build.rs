@@ -203,6 +203,8 @@ pub(super) fn blueprint(
     });
     let mut config = EngineConfig::new("of a process");
     config.lane_concurrency = engine.lane_concurrency;
+    // As the product has it: four lanes' worth.
+    config.inline_in_flight = 4 * engine.lane_concurrency;
     config.parts_in_flight = engine.parts_in_flight;
     config.sizing.part_bytes = engine.part_bytes;
     config.sizing.max_workers = engine.max_workers;
