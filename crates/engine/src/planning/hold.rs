@@ -18,6 +18,10 @@ const LEAST_KEPT_BACK: Duration = Duration::from_millis(300);
 /// Where the budget is spent and the rule goes on cheaply, changes wait for so many times the SLO's delay.
 const LONGER_WHEN_SPENT: u32 = 4;
 
+/// Waiting makes data older: what it saves in all must be worth at least this much. A small object that changes every few seconds is
+/// not, one that changes many times a second is.
+const LEAST_WORTH_USD: f64 = 1e-4;
+
 /// Until when the claim may wait.
 pub(crate) fn until(lane: &Lane, claim: &Claim, now: Timestamp) -> Option<Timestamp> {
     let brain = lane.shared.brain.as_ref()?;
@@ -50,6 +54,11 @@ pub(crate) fn until(lane: &Lane, claim: &Claim, now: Timestamp) -> Option<Timest
         fresh: Vec::new(),
     };
     let hold = brain.hold(&wanted, changes_per_s, cheapest)?;
-    let worth_it = hold.wait_s > 0.0 && hold.saves > Usd::ZERO;
+    if hold.wait_s <= 0.0 || hold.again <= 0.0 {
+        return None;
+    }
+    // A transfer less for each change that is expected meanwhile.
+    let transfer_usd = hold.saves.usd() / hold.again;
+    let worth_it = transfer_usd * changes_per_s * hold.wait_s >= LEAST_WORTH_USD;
     worth_it.then(|| now.after(Duration::from_secs_f64(hold.wait_s)))
 }
