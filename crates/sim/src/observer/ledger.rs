@@ -18,8 +18,8 @@ struct Seen {
     submissions: u64,
     /// How many there were when it was claimed.
     submissions_at_claim: u64,
-    /// When it was last claimed, oldest first.
-    claimed: VecDeque<Timestamp>,
+    /// When it was last claimed, and the claim's token, oldest first.
+    claimed: VecDeque<(Timestamp, u64)>,
 }
 
 /// What became of a claim.
@@ -67,13 +67,14 @@ impl Claims {
 
     /// When the oldest of a key's last claims was given.
     pub(super) fn oldest_of_last(&self, rule: &str, bucket: &str, key: &str) -> Option<Timestamp> {
-        self.of(rule, bucket, key)?.claimed.front().copied()
+        let (at, _) = self.of(rule, bucket, key)?.claimed.front()?;
+        Some(*at)
     }
 
     /// Whether what is published of a key now is its only claimant's: there is a claim, and none was given since `from` before it.
     pub(super) fn is_sole(&self, from: Timestamp, rule: &str, bucket: &str, key: &str) -> bool {
         self.of(rule, bucket, key).is_some_and(|seen| {
-            let lately = seen.claimed.iter().filter(|at| **at >= from);
+            let lately = seen.claimed.iter().filter(|(at, _)| *at >= from);
             seen.token.is_some() && lately.count() <= 1
         })
     }
@@ -114,7 +115,7 @@ impl Observer {
             let seen = seen.or_default();
             seen.token = Some(claim.token);
             seen.submissions_at_claim = seen.submissions;
-            seen.claimed.push_back(now);
+            seen.claimed.push_back((now, claim.token));
             if seen.claimed.len() > CLAIMS_REMEMBERED {
                 seen.claimed.pop_front();
             }
@@ -154,6 +155,7 @@ impl Observer {
         &self,
         now: Timestamp,
         task: &TaskKey,
+        token: u64,
         completion: &Completion,
         finished: Finished,
     ) {
@@ -189,8 +191,10 @@ impl Observer {
             Outcome::Deleted => copy.is_rid_of(receipt.destination.as_ref()),
             Outcome::Absent => {
                 let claims = state.claims.tasks.get(task);
-                let claimed = claims.and_then(|seen| seen.claimed.back().copied());
-                state.truth.was_absent_since(key, claimed.unwrap_or(now))
+                // That of this claim: where the answer to its end was lost, another one may have begun meanwhile.
+                let mut claimed = claims.iter().flat_map(|seen| seen.claimed.iter().rev());
+                let own = claimed.find(|(_, of)| *of == token).map(|(at, _)| *at);
+                state.truth.was_absent_since(key, own.unwrap_or(now))
             }
             Outcome::OutOfScope => false,
         };

@@ -159,7 +159,9 @@ impl Ledger for NearLedger {
             self.sim
                 .observer
                 .changed_claim(now, task, token, ClaimChange::Done);
-            self.sim.observer.finished(now, task, &told, *finished)
+            self.sim
+                .observer
+                .finished(now, task, token, &told, *finished)
         })
     }
 
