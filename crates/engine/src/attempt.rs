@@ -93,16 +93,21 @@ pub(crate) async fn copy_in_parts(
         // Passing trouble keeps what is there: the next attempt resumes inside the object.
         Err(error) if error.kind == Kind::RetryAfter || error.fenced => Err(error),
         Err(error) => {
-            let attempt = Attempt {
-                id: order.attempt,
-                source: plan.source.clone(),
-                upload: Some(order.upload),
-                plan: serde_json::Value::Null,
-            };
-            forget_attempt(lane, claim, Some(&attempt)).await?;
+            forget_order(lane, claim, order).await?;
             Err(error)
         }
     }
+}
+
+/// Discards an order that cannot be gone on with.
+pub(crate) async fn forget_order(lane: &Lane, claim: &Claim, order: WorkOrder) -> Result<()> {
+    let attempt = Attempt {
+        id: order.attempt,
+        source: order.plan.source,
+        upload: Some(order.upload),
+        plan: serde_json::Value::Null,
+    };
+    forget_attempt(lane, claim, Some(&attempt)).await
 }
 
 /// The order of an earlier attempt at exactly this plan. After a takeover its owner may still be running, and could still

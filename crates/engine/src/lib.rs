@@ -37,6 +37,8 @@ mod decide;
 mod engine;
 mod error;
 mod event;
+#[cfg(test)]
+mod examples;
 mod finish;
 mod guard;
 pub mod intake;

@@ -7,7 +7,7 @@
 use super::recipe::{self, Held, Piece, Recipe, Way};
 use super::savings::Transfer;
 use super::{ChangelogInput, state};
-use crate::attempt::{begin, forget_attempt};
+use crate::attempt::{begin, forget_attempt, forget_order};
 use crate::decide::{Plan, common_checksum};
 use crate::finish::{Published, Usage};
 use crate::lane::Lane;
@@ -297,13 +297,7 @@ async fn assemble(
             Ok(receipt)
         }
         Err(error) => {
-            let attempt = Attempt {
-                id: order.attempt,
-                source: plan.source.clone(),
-                upload: Some(order.upload),
-                plan: serde_json::Value::Null,
-            };
-            forget_attempt(lane, claim, Some(&attempt)).await?;
+            forget_order(lane, claim, order).await?;
             Err(error.into())
         }
     }

@@ -1,51 +1,15 @@
 use super::*;
-use skyfresh_ledger::{Origin, TaskKey};
-use skyfresh_sky::{Attributes, Timestamp, Usd};
+use crate::examples::{self, head as source, key};
 use skyfresh_store::checksum::Crc64;
-
-fn key(name: &str) -> ObjectKey {
-    ObjectKey::new(name).unwrap()
-}
 
 fn receipt(name: &str, etag: &str, text: &str, outcome: Outcome) -> Receipt {
     Receipt {
-        task: TaskKey {
-            rule: "r".into(),
-            destination: "d".into(),
-            key: key(name),
-        },
         outcome,
-        origin: Origin::Live,
         source: Some(ObjectVersion::from_etag(etag)),
         destination: Some(ObjectVersion::from_etag("d")),
         crc64: (outcome == Outcome::Copied).then(|| Crc64::of(text.as_bytes()).to_string()),
-        changed: Timestamp::ZERO,
-        notified: Timestamp::ZERO,
-        started: Timestamp::ZERO,
-        published: Timestamp::ZERO,
         size: text.len() as u64,
-        bytes_moved: 0,
-        requests: 0,
-        spend: Usd::ZERO,
-        strategy: String::new(),
-        failures: 0,
-        unkept: Vec::new(),
-        bytes_saved: 0,
-        saved: Usd::ZERO,
-        expected: None,
-    }
-}
-
-fn source(etag: &str, text: &str) -> ObjectHead {
-    ObjectHead {
-        version: ObjectVersion::from_etag(etag),
-        size: text.len() as u64,
-        modified: Timestamp::ZERO,
-        crc64: Some(Crc64::of(text.as_bytes())),
-        crc32c: None,
-        md5: None,
-        attributes: Attributes::default(),
-        tag_count: 0,
+        ..examples::receipt(name)
     }
 }
 

@@ -1,26 +1,8 @@
 use super::*;
-use skyfresh_ledger::{Origin, TaskKey};
-use skyfresh_sky::{Attributes, Timestamp, Usd};
+use crate::examples::{self, head, key};
 use skyfresh_store::ConditionSupport;
 use skyfresh_store::checksum::Md5;
 use skyfresh_store::memory::MEMORY_CAPABILITIES;
-
-fn key(name: &str) -> ObjectKey {
-    ObjectKey::new(name).unwrap()
-}
-
-fn head(etag: &str, text: &str) -> ObjectHead {
-    ObjectHead {
-        version: ObjectVersion::from_etag(etag),
-        size: text.len() as u64,
-        modified: Timestamp::ZERO,
-        crc64: Some(Crc64::of(text.as_bytes())),
-        crc32c: None,
-        md5: None,
-        attributes: Attributes::default(),
-        tag_count: 0,
-    }
-}
 
 fn stating_nothing(etag: &str, text: &str) -> ObjectHead {
     ObjectHead {
@@ -31,30 +13,13 @@ fn stating_nothing(etag: &str, text: &str) -> ObjectHead {
 
 fn receipt(source: &str, destination: &str, text: &str) -> Receipt {
     Receipt {
-        task: TaskKey {
-            rule: "r".into(),
-            destination: "d".into(),
-            key: key("a"),
-        },
-        outcome: Outcome::Copied,
-        origin: Origin::Live,
         source: Some(ObjectVersion::from_etag(source)),
         destination: Some(ObjectVersion::from_etag(destination)),
         crc64: Some(Crc64::of(text.as_bytes()).to_string()),
-        changed: Timestamp::ZERO,
-        notified: Timestamp::ZERO,
-        started: Timestamp::ZERO,
-        published: Timestamp::ZERO,
         size: text.len() as u64,
         bytes_moved: text.len() as u64,
         requests: 3,
-        spend: Usd::ZERO,
-        strategy: "inline".into(),
-        failures: 0,
-        unkept: Vec::new(),
-        bytes_saved: 0,
-        saved: Usd::ZERO,
-        expected: None,
+        ..examples::receipt("a")
     }
 }
 

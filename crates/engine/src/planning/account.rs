@@ -163,32 +163,12 @@ impl Account {
             return Ok(());
         };
         let began = begin(budget.per, now);
-        let kept = ledger.cursor(&name(rule)).await?;
-        let kept = kept
-            .and_then(|value| serde_json::from_value::<Checkpoint>(value).ok())
-            .filter(|kept| kept.began == began);
-        let (mut from, mut spent) =
-            kept.map_or((began, Usd::ZERO), |kept| (kept.until, kept.spent));
-        loop {
-            let receipts = ledger.receipts_by_time(rule, from, PAGE).await?;
-            let last = receipts.last().map(|receipt| receipt.published);
-            let full = receipts.len() == PAGE;
-            let next = last.filter(|last| full && *last > from);
-            // Receipts of the last millisecond of a page come again with the next page.
-            let counted = receipts
-                .iter()
-                .filter(|receipt| next.is_none_or(|next| receipt.published < next));
-            spent = counted.fold(spent, |sum, receipt| sum + receipt.spend);
-            match next {
-                Some(next) => from = next,
-                None => break,
-            }
-        }
-        let loaded = now;
+        let kept = kept(rule, ledger, began).await?;
+        let spent = spent_since(rule, ledger, kept, Timestamp::MAX).await?;
         *self.state() = Spent {
             began,
             spent,
-            loaded,
+            loaded: now,
         };
         Ok(())
     }
@@ -207,28 +187,12 @@ impl Account {
             return Ok(());
         };
         let began = begin(budget.per, until);
-        let kept = ledger.cursor(&name(rule)).await?;
-        let kept = kept
-            .and_then(|value| serde_json::from_value::<Checkpoint>(value).ok())
-            .filter(|kept| kept.began == began);
-        let (mut from, mut spent) =
-            kept.map_or((began, Usd::ZERO), |kept| (kept.until, kept.spent));
-        if from >= until {
-            // Another process has kept more.
+        let kept = kept(rule, ledger, began).await?;
+        if kept.until >= until {
+            // Another process has kept more, or the period has just begun.
             return Ok(());
         }
-        while from < until {
-            let receipts = ledger.receipts_by_time(rule, from, PAGE).await?;
-            let last = receipts.last().map(|receipt| receipt.published);
-            let full = receipts.len() == PAGE;
-            let to = last.filter(|last| full && *last > from).unwrap_or(until);
-            let to = to.min(until);
-            spent = receipts
-                .iter()
-                .filter(|receipt| receipt.published < to)
-                .fold(spent, |sum, receipt| sum + receipt.spend);
-            from = to;
-        }
+        let spent = spent_since(rule, ledger, kept, until).await?;
         let checkpoint = Checkpoint {
             began,
             until,
@@ -237,6 +201,43 @@ impl Account {
         let value = serde_json::to_value(checkpoint).ok();
         Ok(ledger.set_cursor(&name(rule), value).await?)
     }
+}
+
+/// What is kept of the period that began then; nothing spent until its beginning where nothing is.
+async fn kept(rule: &str, ledger: &dyn Ledger, began: Timestamp) -> Result<Checkpoint> {
+    let kept = ledger.cursor(&name(rule)).await?;
+    let kept = kept.and_then(|value| serde_json::from_value::<Checkpoint>(value).ok());
+    Ok(kept
+        .filter(|kept| kept.began == began)
+        .unwrap_or(Checkpoint {
+            began,
+            until: began,
+            spent: Usd::ZERO,
+        }))
+}
+
+/// What was spent in all before `until`: what is kept, and what receipts say from there on.
+async fn spent_since(
+    rule: &str,
+    ledger: &dyn Ledger,
+    kept: Checkpoint,
+    until: Timestamp,
+) -> Result<Usd> {
+    let (mut from, mut spent) = (kept.until, kept.spent);
+    while from < until {
+        let receipts = ledger.receipts_by_time(rule, from, PAGE).await?;
+        let last = receipts.last().map(|receipt| receipt.published);
+        let full = receipts.len() == PAGE;
+        // Receipts of the last millisecond of a full page come again with the next one.
+        let next = last.filter(|last| full && *last > from);
+        let to = next.map_or(until, |next| next.min(until));
+        spent = receipts
+            .iter()
+            .filter(|receipt| receipt.published < to)
+            .fold(spent, |sum, receipt| sum + receipt.spend);
+        from = to;
+    }
+    Ok(spent)
 }
 
 fn name(rule: &str) -> String {

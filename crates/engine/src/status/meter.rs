@@ -297,22 +297,13 @@ impl Drop for Busy<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use skyfresh_ledger::TaskKey;
-    use skyfresh_sky::{ObjectKey, Usd};
+    use crate::examples;
+    use skyfresh_sky::Usd;
 
     fn receipt(published_ms: u64, lag_ms: u64, origin: Origin) -> Receipt {
         let published = Timestamp::from_unix_ms(published_ms);
         Receipt {
-            task: TaskKey {
-                rule: "r".into(),
-                destination: "d".into(),
-                key: ObjectKey::new("k").unwrap(),
-            },
-            outcome: Outcome::Copied,
             origin,
-            source: None,
-            destination: None,
-            crc64: None,
             changed: published.before(Duration::from_millis(lag_ms)),
             notified: published,
             started: published,
@@ -321,12 +312,7 @@ mod tests {
             bytes_moved: 10,
             requests: 3,
             spend: Usd::from_usd(0.25),
-            strategy: "inline".into(),
-            failures: 0,
-            unkept: Vec::new(),
-            bytes_saved: 0,
-            saved: Usd::ZERO,
-            expected: None,
+            ..examples::receipt("k")
         }
     }
 

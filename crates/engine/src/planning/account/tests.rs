@@ -1,8 +1,6 @@
 use super::*;
-use skyfresh_ledger::{
-    Claim, ClaimRequest, Completion, MemoryLedger, Origin, Outcome, Signal, Submission, TaskKey,
-};
-use skyfresh_sky::ObjectKey;
+use crate::examples;
+use skyfresh_ledger::{Claim, ClaimRequest, Completion, MemoryLedger, Origin, Signal, Submission};
 use std::time::Duration;
 
 fn time(text: &str) -> Timestamp {
@@ -15,30 +13,12 @@ fn usd(dollars: f64) -> Usd {
 
 fn receipt(published: Timestamp, spend: Usd) -> Receipt {
     Receipt {
-        task: TaskKey {
-            rule: "rule".into(),
-            destination: "d1".into(),
-            key: ObjectKey::new("key").unwrap(),
-        },
-        outcome: Outcome::Copied,
-        origin: Origin::Live,
-        source: None,
-        destination: None,
-        crc64: None,
         changed: published,
         notified: published,
         started: published,
         published,
-        size: 0,
-        bytes_moved: 0,
-        requests: 0,
         spend,
-        strategy: "inline".into(),
-        failures: 0,
-        unkept: Vec::new(),
-        bytes_saved: 0,
-        saved: Usd::ZERO,
-        expected: None,
+        ..examples::receipt("key")
     }
 }
 
