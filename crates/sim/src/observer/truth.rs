@@ -63,6 +63,14 @@ impl SourceKey {
             .find(|held| held.same_bytes(like))
     }
 
+    /// Whether the content that is there now is one that it had before: the empty one, say.
+    pub(super) fn has_returned(&self) -> bool {
+        let earlier = self.contents.len().saturating_sub(1);
+        let mut before = self.contents.iter().take(earlier);
+        self.current()
+            .is_some_and(|current| before.any(|held| held.same_bytes(current)))
+    }
+
     /// Contents of this version; several where equal bytes make equal entity tags.
     pub(super) fn of_version<'a>(
         &'a self,
