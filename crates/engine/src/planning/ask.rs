@@ -2,6 +2,7 @@
 
 use super::Brain;
 use crate::decide::Via;
+use crate::lane::Lane;
 use skyfresh_plan::predict::Site;
 use skyfresh_plan::replicate::{Ask, PartLimits};
 use skyfresh_sky::{Region, Slo};
@@ -32,6 +33,24 @@ pub(crate) struct Wanted<'a> {
     pub(crate) small_parts: bool,
     /// Other destinations that hold this version, verified.
     pub(crate) fresh: Vec<Fresh>,
+}
+
+impl<'a> Wanted<'a> {
+    /// An object of this size on this lane, with all of the rule's SLO ahead of it; callers say what is different.
+    pub(crate) fn of(lane: &'a Lane, size_bytes: u64) -> Self {
+        let capabilities = lane.target.capabilities();
+        Wanted {
+            source: &lane.source_region,
+            target: &lane.target_region,
+            size_bytes,
+            slo: lane.rule.slo,
+            elapsed: Duration::ZERO,
+            limits: capabilities.upload_limits,
+            multipart: capabilities.multipart,
+            small_parts: false,
+            fresh: Vec::new(),
+        }
+    }
 }
 
 /// Another destination of the rule that holds what is wanted.

@@ -10,7 +10,7 @@ use skyfresh_store::ObjectHead;
 use std::time::Duration;
 
 /// What of the SLO has passed for a claim. What was there before the rule is late already, and for all that not urgent.
-pub(crate) fn elapsed(claim: &Claim, now: Timestamp) -> Duration {
+fn elapsed(claim: &Claim, now: Timestamp) -> Duration {
     match claim.task.signal.origin {
         Origin::Backfill => Duration::ZERO,
         Origin::Live | Origin::Repair => now.since(claim.task.changed_since),
@@ -39,25 +39,19 @@ pub(crate) fn course(
     if let Some(earlier) = previous.and_then(|attempt| earlier(attempt, source)) {
         return Ok((earlier, None));
     }
-    let capabilities = lane.target.capabilities();
-    let (limits, multipart) = (capabilities.upload_limits, capabilities.multipart);
+    let wanted = Wanted {
+        elapsed: elapsed(claim, looked),
+        small_parts: known.small_parts,
+        fresh: known.fresh,
+        ..Wanted::of(lane, source.size)
+    };
+    let (limits, multipart) = (wanted.limits, wanted.multipart);
     let by_size = || {
         strategy(source.size, lane.shared.config.sizing, limits, multipart)
             .map_err(NoPlan::Impossible)
     };
     let Some(brain) = &lane.shared.brain else {
         return Ok((by_size()?.into(), None));
-    };
-    let wanted = Wanted {
-        source: &lane.source_region,
-        target: &lane.target_region,
-        size_bytes: source.size,
-        slo: lane.rule.slo,
-        elapsed: elapsed(claim, looked),
-        limits,
-        multipart,
-        small_parts: known.small_parts,
-        fresh: known.fresh,
     };
     let planned = brain.plan(&wanted, |next| lane.account.spending(next, looked));
     let Planned {

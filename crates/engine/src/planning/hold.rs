@@ -35,7 +35,6 @@ pub(crate) fn until(lane: &Lane, claim: &Claim, now: Timestamp) -> Option<Timest
         return None;
     }
     let changes_per_s = lane.rates.per_s(&task.task.key, now)?;
-    let capabilities = lane.target.capabilities();
     let cheapest = lane.account.spending(Usd::ZERO, now) == Spending::Degraded;
     let mut slo = lane.rule.slo;
     if cheapest {
@@ -43,15 +42,9 @@ pub(crate) fn until(lane: &Lane, claim: &Claim, now: Timestamp) -> Option<Timest
     }
     let kept_back = slo.delay.mul_f64(KEPT_BACK_SHARE).max(LEAST_KEPT_BACK);
     let wanted = Wanted {
-        source: &lane.source_region,
-        target: &lane.target_region,
-        size_bytes: task.signal.size?,
         slo,
         elapsed: now.since(task.changed_since) + kept_back,
-        limits: capabilities.upload_limits,
-        multipart: capabilities.multipart,
-        small_parts: false,
-        fresh: Vec::new(),
+        ..Wanted::of(lane, task.signal.size?)
     };
     let hold = brain.hold(&wanted, changes_per_s, cheapest)?;
     if hold.wait_s <= 0.0 || hold.again <= 0.0 {

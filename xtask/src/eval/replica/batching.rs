@@ -1,8 +1,8 @@
 //! Part 4: one object of 100 MB that changes again and again, and may wait for its next change while its SLO allows.
 
 use super::stats::{Mean, average};
-use super::world::{Lab, Runs};
-use super::{NOTIFICATION, Replica, SOURCE, STATE, dollars};
+use super::world::{Lab, Runs, surroundings};
+use super::{Replica, SOURCE, dollars};
 use crate::report::Report;
 use anyhow::Result;
 use skyfresh_sky::Rng;
@@ -65,11 +65,8 @@ pub(super) fn run(lab: &Lab, asked: &Replica) -> Result<bool> {
 }
 
 fn scenario() -> String {
-    format!(
-        "title = \"batching\"\nslo = \"{SLO}\"\n[source]\nregion = \"{SOURCE}\"\n[[destination]]\nregion = \"{DESTINATION}\"\n\
-         [plan]\nsites = [\"source\", \"destination\"]\n[engine]\nmax_parts_in_flight = 4096\nsweep_every_s = 86400\n\
-         [state]\nservice = \"{STATE}\"\n[notifications]\npath = \"{NOTIFICATION}\"\n"
-    )
+    surroundings("batching", SLO, DESTINATION)
+        + "[plan]\nsites = [\"source\", \"destination\"]\n[engine]\nmax_parts_in_flight = 4096\nsweep_every_s = 86400\n"
 }
 
 /// Changes of one key at times of a Poisson process, the same for every seed of the simulator.

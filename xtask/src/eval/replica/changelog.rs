@@ -1,8 +1,8 @@
 //! Part 6: objects that are made from others, with the changelog and without.
 
 use super::stats::{Mean, average};
-use super::world::{Lab, Runs};
-use super::{NOTIFICATION, Replica, SOURCE, STATE, difference, dollars};
+use super::world::{Lab, Runs, surroundings};
+use super::{Replica, SOURCE, difference, dollars};
 use crate::report::Report;
 use anyhow::Result;
 use skyfresh_sky::format_bytes;
@@ -61,10 +61,10 @@ pub(super) fn run(lab: &Lab, asked: &Replica) -> Result<bool> {
 
 fn scenario(changelog: bool) -> String {
     let edits = EDITS_OF_A_KIND * 3;
-    format!(
-        "title = \"changelog\"\nslo = \"60s@p99\"\n[source]\nregion = \"{SOURCE}\"\n[[destination]]\nregion = \"{DESTINATION}\"\n\
-         [plan]\nsites = [\"source\", \"destination\"]\nbatching = false\n[engine]\nmax_parts_in_flight = 4096\nsweep_every_s = 86400\nchangelog = {changelog}\n\
-         [state]\nservice = \"{STATE}\"\n[notifications]\npath = \"{NOTIFICATION}\"\n\
+    let text = format!(
+        "[plan]\nsites = [\"source\", \"destination\"]\nbatching = false\n\
+         [engine]\nmax_parts_in_flight = 4096\nsweep_every_s = 86400\nchangelog = {changelog}\n\
          [load.edits]\nobjects = {OBJECTS}\nobject_bytes = {OBJECT_BYTES}\nedits = {edits}\nevery_ms = 30000\nappend_bytes = {APPENDED_BYTES}\n"
-    )
+    );
+    surroundings("changelog", "60s@p99", DESTINATION) + &text
 }

@@ -206,7 +206,7 @@ fn table(asked: &Replica, rows: Vec<Vec<String>>) -> Report {
             "VM mover (Skyplane's behaviour): two machines are provisioned for the transfer, move it over the measured 64-connection link, and are billed by the second, a minute at least; told as fast as a function is. At the catalogue's on-demand prices.".into(),
             "S3 RTC: about 20 s typically (λReplica, slides, \"Real-World Object Storage Trace\"; no distribution is published), egress and requests and $0.015 a GB (from memory). Between AWS regions only.".into(),
             "Machines of the process itself are not billed: they run whether or not there is a change. The simulated dollars contain what the ledger is asked while nothing changes, and a listing: together about $0.00005 an object at this load, which is most of the price of a small one.".into(),
-            "The planner takes the fastest of the ways in time whose price is within 1% of the cheapest. Plans are carried out with as many workers as they say (`[engine] parts_a_worker = 1`); by default the engine gives an object a worker for every four parts.".into(),
+            "The planner takes the fastest of the ways in time whose price is within 1% of the cheapest. Plans are carried out with as many workers as they say (`[engine] parts_a_worker = 1`); where nothing is planned, the engine gives an object a worker for every four parts.".into(),
         ],
         columns: vec![
             "size",

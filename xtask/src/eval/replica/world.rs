@@ -8,7 +8,7 @@ use serde_json::Value;
 use skyfresh_plan::predict::{Host, Shape, Site};
 use skyfresh_sky::{Region, Slo};
 use std::collections::HashMap;
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
@@ -73,6 +73,14 @@ pub(super) fn build() -> Result<()> {
     Ok(())
 }
 
+/// What all scenarios begin with: from where to where, the ledger's service, how changes are told.
+pub(super) fn surroundings(title: &str, slo: impl Display, destination: impl Display) -> String {
+    format!(
+        "title = \"{title}\"\nslo = \"{slo}\"\n[source]\nregion = \"{SOURCE}\"\n[[destination]]\nregion = \"{destination}\"\n\
+         [state]\nservice = \"{STATE}\"\n[notifications]\npath = \"{NOTIFICATION}\"\n"
+    )
+}
+
 impl Experiment {
     /// As a scenario, with a run for each seed.
     pub(super) fn runs(&self, seeds: u64) -> Runs {
@@ -97,13 +105,12 @@ impl Experiment {
                 part_bytes,
             } => (part_bytes, workers),
         };
-        let (slo, destination) = (self.slo, &self.destination);
         let (dispatch, in_flight) = (self.dispatch, self.parts_in_flight);
-        let mut text = format!(
-            "title = \"evaluation\"\nslo = \"{slo}\"\n[source]\nregion = \"{SOURCE}\"\n[[destination]]\nregion = \"{destination}\"\n\
-             [engine]\npart_bytes = {part_bytes}\nmax_workers = {workers}\nparts_a_worker = 1\ndispatch = \"{dispatch}\"\n\
-             parts_in_flight = {in_flight}\n             max_parts_in_flight = 4096\nsweep_every_s = 86400\n\
-             [state]\nservice = \"{STATE}\"\n[notifications]\npath = \"{NOTIFICATION}\"\n[load]\nkeep_receipts = true\n",
+        let mut text = surroundings("evaluation", self.slo, &self.destination);
+        let _ = write!(
+            text,
+            "[engine]\npart_bytes = {part_bytes}\nmax_workers = {workers}\nparts_a_worker = 1\ndispatch = \"{dispatch}\"\n\
+             parts_in_flight = {in_flight}\nmax_parts_in_flight = 4096\nsweep_every_s = 86400\n[load]\nkeep_receipts = true\n",
         );
         if let Host::Functions {
             platform,
