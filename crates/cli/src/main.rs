@@ -15,6 +15,7 @@ mod exit;
 mod hint;
 mod locations;
 mod logging;
+mod objects;
 mod open;
 mod output;
 #[cfg(test)]
