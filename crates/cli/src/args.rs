@@ -68,6 +68,8 @@ pub(crate) struct GlobalArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Demo(commands::demo::Args),
+    Cp(commands::cp::Args),
+    Sync(commands::sync::Args),
     Replicate(commands::replicate::Args),
     Serve(commands::serve::Args),
     Status(commands::status::Args),

@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::context::Context;
+use crate::environment::Environment;
 use crate::exit::{Exit, Told};
 use anyhow::Context as _;
 use skyfresh_sky::catalog::Catalog;
@@ -47,7 +48,18 @@ pub(crate) fn overridden(path: Option<&Path>) -> anyhow::Result<Catalog> {
 /// # Errors
 /// As [`overridden`]; or the configuration cannot be read.
 pub(crate) fn of_config(path: Option<&Path>, context: &Context) -> anyhow::Result<Catalog> {
-    let config = path.map(|path| Config::read(path, &context.environment));
+    of_environment(path, &context.environment)
+}
+
+/// The same, by the environment alone, so that it can be read beside other things.
+///
+/// # Errors
+/// As [`of_config`].
+pub(crate) fn of_environment(
+    path: Option<&Path>,
+    environment: &Environment,
+) -> anyhow::Result<Catalog> {
+    let config = path.map(|path| Config::read(path, environment));
     let file = config.transpose()?.and_then(|config| config.catalog);
     overridden(file.as_deref())
 }

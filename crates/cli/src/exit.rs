@@ -97,7 +97,7 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     None
 }
 
-fn of_kind(kind: Kind) -> Exit {
+pub(crate) fn of_kind(kind: Kind) -> Exit {
     match kind {
         Kind::RetryAfter | Kind::Missing | Kind::Denied => Exit::Unreachable,
         Kind::Invalid => Exit::Usage,

@@ -4,6 +4,7 @@
 //! error, an exit code (`exit`). Never: decides what to copy; prints a secret; does anything nobody asked for.
 
 mod args;
+mod bulk;
 mod catalog_file;
 mod channels;
 mod client;

@@ -163,6 +163,39 @@ impl Opener {
         }
     }
 
+    /// Whether the second location's credentials reach the first one's objects at the same service, so that a store may copy by
+    /// itself: same kind, same address, same identity. Azure copies within an account only.
+    pub(crate) fn same_service(&self, source: &Location, target: &Location) -> bool {
+        if source.scheme != target.scheme {
+            return false;
+        }
+        let of = |location: &Location| {
+            let (plain, section) = self.resolve(location).ok()?;
+            let address = plain
+                .option("endpoint")
+                .map(str::to_owned)
+                .or_else(|| section.and_then(|section| section.url.clone()));
+            let profile = plain.option("profile").map(str::to_owned);
+            let profile = profile.or_else(|| section.and_then(|section| section.profile.clone()));
+            let keys = section.and_then(|section| section.keys.as_ref());
+            let keys = keys.map(|keys| keys.access_key_id.clone());
+            Some((address, profile, keys))
+        };
+        let same_account = match target.scheme {
+            Scheme::S3 | Scheme::Gcs => true,
+            Scheme::Azure => {
+                let account = |location: &Location| {
+                    location
+                        .azure_container()
+                        .map(|(account, _)| account.to_owned())
+                };
+                account(source) == account(target)
+            }
+            Scheme::File | Scheme::Memory => false,
+        };
+        same_account && of(source).is_some() && of(source) == of(target)
+    }
+
     /// Access tokens for the control plane of the cloud a location is in. They go there whatever the store's own address is, so
     /// identities that were found are used, too. Nothing is sent or read yet.
     ///

@@ -7,8 +7,9 @@
 use crate::changelog;
 use crate::copy::{Urgency, WorkOrder};
 use crate::decide::{Plan, Strategy};
-use crate::finish::{Published, Usage, discard_upload, publish_parts};
+use crate::finish::{Published, discard_upload, publish_parts};
 use crate::lane::Lane;
+use crate::usage::Usage;
 use crate::{Error, Result};
 use skyfresh_ledger::{Attempt, Claim, UploadIntent};
 use skyfresh_sky::{Kind, Mutant};

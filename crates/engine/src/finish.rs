@@ -3,21 +3,19 @@
 //! In: an upload whose parts are all there, or an inline PUT's answer. Out: a [`Receipt`]. Never: publishes what it could
 //! not verify, or over a version it has not seen.
 
-use crate::changelog::Savings;
 use crate::copy::{WorkOrder, WorkerContext};
 use crate::decide::{Plan, Strategy, mark_hash, stamp};
 use crate::lane::Lane;
 use crate::rule::STAMP;
+use crate::usage::Usage;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use skyfresh_ledger::{
     Claim, Completion, Expected, Ledger, Mark, Outcome, PartDone, Receipt, Tombstone,
 };
-use skyfresh_sky::catalog::{Catalog, request_prices};
-use skyfresh_sky::{Kind, Mutant, ObjectVersion, Region, Timestamp, Usd};
+use skyfresh_sky::{Kind, Mutant, ObjectKey, ObjectVersion, Timestamp};
 use skyfresh_store::checksum::{Crc32c, Crc64};
 use skyfresh_store::{CompletedPart, ObjectStore, PutReceipt};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// An object that is now readable at the destination.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,78 +24,6 @@ pub struct Published {
     pub version: ObjectVersion,
     /// CRC64NVME of its bytes.
     pub crc64: Option<Crc64>,
-}
-
-/// What an attempt used, counted as it goes.
-#[derive(Debug, Default)]
-pub struct Usage {
-    source_reads: AtomicU32,
-    target_reads: AtomicU32,
-    target_writes: AtomicU32,
-    target_deletes: AtomicU32,
-    bytes_moved: AtomicU64,
-    /// What the destination's store did instead.
-    pub(crate) savings: Savings,
-}
-
-impl Usage {
-    /// Counts a request to the source.
-    pub fn source_read(&self) {
-        self.source_reads.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Counts a request that reads from the destination.
-    pub fn target_read(&self) {
-        self.target_reads.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Counts a request that writes to the destination.
-    pub fn target_write(&self) {
-        self.target_writes.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Counts a delete at the destination: a request, but one that providers do not charge for.
-    pub fn target_delete(&self) {
-        self.target_deletes.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Counts bytes read from the source.
-    pub fn moved(&self, bytes: u64) {
-        self.bytes_moved.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    fn requests(&self) -> u32 {
-        [
-            &self.source_reads,
-            &self.target_reads,
-            &self.target_writes,
-            &self.target_deletes,
-        ]
-        .iter()
-        .map(|count| count.load(Ordering::Relaxed))
-        .sum()
-    }
-
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes_moved.load(Ordering::Relaxed)
-    }
-
-    /// Dollars by the catalogue: requests at each side's provider, egress from the source's region to the destination's.
-    /// A pair the catalogue does not list counts no egress (`status` names it).
-    pub(crate) fn price(&self, catalog: &Catalog, source: &Region, target: &Region) -> Usd {
-        let (at_source, at_target) = (
-            request_prices(source.provider),
-            request_prices(target.provider),
-        );
-        let count = |counter: &AtomicU32| u64::from(counter.load(Ordering::Relaxed));
-        let egress = catalog
-            .egress_usd_per_gb(source, target)
-            .unwrap_or_default();
-        at_source.read.times(count(&self.source_reads))
-            + at_target.read.times(count(&self.target_reads))
-            + at_target.write.times(count(&self.target_writes))
-            + egress.per_gb(self.bytes())
-    }
 }
 
 /// Checks a finished pool against the plan and names its parts for completion.
@@ -208,10 +134,20 @@ pub(crate) async fn publish_parts(
     order: &WorkOrder,
     done: Vec<PartDone>,
 ) -> Result<Published> {
-    let key = &order.task.key;
-    let (parts, crc64) = check_parts(&order.plan, key.as_str(), done)?;
+    publish(target, &order.task.key, &order.upload, &order.plan, done).await
+}
+
+/// Checks that the parts make the planned object, and publishes it.
+pub(crate) async fn publish(
+    target: &dyn ObjectStore,
+    key: &ObjectKey,
+    upload: &str,
+    plan: &Plan,
+    done: Vec<PartDone>,
+) -> Result<Published> {
+    let (parts, crc64) = check_parts(plan, key.as_str(), done)?;
     let receipt = match target
-        .complete_upload(key, &order.upload, &parts, &order.plan.precondition)
+        .complete_upload(key, upload, &parts, &plan.precondition)
         .await
     {
         Ok(receipt) => receipt,
@@ -224,15 +160,7 @@ pub(crate) async fn publish_parts(
         // It may have been completed by a call whose answer was lost: the head tells.
         Err(error) if matches!(error.kind, Kind::RetryAfter | Kind::Missing) => {
             match target.head(key).await {
-                Ok(head)
-                    if is_ours(
-                        &head.attributes.user,
-                        &order.plan,
-                        head.size,
-                        head.crc64,
-                        crc64,
-                    ) =>
-                {
+                Ok(head) if is_ours(&head.attributes.user, plan, head.size, head.crc64, crc64) => {
                     PutReceipt {
                         version: head.version,
                         crc64: head.crc64,
@@ -459,26 +387,5 @@ mod tests {
         let mut repeated = parts(&["aaaa", "bbbb", "cc"]);
         repeated[1].number = 1;
         assert!(check(&plan(10, None), repeated).is_err());
-    }
-
-    #[test]
-    fn prices_follow_the_catalogue() {
-        let usage = Usage::default();
-        usage.source_read();
-        usage.target_read();
-        usage.target_write();
-        usage.target_delete();
-        usage.moved(1_000_000_000);
-        let (catalog, us, eu) = (
-            Catalog::embedded(),
-            "aws:us-east-1".parse().unwrap(),
-            "aws:eu-west-1".parse().unwrap(),
-        );
-        let expected = Usd::from_usd(0.02 + 0.0000004 * 2.0 + 0.000005);
-        assert_eq!(usage.price(&catalog, &us, &eu), expected);
-        assert_eq!(
-            usage.price(&catalog, &Region::local(), &Region::local()),
-            Usd::ZERO
-        );
     }
 }

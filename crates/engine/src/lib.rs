@@ -29,6 +29,7 @@
 
 mod attempt;
 mod backoff;
+pub mod bulk;
 mod carry;
 mod changelog;
 mod claim;
@@ -53,6 +54,7 @@ mod status;
 mod stores;
 mod throttle;
 mod turn;
+mod usage;
 pub mod verify;
 mod weights;
 
@@ -65,7 +67,7 @@ pub use decide::{Decision, Known, Plan, Sizing, Strategy, Via, decide};
 pub use engine::{Accepted, Applied, ChangelogAdded, Engine, Parts};
 pub use error::{Error, Result};
 pub use event::ObjectEvent;
-pub use finish::{Published, Usage};
+pub use finish::Published;
 pub use intake::dead_letters::{DeadLetter, LETTERS_LIMIT};
 pub use intake::pump::{DeadLetterPolicy, PulledChannel};
 pub use intake::pump_meter::ChannelStatus;
@@ -78,4 +80,5 @@ pub use status::{
     Predictions, RuleStatus, Totals, WaitOutcome,
 };
 pub use stores::{OpenStore, Stores};
+pub use usage::Usage;
 pub use weights::{Weight, Weights};

@@ -309,41 +309,31 @@ impl Scope {
     /// # Errors
     /// [`Kind::Invalid`], naming the glob.
     pub fn new(rule: &Rule) -> Result<Self> {
+        Scope::of_globs(&rule.name, &rule.include, &rule.exclude)
+    }
+
+    /// Compiles globs; `whose` they are is said where one cannot be used. No glob to include means everything.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`], naming the glob.
+    pub fn of_globs(whose: &str, include: &[String], exclude: &[String]) -> Result<Self> {
+        let bad = |error: globset::Error| {
+            Error::new(Kind::Invalid, "check globs", whose, error.to_string())
+        };
         let compile = |globs: &[String]| -> Result<GlobSet> {
             let mut set = GlobSetBuilder::new();
             for glob in globs {
-                let bad = |error: globset::Error| {
-                    Error::new(
-                        Kind::Invalid,
-                        "check rule",
-                        rule.name.clone(),
-                        format!("glob: {error}"),
-                    )
-                };
-                set.add(
-                    GlobBuilder::new(glob)
-                        .literal_separator(false)
-                        .build()
-                        .map_err(bad)?,
-                );
+                let glob = GlobBuilder::new(glob).literal_separator(false).build();
+                set.add(glob.map_err(bad)?);
             }
-            set.build().map_err(|error| {
-                Error::new(
-                    Kind::Invalid,
-                    "check rule",
-                    rule.name.clone(),
-                    format!("globs: {error}"),
-                )
-            })
-        };
-        let include = if rule.include.is_empty() {
-            None
-        } else {
-            Some(compile(&rule.include)?)
+            set.build().map_err(bad)
         };
         Ok(Scope {
-            include,
-            exclude: compile(&rule.exclude)?,
+            include: match include.is_empty() {
+                true => None,
+                false => Some(compile(include)?),
+            },
+            exclude: compile(exclude)?,
         })
     }
 

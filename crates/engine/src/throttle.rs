@@ -4,13 +4,14 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use skyfresh_sky::Clock;
 use skyfresh_store::ByteStream;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// A token bucket over bytes, shared by everything a rule reads. A burst of at most a quarter second is saved up.
 #[derive(Debug)]
 pub(crate) struct Throttle {
-    bytes_per_second: u64,
+    bytes_per_second: AtomicU64,
     clock: Arc<dyn Clock>,
     /// The time, in monotonic ns, up to which the configured rate is already spent.
     spent_until_ns: Mutex<u64>,
@@ -21,17 +22,23 @@ const BURST_NS: u64 = 250_000_000;
 impl Throttle {
     pub(crate) fn new(bytes_per_second: u64, clock: Arc<dyn Clock>) -> Self {
         Throttle {
-            bytes_per_second: bytes_per_second.max(1),
+            bytes_per_second: AtomicU64::new(bytes_per_second.max(1)),
             clock,
             spent_until_ns: Mutex::new(0),
         }
     }
 
+    /// Changes the rate; what has been taken at the old one stays taken.
+    pub(crate) fn set(&self, bytes_per_second: u64) {
+        let rate = bytes_per_second.max(1);
+        self.bytes_per_second.store(rate, Ordering::Relaxed);
+    }
+
     /// Takes `bytes` from the budget and says how long to wait before using them.
     fn take(&self, bytes: u64) -> Duration {
         let now_ns = self.clock.monotonic_ns();
-        let cost_ns =
-            (u128::from(bytes) * 1_000_000_000 / u128::from(self.bytes_per_second)) as u64;
+        let rate = self.bytes_per_second.load(Ordering::Relaxed);
+        let cost_ns = (u128::from(bytes) * 1_000_000_000 / u128::from(rate)) as u64;
         let mut spent = self
             .spent_until_ns
             .lock()

@@ -18,7 +18,7 @@ pub fn single_chunk(bytes: impl Into<Bytes>) -> ByteStream {
 }
 
 /// A body of exactly `size` bytes in memory. The outer error is the stream's own, the inner one a wrong length.
-pub(crate) async fn whole_body(mut body: ByteStream, size: u64) -> Result<Result<Bytes, String>> {
+pub async fn whole_body(mut body: ByteStream, size: u64) -> Result<Result<Bytes, String>> {
     let mut first: Option<Bytes> = None;
     let mut whole = BytesMut::new();
     let mut seen = 0;

@@ -24,7 +24,7 @@ mod part_sum;
 pub mod s3;
 pub mod service;
 
-pub use body::{ByteStream, single_chunk};
+pub use body::{ByteStream, single_chunk, whole_body};
 pub use capability::{Capabilities, ConditionSupport, UploadLimits, Verification};
 pub use error::{Error, Result};
 pub use metadata::{Fitted, MetadataLimits, UserNames};

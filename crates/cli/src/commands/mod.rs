@@ -4,6 +4,7 @@ pub(crate) mod api;
 pub(crate) mod catalog;
 pub(crate) mod changelog;
 pub(crate) mod completions;
+pub(crate) mod cp;
 pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod explain;
@@ -19,6 +20,7 @@ pub(crate) mod serve;
 pub(crate) mod sim;
 pub(crate) mod status;
 pub(crate) mod sweep;
+pub(crate) mod sync;
 pub(crate) mod unwire;
 pub(crate) mod verify;
 pub(crate) mod wait;
@@ -47,6 +49,8 @@ use tracing_subscriber::filter::LevelFilter;
 pub(crate) async fn run(command: Command, context: &Context) -> anyhow::Result<Exit> {
     match command {
         Command::Demo(args) => demo::run(args, context).await,
+        Command::Cp(args) => cp::run(args, context).await,
+        Command::Sync(args) => sync::run(args, context).await,
         Command::Serve(args) => serve::run(args, context).await,
         Command::Replicate(args) => replicate::run(args, context).await,
         Command::Verify(args) => verify::run(args, context).await,

@@ -4,8 +4,8 @@
 //! saving: where the shortcut cost more, nothing was saved.
 
 use crate::decide::{Plan, Strategy};
-use crate::finish::Usage;
 use crate::lane::Lane;
+use crate::usage::Usage;
 use skyfresh_sky::Usd;
 use skyfresh_sky::catalog::request_prices;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};

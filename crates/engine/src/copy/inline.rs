@@ -2,8 +2,9 @@
 
 use super::{Stated, Urgency, guarded};
 use crate::decide::Plan;
-use crate::finish::{Published, Usage};
+use crate::finish::Published;
 use crate::lane::Lane;
+use crate::usage::Usage;
 use crate::{Error, Result};
 use skyfresh_ledger::Claim;
 use skyfresh_sky::{Kind, Mutant};

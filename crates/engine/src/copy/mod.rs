@@ -20,12 +20,12 @@ use crate::throttle::Throttle;
 use futures::{StreamExt, stream};
 use skyfresh_sky::{Kind, Mutant};
 use skyfresh_store::checksum::{Crc32c, Crc64, Md5, Sums, Tally, Wanted, tee_wanting};
-use skyfresh_store::{ByteStream, Error as StoreError};
+use skyfresh_store::{ByteStream, Error as StoreError, ObjectHead};
 use std::sync::Arc;
 
 /// What a source states about the bytes of a whole object. The strongest of them is checked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Stated {
+pub(crate) struct Stated {
     crc64: Option<Crc64>,
     crc32c: Option<Crc32c>,
     md5: Option<Md5>,
@@ -41,8 +41,17 @@ impl Stated {
         }
     }
 
+    /// About an object as its head has it.
+    pub(crate) fn of(head: &ObjectHead) -> Self {
+        Stated {
+            crc64: head.crc64,
+            crc32c: head.crc32c,
+            md5: head.md5,
+        }
+    }
+
     /// What must be summed to check it; the CRC64NVME always is.
-    fn wanted(&self) -> Wanted {
+    pub(crate) fn wanted(&self) -> Wanted {
         let crc32c = self.crc64.is_none() && self.crc32c.is_some();
         Wanted {
             crc32c,
@@ -55,7 +64,7 @@ impl Stated {
     }
 
     /// Whether bytes with these sums are the ones meant; else why not.
-    fn check(&self, sums: &Sums) -> Result<(), String> {
+    pub(crate) fn check(&self, sums: &Sums) -> Result<(), String> {
         let differ = |name: &str, read: String, stated: String| {
             format!("the bytes read have {name} {read}, the source states {stated}")
         };
@@ -80,7 +89,7 @@ impl Stated {
 
 /// Limits and tallies a body, and turns its end into an error where the bytes are not the ones the source promised: the
 /// destination then sees an incomplete body and publishes nothing.
-fn guarded(
+pub(crate) fn guarded(
     body: ByteStream,
     throttle: Option<&Arc<Throttle>>,
     stated: Stated,
@@ -123,7 +132,7 @@ fn guarded(
 }
 
 /// Limits and tallies a body.
-fn limited(
+pub(crate) fn limited(
     body: ByteStream,
     throttle: Option<&Arc<Throttle>>,
     wanted: Wanted,

@@ -296,7 +296,7 @@ impl Default for AzureConfig {
             credentials: AzureCredentialSource::Environment(BTreeMap::new()),
             connect_timeout: Duration::from_secs(5),
             stall_timeout: Duration::from_secs(30),
-            max_concurrency: 256,
+            max_concurrency: 1024,
         }
     }
 }

@@ -33,7 +33,7 @@ impl Default for GcsConfig {
             },
             connect_timeout: Duration::from_secs(5),
             stall_timeout: Duration::from_secs(30),
-            max_concurrency: 256,
+            max_concurrency: 1024,
         }
     }
 }

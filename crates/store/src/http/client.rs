@@ -14,7 +14,7 @@ use std::time::Duration;
 /// Idle connections are closed before the store closes them (S3 after about 20 s), which would cost a failed request.
 const IDLE_LIMIT: Duration = Duration::from_secs(15);
 /// As many as the concurrency limiter ever lets through.
-const IDLE_PER_HOST: usize = 256;
+const IDLE_PER_HOST: usize = 1024;
 
 /// The TLS settings of the process: reading the system's root certificates takes a hundred milliseconds.
 static TLS: LazyLock<Result<rustls::ClientConfig, String>> = LazyLock::new(|| {

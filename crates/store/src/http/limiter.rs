@@ -1,9 +1,10 @@
 //! How many requests may be under way at once: additive increase, multiplicative decrease.
 //!
 //! A store that answers `503 SlowDown` or `429` is telling every caller at once, so the limit belongs to the store and
-//! is shared by all its operations. Like TCP's congestion window, it halves when throttled (once per
-//! [`DECREASE_INTERVAL_NS`], since requests sent before the first refusal will be refused too) and grows by one for each
-//! limit's worth of answers that came while the limit was in use.
+//! is shared by all its operations. Like TCP's congestion window (RFC 5681), it halves when throttled (once per
+//! [`DECREASE_INTERVAL_NS`], since requests sent before the first refusal will be refused too) and grows while it is in use: by
+//! one for each answer before the first refusal, which doubles it in a round trip, and by one for each limit's worth of answers
+//! after it.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -113,7 +114,11 @@ impl Permit {
         let Some(limiter) = &self.0 else { return };
         let mut state = limiter.lock();
         if state.in_flight * 2 >= state.limit as usize {
-            state.limit = (state.limit + 1.0 / state.limit).min(limiter.max);
+            let step = match state.last_decrease_ns {
+                None => 1.0,
+                Some(_) => 1.0 / state.limit,
+            };
+            state.limit = (state.limit + step).min(limiter.max);
         }
     }
 
@@ -210,5 +215,20 @@ mod tests {
             one.answered();
         }
         assert_eq!(limiter.limit(), 6);
+    }
+
+    #[tokio::test]
+    async fn it_doubles_in_a_round_until_the_first_refusal() {
+        let limiter = ConcurrencyLimiter::new(8, 256);
+        let mut permits = Vec::new();
+        for _ in 0..8 {
+            permits.push(limiter.acquire().await);
+        }
+        permits.iter().for_each(Permit::answered);
+        assert_eq!(limiter.limit(), 16);
+        permits[0].throttled(1);
+        assert_eq!(limiter.limit(), 8);
+        permits.iter().for_each(Permit::answered);
+        assert_eq!(limiter.limit(), 8, "eight answers are one more at most");
     }
 }

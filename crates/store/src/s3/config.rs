@@ -84,7 +84,7 @@ impl Default for S3Config {
             },
             connect_timeout: Duration::from_secs(5),
             stall_timeout: Duration::from_secs(30),
-            max_concurrency: 256,
+            max_concurrency: 1024,
         }
     }
 }

@@ -88,6 +88,8 @@ struct Knowledge {
     capabilities: Capabilities,
     /// `capabilities` were found out, not assumed.
     probed: bool,
+    /// It was seen to repeat no checksum that it was sent, so that an MD5 must go along.
+    silent: bool,
     /// It takes and checks the whole object's checksum when an upload is completed.
     checksum_on_complete: bool,
 }
@@ -173,6 +175,7 @@ impl S3Store {
             knowledge: RwLock::new(Knowledge {
                 capabilities: AMAZON,
                 probed: false,
+                silent: false,
                 checksum_on_complete: true,
             }),
             location,
@@ -188,6 +191,7 @@ impl S3Store {
             *knowledge = Knowledge {
                 capabilities,
                 probed: true,
+                silent: false,
                 checksum_on_complete: false,
             };
         });

@@ -6,7 +6,7 @@ use super::request::{Answer, Call};
 use super::verify::Proof;
 use super::{S3Store, xml};
 use crate::body::whole_body;
-use crate::http::{Sums, UploadBody};
+use crate::http::{Sums, UploadBody, Wanted};
 use crate::{ByteStream, CopySource, Error, Precondition, PutOptions, PutReceipt, Result};
 use bytes::Bytes;
 use http::{HeaderMap, Method};
@@ -68,11 +68,19 @@ impl S3Store {
         let invalid = |why: String| self.failed(Kind::Invalid, operation, full_key, why);
         let (answer, sums) = if size <= COLLECT_LIMIT_BYTES {
             let bytes = whole_body(body, size).await?.map_err(invalid)?;
-            let sums = Sums::of(&bytes, proof.wanted());
+            let mut sums = Sums::of(&bytes, proof.wanted());
             proof
                 .head_of_whole(&mut call.headers, &sums)
                 .map_err(invalid)?;
-            (self.call(call.body(bytes)).await?, sums)
+            let answer = self.call(call.body(bytes.clone())).await?;
+            if sums.md5.is_none() && proof.needs_md5(&answer.headers) {
+                let wanted = Wanted {
+                    md5: true,
+                    ..proof.wanted()
+                };
+                sums = Sums::of(&bytes, wanted);
+            }
+            (answer, sums)
         } else {
             proof
                 .head_of_stream(&mut call.headers, size)
@@ -87,6 +95,11 @@ impl S3Store {
                     "a streamed body left no checksum",
                 )
             })?;
+            if sums.md5.is_none() && proof.needs_md5(&answer.headers) {
+                self.learn(|knowledge| knowledge.silent = true);
+                let why = "the store did not repeat the checksum it was sent; sent again, it will be proved by an MD5";
+                return Err(self.failed(Kind::RetryAfter, operation, full_key, why));
+            }
             (answer, sums)
         };
         let etag = attributes::text(&answer.headers, "etag").map(|etag| attributes::unquote(&etag));

@@ -106,6 +106,7 @@ impl Probe<'_> {
         let mut found = Knowledge {
             capabilities,
             probed: true,
+            silent: false,
             checksum_on_complete: true,
         };
         // What follows goes through the operations themselves, which must know how to prove bytes here.

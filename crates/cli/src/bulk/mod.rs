@@ -1,0 +1,277 @@
+//! Runs a bulk job (`cp`, `sync`): opens both sides, shows progress, says what came of it.
+
+mod args;
+mod dry;
+mod progress;
+mod records;
+mod summary;
+mod timetable;
+
+pub(crate) use args::CopyArgs;
+
+use crate::catalog_file;
+use crate::commands::with_config;
+use crate::context::Context;
+use crate::exit::{Exit, Told};
+use crate::objects::{Objects, Which};
+use crate::open::{self, Opener};
+use anyhow::Context as _;
+use progress::Progress;
+use records::Records;
+use sha2::{Digest, Sha256};
+use skyfresh_engine::bulk::{
+    BulkJob, BulkOptions, BulkSeams, BulkTally, BulkTarget, BulkThrottle, OpenLedger, Selection,
+    Walk, run as run_job,
+};
+use skyfresh_engine::{OpenStore, Scope};
+use skyfresh_ledger::{EmbeddedLedger, Ledger};
+use skyfresh_sky::{Location, ObjectKey};
+use skyfresh_store::ObjectStore;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use timetable::Timetable;
+
+/// How often the timetable is looked at.
+const TIMETABLE_EVERY: Duration = Duration::from_secs(15);
+/// Descriptors that a job may need: two connections for each transfer, and files.
+const DESCRIPTORS: u64 = 8_192;
+
+/// A bulk job as a command means it.
+pub(crate) struct Request<'a> {
+    /// The command, for the ledger's name.
+    pub(crate) command: &'static str,
+    /// Which objects, below which location.
+    pub(crate) source: Objects,
+    /// Where to, and under which name where it is one object.
+    pub(crate) targets: Vec<Objects>,
+    /// How.
+    pub(crate) options: BulkOptions,
+    /// What both commands take.
+    pub(crate) args: &'a CopyArgs,
+}
+
+/// Does it.
+///
+/// # Errors
+/// It could not begin. What failed on the way is in the exit code.
+pub(crate) async fn run(request: Request<'_>, context: &Context) -> anyhow::Result<Exit> {
+    raise_descriptors();
+    let args = request.args;
+    let opener = with_config(args.config.as_deref(), context)?;
+    let (source_location, locations) = (
+        request.source.location.clone(),
+        request
+            .targets
+            .iter()
+            .map(|target| target.location.clone())
+            .collect::<Vec<_>>(),
+    );
+    let job = job(&request, &opener)?;
+    let same_service: Vec<bool> = job
+        .targets
+        .iter()
+        .map(|target| target.same_service)
+        .collect();
+    let keeps = |store: &dyn ObjectStore| store.capabilities().metadata;
+    let from = keeps(job.source.as_ref());
+    let targets = job.targets.iter();
+    let metadata: Vec<_> = targets.map(|to| (from, keeps(to.store.as_ref()))).collect();
+    // Read while the first listings are on their way: it takes a moment.
+    let config = args.config.clone();
+    let environment = context.environment.clone();
+    let catalog = tokio::task::spawn_blocking(move || {
+        catalog_file::of_environment(config.as_deref(), &environment)
+    });
+    if args.by_size_only() {
+        context
+            .output
+            .note("--size-only: objects that were overwritten at equal size will NOT be noticed");
+    }
+    let tally = BulkTally::new(job.targets.len());
+    let records = Records::open(args.report.as_deref(), &locations, context)?;
+    let (opened, ledger) = ledger(&request, context)?;
+    let clock = Arc::clone(&context.clock);
+    let throttle = args.bwlimit.as_ref().map(|table| {
+        let now = table.at(local_minute());
+        (table.clone(), BulkThrottle::new(now, Arc::clone(&clock)))
+    });
+    let seams = BulkSeams {
+        clock,
+        rng: context.rng.fork(),
+        ledger: Some(ledger),
+        bandwidth: throttle.as_ref().map(|(_, throttle)| Arc::clone(throttle)),
+        listener: records.listener(),
+        stop: context.stop.clone(),
+    };
+    let dry_run = request.options.dry_run;
+    let mut progress = Progress::new(context, &locations, Arc::clone(&tally), dry_run);
+    let running = run_job(job, seams, Arc::clone(&tally));
+    let keeping_time = keep_time(throttle, context);
+    tokio::select! {
+        () = running => {}
+        never = progress.show_until_dropped() => match never {},
+        never = keeping_time => match never {},
+    }
+    context.output.end_frame();
+    if let Some(ledger) = opened.take() {
+        ledger.close().await;
+    }
+    records.close()?;
+    let catalog = catalog.await.context("cannot read the catalogue")??;
+    let ended = summary::Ended {
+        source: &source_location,
+        targets: &locations,
+        tally: &tally,
+        catalog: &catalog,
+        took: progress.elapsed(),
+        stopped: context.stop.is_cancelled(),
+        dry_run,
+        deletes: request.options.delete,
+        same_service: &same_service,
+        metadata: &metadata,
+    };
+    summary::tell(&ended, context)
+}
+
+/// The job, with both sides open.
+fn job(request: &Request<'_>, opener: &Opener) -> anyhow::Result<BulkJob> {
+    let source = open(opener, &request.source.location)?;
+    let mut targets = Vec::new();
+    for target in &request.targets {
+        let same_service = !request.args.no_server_copy
+            && opener.same_service(&request.source.location, &target.location);
+        targets.push(BulkTarget {
+            store: open(opener, &target.location)?,
+            same_service,
+        });
+    }
+    let filters = &request.args.filters;
+    let scope = Scope::of_globs("--include/--exclude", &filters.include, &filters.exclude)?;
+    let walk = |literal: &str, glob| {
+        Selection::Walk(Walk {
+            literal: literal.to_owned(),
+            glob,
+            scope: scope.clone(),
+        })
+    };
+    let selection = match &request.source.which {
+        Which::One(key) => Selection::One {
+            key: key.clone(),
+            names: names(key, &request.targets)?,
+        },
+        Which::All => walk("", None),
+        Which::Matching { literal, glob } => walk(literal, Some(glob.clone())),
+    };
+    Ok(BulkJob {
+        source,
+        targets,
+        selection,
+        options: request.options.clone(),
+    })
+}
+
+fn open(opener: &Opener, location: &Location) -> anyhow::Result<Arc<dyn ObjectStore>> {
+    opener
+        .open(location)
+        .with_context(|| format!("cannot open {location}"))
+}
+
+/// What one object is called at each target: its own name below a prefix, else the name given.
+fn names(key: &ObjectKey, targets: &[Objects]) -> anyhow::Result<Vec<ObjectKey>> {
+    let own = key.as_str().rsplit('/').next().unwrap_or_default();
+    let own = ObjectKey::new(own)?;
+    let name = |target: &Objects| match &target.which {
+        Which::One(name) => name.clone(),
+        Which::All | Which::Matching { .. } => own.clone(),
+    };
+    Ok(targets.iter().map(name).collect())
+}
+
+/// Where the ledger will be found once it was opened, so that it can be closed.
+#[derive(Clone, Default)]
+struct OpenedLedger(Arc<Mutex<Option<Arc<EmbeddedLedger>>>>);
+
+impl OpenedLedger {
+    fn take(&self) -> Option<Arc<EmbeddedLedger>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+fn ledger(request: &Request<'_>, context: &Context) -> anyhow::Result<(OpenedLedger, OpenLedger)> {
+    let path = ledger_path(request, context)?;
+    let owner = open::owner(&context.rng);
+    let opened = OpenedLedger::default();
+    let keep = opened.clone();
+    let open: OpenLedger = Arc::new(move || {
+        let (path, owner, keep) = (path.clone(), owner.clone(), keep.clone());
+        Box::pin(async move {
+            if let Some(directory) = path.parent() {
+                // Where it cannot be made, opening says why.
+                let _ = std::fs::create_dir_all(directory);
+            }
+            let ledger = Arc::new(EmbeddedLedger::open(&path, &owner).await?);
+            *keep.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&ledger));
+            let ledger: Arc<dyn Ledger> = ledger;
+            Ok(ledger)
+        })
+    });
+    Ok((opened, open))
+}
+
+fn ledger_path(request: &Request<'_>, context: &Context) -> anyhow::Result<PathBuf> {
+    if let Some(path) = &request.args.ledger {
+        return Ok(path.clone());
+    }
+    let directory = context.environment.state_dir().ok_or_else(|| {
+        Told::new(
+            Exit::Usage,
+            "there is no place for the ledger: neither XDG_STATE_HOME nor HOME is set",
+        )
+        .hint("give one with --ledger PATH")
+    })?;
+    let mut hash = Sha256::new();
+    let places = request.targets.iter().map(|target| &target.location);
+    for place in std::iter::once(&request.source.location).chain(places) {
+        let text = place.to_string();
+        hash.update((text.len() as u64).to_be_bytes());
+        hash.update(text.as_bytes());
+    }
+    let name = hex::encode(&hash.finalize()[..8]);
+    Ok(directory.join(format!("{}-{name}.ledger", request.command)))
+}
+
+/// Sets the rate as the timetable says, until dropped.
+async fn keep_time(
+    throttle: Option<(Timetable, Arc<BulkThrottle>)>,
+    context: &Context,
+) -> std::convert::Infallible {
+    loop {
+        context.clock.sleep(TIMETABLE_EVERY).await;
+        if let Some((table, throttle)) = &throttle
+            && table.changes()
+        {
+            throttle.set(table.at(local_minute()));
+        }
+    }
+}
+
+/// The minute of the day, here.
+fn local_minute() -> u32 {
+    let now = jiff::Zoned::now();
+    let minute = i32::from(now.hour()) * 60 + i32::from(now.minute());
+    minute.unsigned_abs()
+}
+
+/// Asks the system for as many descriptors as many connections need; it may give fewer.
+fn raise_descriptors() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.unwrap_or(DESCRIPTORS).min(DESCRIPTORS);
+    if limit.current.is_some_and(|current| current < most) {
+        limit.current = Some(most);
+        if let Err(error) = setrlimit(Resource::Nofile, limit) {
+            tracing::debug!(%error, "the limit on descriptors stays");
+        }
+    }
+}

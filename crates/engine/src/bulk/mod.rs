@@ -1,0 +1,287 @@
+//! Bulk jobs: one-shot copies (`cp`, `sync`), verified object by object, as fast as the links allow.
+//!
+//! **In:** a [`BulkJob`]: a source, targets, which objects, how. **Out:** a [`BulkTally`], a [`BulkRecord`] for each object.
+//! **Never:** counts an object as copied that its target's store has not confirmed; reads an object once for each target; holds
+//! more of a listing than two pages a side; deletes after a listing that failed.
+//!
+//! ```text
+//!                         ┌─ small ─► one slot each ─► whole: GET ─► PUT to each target ─┐
+//!  source listing ─┐      │  (≤ 1 MiB)                                                   ├─► record, tally
+//!  target listing ─┼─ walk┤                 ┌─ whole ─► GET streamed into PUTs ──────────┤
+//!  target listing ─┘ judge└─ large ─► pace ─┤                                            │
+//!                          (bounded queues) └─ parts ─► slots ─► part by part ─► publish ┘
+//!                                                         journal (ledger)          then: deletes
+//! ```
+//!
+//! A job does not go through claims in the ledger, as events do: one process does it, and the condition on every write (what was
+//! seen there, and nothing newer) is what keeps it from undoing somebody else's. What it shares with the rest of the engine is how bytes are
+//! read, checked and published (`copy`, `finish`), and the ledger, which remembers objects in parts.
+
+mod carried;
+mod deletes;
+mod fan;
+mod journal;
+mod judge;
+mod leftovers;
+mod listing;
+mod options;
+mod pace;
+mod parts;
+mod server_copy;
+mod shared;
+mod tally;
+mod transfer;
+mod walk;
+mod whole;
+
+pub use journal::OpenLedger;
+pub use options::{
+    BulkJob, BulkOptions, BulkTarget, Compare, DeleteLimits, MetadataChoice, Selection, Walk,
+};
+pub use tally::{BulkListener, BulkOutcome, BulkRecord, BulkTally, TargetTally};
+
+use crate::Bandwidth;
+use crate::throttle::Throttle;
+use journal::Journal;
+use judge::{Verdict, judge};
+use pace::Pace;
+use shared::{Link, Shared};
+use skyfresh_sky::{Clock, Kind, ObjectKey, Rng};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tally::add;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use transfer::{Way, as_listed};
+use walk::{Extras, Item, Queues, Want};
+
+/// Objects up to this size are collected, so that one read serves every target and every try.
+pub(crate) const SMALL_BYTES: u64 = 1 << 20;
+/// Objects up to this size go in one request.
+const WHOLE_BYTES: u64 = 16 << 20;
+/// Objects waiting in line, small and large each.
+const QUEUE: usize = 2_000;
+/// Small objects at once at first, and at most.
+const FIRST_SMALL: usize = 64;
+const MOST_SMALL: usize = 1_024;
+/// Parts and streamed objects at once at first, and at most.
+const FIRST_LARGE: usize = 16;
+const MOST_LARGE: usize = 256;
+/// Objects in parts at once.
+const IN_PARTS: usize = 16;
+
+/// The world of a job.
+pub struct BulkSeams {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness, for delays.
+    pub rng: Rng,
+    /// Opens the ledger that remembers objects in parts; `None` remembers nothing.
+    pub ledger: Option<OpenLedger>,
+    /// Most bytes read from the source in a second, as it may change.
+    pub bandwidth: Option<Arc<BulkThrottle>>,
+    /// Hears of every object.
+    pub listener: Option<BulkListener>,
+    /// Ends the job: nothing new begins, what is under way is dropped.
+    pub stop: CancellationToken,
+}
+
+impl std::fmt::Debug for BulkSeams {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BulkSeams").finish_non_exhaustive()
+    }
+}
+
+/// A rate that may change while a job runs.
+#[derive(Debug)]
+pub struct BulkThrottle(Arc<Throttle>);
+
+impl BulkThrottle {
+    /// Begins with a rate; `None` is no limit.
+    pub fn new(rate: Option<Bandwidth>, clock: Arc<dyn Clock>) -> Arc<Self> {
+        let throttle = Throttle::new(u64::MAX, clock);
+        let this = Arc::new(BulkThrottle(Arc::new(throttle)));
+        this.set(rate);
+        this
+    }
+
+    /// Changes the rate.
+    pub fn set(&self, rate: Option<Bandwidth>) {
+        self.0
+            .set(rate.map_or(u64::MAX, |rate| rate.bytes_per_second));
+    }
+}
+
+/// Does a job to its end, or until it is stopped. What came of it is in `tally`, which can be read meanwhile.
+pub async fn run(job: BulkJob, seams: BulkSeams, tally: Arc<BulkTally>) {
+    let pace = |first: usize, most: usize| match job.options.transfers {
+        Some(transfers) => Pace::new(transfers, transfers, transfers, Arc::clone(&seams.clock)),
+        None => Pace::new(first, 1, most, Arc::clone(&seams.clock)),
+    };
+    let (small, large) = (pace(FIRST_SMALL, MOST_SMALL), pace(FIRST_LARGE, MOST_LARGE));
+    // Its own token: a job that gives up does not stop its caller.
+    let stop = seams.stop.child_token();
+    let shared = Arc::new(Shared {
+        job,
+        rng: seams.rng,
+        tally,
+        listener: seams.listener,
+        throttle: seams.bandwidth.map(|bandwidth| Arc::clone(&bandwidth.0)),
+        journal: Journal::new(seams.ledger, Arc::clone(&seams.clock)),
+        clock: seams.clock,
+        stop,
+        small,
+        large,
+        in_parts: Semaphore::new(IN_PARTS),
+        link: Link::default(),
+    });
+    let (to_small, small_queue) = mpsc::channel(QUEUE);
+    let (to_large, large_queue) = mpsc::channel(QUEUE);
+    let queues = Queues {
+        small: to_small,
+        large: to_large,
+    };
+    let under_way = TaskTracker::new();
+    let smalls = dispatch_small(Arc::clone(&shared), small_queue, under_way.clone());
+    let larges = dispatch_large(Arc::clone(&shared), large_queue, under_way.clone());
+    let smalls = tokio::spawn(smalls);
+    let larges = tokio::spawn(larges);
+    let extras = match &shared.job.selection {
+        Selection::Walk(walk) => walk::walk(&shared, walk, queues).await,
+        Selection::One { key, .. } => {
+            one(&shared, key, &queues).await;
+            drop(queues);
+            Vec::new()
+        }
+    };
+    let _ = futures::join!(smalls, larges);
+    under_way.close();
+    under_way.wait().await;
+    shared.journal.flush().await;
+    tracing::debug!(
+        small = shared.small.limit(),
+        large = shared.large.limit(),
+        "pace at the end"
+    );
+    finish(&shared, extras).await;
+}
+
+/// What comes after everything was copied.
+async fn finish(shared: &Arc<Shared>, extras: Vec<Option<Extras>>) {
+    if shared.stop.is_cancelled() {
+        return;
+    }
+    if let (Some(limits), Selection::Walk(_)) = (shared.job.options.delete, &shared.job.selection) {
+        deletes::run(shared, limits, extras).await;
+    }
+    if !shared.job.options.dry_run {
+        leftovers::sweep(shared).await;
+    }
+}
+
+async fn dispatch_small(shared: Arc<Shared>, mut queue: mpsc::Receiver<Item>, tasks: TaskTracker) {
+    loop {
+        let slot = shared.small.enter().await;
+        let Some(item) = queue.recv().await else {
+            return;
+        };
+        start(&shared, &tasks, item, Way::Whole(slot));
+    }
+}
+
+async fn dispatch_large(shared: Arc<Shared>, mut queue: mpsc::Receiver<Item>, tasks: TaskTracker) {
+    while let Some(item) = queue.recv().await {
+        if item.listed.size <= largest_whole(&shared, &item) {
+            let slot = shared.large.enter().await;
+            start(&shared, &tasks, item, Way::Whole(slot));
+            continue;
+        }
+        let (shared, tasks_of) = (Arc::clone(&shared), tasks.clone());
+        // Where there are enough objects in parts, the next one waits here, and with it whatever comes after it.
+        let Ok(turn) = shared.in_parts.acquire().await else {
+            return;
+        };
+        turn.forget();
+        let running = Arc::clone(&shared);
+        tasks_of.spawn(async move {
+            tokio::select! {
+                biased;
+                () = running.stop.cancelled() => {}
+                () = transfer::object(&running, item, Way::Parts) => {}
+            }
+            running.in_parts.add_permits(1);
+        });
+    }
+}
+
+fn start(shared: &Arc<Shared>, tasks: &TaskTracker, item: Item, way: Way) {
+    let shared = Arc::clone(shared);
+    tasks.spawn(async move {
+        tokio::select! {
+            biased;
+            () = shared.stop.cancelled() => {}
+            () = transfer::object(&shared, item, way) => {}
+        }
+    });
+}
+
+/// The largest object that goes in one request to all that want this one.
+fn largest_whole(shared: &Shared, item: &Item) -> u64 {
+    let preferred = shared.job.options.part_bytes.unwrap_or(WHOLE_BYTES);
+    let targets = item.wants.iter().map(|want| {
+        let capabilities = shared.job.targets[want.target].store.capabilities();
+        let most = capabilities.upload_limits.max_put_bytes;
+        match capabilities.multipart {
+            true => preferred.min(most),
+            false => most,
+        }
+    });
+    targets.min().unwrap_or(preferred)
+}
+
+/// Looks at a single object at both sides, and puts it in line where it must be copied.
+async fn one(shared: &Arc<Shared>, key: &ObjectKey, queues: &Queues) {
+    let (job, tally) = (&shared.job, &shared.tally);
+    let listed = match job.source.head(key).await {
+        Ok(head) => as_listed(key, &head),
+        Err(error) => return tally.source_fails(error.kind, error.to_string()),
+    };
+    tally.targets[0].usage.source_read();
+    add(&tally.source_listed, 1);
+    add(&tally.selected, 1);
+    let mut wants = Vec::new();
+    for (index, target) in job.targets.iter().enumerate() {
+        let name = job.name_at(index, key);
+        tally.targets[index].usage.target_read();
+        let held = match target.store.head(name).await {
+            Ok(head) => Some(as_listed(key, &head)),
+            Err(error) if error.kind == Kind::Missing && !error.is_missing_bucket() => None,
+            Err(error) => {
+                tally.targets[index].give_up(error.kind, error.to_string());
+                continue;
+            }
+        };
+        match judge(&job.options, &listed, held.as_ref()) {
+            Verdict::Skip(skip) => shared.skipped(key, index, listed.size, skip),
+            verdict => wants.push(Want {
+                target: index,
+                held,
+                compare_heads: verdict == Verdict::Heads,
+            }),
+        }
+    }
+    tally.source_complete.store(true, Ordering::Relaxed);
+    if wants.is_empty() {
+        return;
+    }
+    for want in &wants {
+        add(&tally.targets[want.target].planned, 1);
+        add(&tally.targets[want.target].planned_bytes, listed.size);
+    }
+    if job.options.dry_run {
+        walk::dry(shared, &listed, &wants);
+    } else {
+        queues.push(Item { listed, wants }).await;
+    }
+}
