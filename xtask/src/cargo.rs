@@ -2,6 +2,7 @@
 
 use crate::{process, workspace};
 use anyhow::{Result, bail};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 /// A cargo subcommand that does not come with the toolchain.
@@ -76,6 +77,15 @@ impl Subcommand {
         }
         Ok(())
     }
+}
+
+/// The product's program, built as it is released.
+pub(crate) fn release_build() -> Result<PathBuf> {
+    let build = ["build", "--release", "--package", "skyfresh-cli"];
+    if !process::run(&mut cargo(build))? {
+        bail!("the release build failed");
+    }
+    Ok(workspace::target().join("release").join("skyfresh"))
 }
 
 /// A cargo command in the workspace's root.

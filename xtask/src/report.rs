@@ -18,42 +18,90 @@ pub(crate) struct Report {
     pub(crate) rows: Vec<Vec<String>>,
 }
 
+/// Several tables that were measured together.
+pub(crate) struct Document {
+    /// Heading.
+    pub(crate) title: &'static str,
+    /// What the figures mean and how they came about.
+    pub(crate) notes: Vec<String>,
+    /// In the order of the page.
+    pub(crate) tables: Vec<Table>,
+}
+
+/// One of a document's tables.
+pub(crate) struct Table {
+    /// Heading.
+    pub(crate) heading: String,
+    /// Column headings.
+    pub(crate) columns: Vec<&'static str>,
+    /// As many cells in each row as there are columns.
+    pub(crate) rows: Vec<Vec<String>>,
+}
+
 impl Report {
     /// Prints it, and writes it to `docs/results/<name>.md`.
     pub(crate) fn publish(&self, name: &str) -> Result<PathBuf> {
-        let arguments: Vec<String> = std::env::args().skip(1).collect();
-        let today = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
-        let text = self.markdown(
-            &today,
-            &machine()?,
-            &format!("cargo xtask {}", arguments.join(" ")),
-        );
-        let directory = workspace::root().join("docs").join("results");
-        fs::create_dir_all(&directory)
-            .with_context(|| format!("cannot create {}", directory.display()))?;
-        let path = directory.join(format!("{name}.md"));
-        fs::write(&path, &text).with_context(|| format!("cannot write {}", path.display()))?;
-        print!("\n{text}\n");
-        Ok(path)
+        publish(name, |date, machine, command| {
+            self.markdown(date, machine, command)
+        })
     }
 
     fn markdown(&self, date: &str, machine: &str, command: &str) -> String {
-        let mut text = format!("# {}\n\n", self.title);
-        let _ = writeln!(text, "{date}, `{command}`, {machine}.\n");
-        for note in &self.notes {
-            let _ = writeln!(text, "- {note}");
-        }
-        let row = |cells: &[&str]| format!("| {} |", cells.join(" | "));
-        let _ = writeln!(text, "\n{}", row(&self.columns));
-        let _ = writeln!(text, "{}", row(&vec!["---"; self.columns.len()]));
-        for cells in &self.rows {
-            let _ = writeln!(
-                text,
-                "{}",
-                row(&cells.iter().map(String::as_str).collect::<Vec<_>>())
-            );
+        let mut text = head(self.title, &self.notes, date, machine, command);
+        text.push('\n');
+        push_table(&mut text, &self.columns, &self.rows);
+        text
+    }
+}
+
+impl Document {
+    /// Prints it, and writes it to `docs/results/<name>.md`.
+    pub(crate) fn publish(&self, name: &str) -> Result<PathBuf> {
+        publish(name, |date, machine, command| {
+            self.markdown(date, machine, command)
+        })
+    }
+
+    fn markdown(&self, date: &str, machine: &str, command: &str) -> String {
+        let mut text = head(self.title, &self.notes, date, machine, command);
+        for table in &self.tables {
+            let _ = writeln!(text, "\n## {}\n", table.heading);
+            push_table(&mut text, &table.columns, &table.rows);
         }
         text
+    }
+}
+
+fn publish(name: &str, markdown: impl Fn(&str, &str, &str) -> String) -> Result<PathBuf> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let today = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
+    let command = format!("cargo xtask {}", arguments.join(" "));
+    let text = markdown(&today, &machine()?, &command);
+    let directory = workspace::root().join("docs").join("results");
+    fs::create_dir_all(&directory)
+        .with_context(|| format!("cannot create {}", directory.display()))?;
+    let path = directory.join(format!("{name}.md"));
+    fs::write(&path, &text).with_context(|| format!("cannot write {}", path.display()))?;
+    print!("\n{text}\n");
+    Ok(path)
+}
+
+fn head(title: &str, notes: &[String], date: &str, machine: &str, command: &str) -> String {
+    let mut text = format!("# {title}\n\n");
+    let _ = writeln!(text, "{date}, `{command}`, {machine}.\n");
+    for note in notes {
+        let _ = writeln!(text, "- {note}");
+    }
+    text
+}
+
+fn push_table(text: &mut String, columns: &[&str], rows: &[Vec<String>]) {
+    let row = |cells: &[&str]| format!("| {} |", cells.join(" | "));
+    let _ = writeln!(text, "{}", row(columns));
+    let _ = writeln!(text, "{}", row(&vec!["---"; columns.len()]));
+    for cells in rows {
+        let cells: Vec<&str> = cells.iter().map(String::as_str).collect();
+        let _ = writeln!(text, "{}", row(&cells));
     }
 }
 
@@ -106,6 +154,23 @@ mod tests {
             report.markdown("2026-11-21", "a machine", "cargo xtask bench x"),
             expected
         );
+    }
+
+    #[test]
+    fn a_document_has_a_heading_for_each_table() {
+        let table = |heading: &str| Table {
+            heading: heading.into(),
+            columns: vec!["a"],
+            rows: vec![vec!["1".into()]],
+        };
+        let document = Document {
+            title: "Delay",
+            notes: vec!["A note.".into()],
+            tables: vec![table("one"), table("two")],
+        };
+        let text = document.markdown("2026-11-21", "a machine", "cargo xtask bench x");
+        let expected = "- A note.\n\n## one\n\n| a |\n| --- |\n| 1 |\n\n## two\n";
+        assert!(text.contains(expected), "{text}");
     }
 
     #[test]

@@ -80,6 +80,9 @@ pub struct SkyConfig {
     pub shaping: ShapingProfile,
     /// The smallest part but the last that CompleteMultipartUpload accepts, in bytes. Tests set it lower than S3.
     pub minimum_part_bytes: u64,
+    /// S3's entity tags are random and no MD5, as those of S3 Express One Zone are (user guide, "Directory bucket
+    /// differences"). MD5 is most of what a PUT costs: without it this store is faster than what is measured against it.
+    pub opaque_etags: bool,
     /// Refuse requests signed for another region (`AuthorizationHeaderMalformed`) and redirect requests for a bucket that
     /// lives in another one (`PermanentRedirect`), as AWS does. Off by default: then any region name is accepted.
     pub strict_regions: bool,
@@ -110,6 +113,7 @@ impl Default for SkyConfig {
             listen_port: None,
             shaping: ShapingProfile::default(),
             minimum_part_bytes: S3_MINIMUM_PART_BYTES,
+            opaque_etags: false,
             strict_regions: false,
             notifications: NotificationSettings::default(),
             faults: Vec::new(),

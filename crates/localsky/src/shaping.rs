@@ -25,6 +25,8 @@ pub struct ShapingProfile {
     pub jitter_share: f64,
     /// The rate of each connection, drawn once when it is opened.
     pub stragglers: StragglerDistribution,
+    /// Every way between two regions is like this one, instead of as the catalogue and the scales say.
+    pub every_link: Option<LinkShape>,
 }
 
 impl Default for ShapingProfile {
@@ -36,6 +38,7 @@ impl Default for ShapingProfile {
             bandwidth_scale: 1.0,
             jitter_share: 0.02,
             stragglers: StragglerDistribution::default(),
+            every_link: None,
         }
     }
 }
@@ -49,11 +52,29 @@ impl ShapingProfile {
         }
     }
 
+    /// One way between all regions: the same delay and rates in both directions, no jitter, every connection alike.
+    pub fn uniform(rtt: Duration, bandwidth: Bandwidth) -> Self {
+        let shape = LinkShape {
+            rtt,
+            jitter: Duration::ZERO,
+            upload: bandwidth,
+            download: bandwidth,
+        };
+        ShapingProfile {
+            stragglers: StragglerDistribution::NONE,
+            every_link: Some(shape),
+            ..Default::default()
+        }
+    }
+
     /// How the way between two regions behaves; `None` where it is not shaped. `from` is the client's region. Requests
     /// travel `from` → `to`, responses back, each at the rate of its own direction.
     pub fn link(&self, catalog: &Catalog, from: &Region, to: &Region) -> Option<LinkShape> {
         if !self.enabled || from == to {
             return None;
+        }
+        if self.every_link.is_some() {
+            return self.every_link;
         }
         let (there, back) = (catalog.link(from, to)?, catalog.link(to, from)?);
         let bytes_per_s = |gbps: f64| gbps * 1e9 / 8.0 * self.bandwidth_scale;
@@ -68,7 +89,8 @@ impl ShapingProfile {
 }
 
 /// One direction's bandwidth.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Bandwidth {
     /// Of all the pair's connections together, in bytes per second.
     pub total_bytes_per_s: f64,
@@ -88,7 +110,8 @@ impl Bandwidth {
 }
 
 /// How the way between a client's region and a store's behaves.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LinkShape {
     /// Round-trip time.
     pub rtt: Duration,
@@ -125,5 +148,14 @@ mod tests {
         assert_eq!(profile.link(&catalog, &from, &from), None);
         assert_eq!(ShapingProfile::unshaped().link(&catalog, &from, &to), None);
         assert_eq!(profile.link(&catalog, &from, &Region::local()), None);
+        let bandwidth = Bandwidth {
+            total_bytes_per_s: 4e8,
+            connection_bytes_per_s: 5e7,
+        };
+        let uniform = ShapingProfile::uniform(Duration::from_millis(80), bandwidth);
+        let shape = uniform.link(&catalog, &from, &Region::local()).unwrap();
+        assert_eq!((shape.upload, shape.download), (bandwidth, bandwidth));
+        assert_eq!(shape.jitter, Duration::ZERO);
+        assert_eq!(uniform.link(&catalog, &from, &from), None);
     }
 }

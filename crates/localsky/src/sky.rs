@@ -403,6 +403,7 @@ fn surroundings(
         rng: rng.fork(),
         notifications: notifications.clone(),
         minimum_part_bytes: config.minimum_part_bytes,
+        opaque_etags: config.opaque_etags,
     }
 }
 

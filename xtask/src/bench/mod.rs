@@ -5,6 +5,7 @@
 //! **Never:** measures with the code under test: requests are signed and sent by a client of its own (`s3`).
 
 mod child;
+mod copy;
 mod load;
 mod plan;
 mod quantile;
@@ -24,6 +25,7 @@ pub(crate) struct Bench {
 
 #[derive(Subcommand)]
 enum Scenario {
+    Copy(copy::Copy),
     Plan(plan::Plan),
     Replicate(replicate::Replicate),
 }
@@ -32,6 +34,7 @@ impl Bench {
     /// Runs the scenario; true where everything that was written also arrived.
     pub(crate) fn run(self) -> Result<bool> {
         match self.scenario {
+            Scenario::Copy(scenario) => scenario.run(),
             Scenario::Plan(scenario) => scenario.run(),
             Scenario::Replicate(scenario) => scenario.run(),
         }

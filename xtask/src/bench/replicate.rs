@@ -7,10 +7,10 @@ use super::child::Measured;
 use super::load::{self, Load, Outcome, WATCH_PERIOD};
 use super::quantile::Sorted;
 use super::s3::{Bucket, Keys};
-use crate::cargo::cargo;
+use crate::cargo::release_build;
 use crate::report::Report;
-use crate::{process, workspace};
-use anyhow::{Context, Result, bail};
+use crate::workspace;
+use anyhow::{Context, Result};
 use serde_json::Value;
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
@@ -103,18 +103,6 @@ impl Replicate {
         });
         small.chain(large).collect()
     }
-}
-
-fn release_build() -> Result<PathBuf> {
-    if !process::run(&mut cargo([
-        "build",
-        "--release",
-        "--package",
-        "skyfresh-cli",
-    ]))? {
-        bail!("the release build failed");
-    }
-    Ok(workspace::target().join("release").join("skyfresh"))
 }
 
 /// One workload's figures.

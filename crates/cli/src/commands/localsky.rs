@@ -6,12 +6,13 @@ use crate::output::Style;
 use anyhow::Context as _;
 use serde::Serialize;
 use skyfresh_localsky::{
-    BucketConfig, Endpoint, LocalSky, Protocol, RegionConfig, Secret, ShapingProfile, SkyConfig,
-    WebhookTarget,
+    Bandwidth, BucketConfig, Endpoint, LocalSky, Protocol, RegionConfig, Secret, ShapingProfile,
+    SkyConfig, WebhookTarget,
 };
-use skyfresh_sky::Region;
+use skyfresh_sky::{Region, parse_bytes, parse_delay};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Run object stores on loopback: S3, Google Cloud Storage, Azure, with regions, distances and notifications
 ///
@@ -46,6 +47,14 @@ pub(crate) struct Args {
     /// Shape the traffic between regions; round trips are multiplied by SCALE, bandwidths divided by it
     #[arg(long, value_name = "SCALE", num_args = 0..=1, default_missing_value = "1", value_parser = scale)]
     shaped: Option<f64>,
+    /// Instead of --shaped, one way between all regions: its round trip, the bytes per second of one connection, and those of
+    /// all together, e.g. 80ms,50MB,400MB
+    #[arg(long, value_name = "RTT,RATE,TOTAL", value_parser = link, conflicts_with = "shaped")]
+    link: Option<ShapingProfile>,
+    /// Give S3 objects random entity tags instead of MD5 (as S3 Express One Zone does), which makes writing several times as
+    /// fast
+    #[arg(long)]
+    opaque_etags: bool,
     /// Make this bucket in every region (may be repeated)
     #[arg(long = "bucket", value_name = "NAME")]
     buckets: Vec<String>,
@@ -60,11 +69,36 @@ pub(crate) struct Args {
     notify_token: Option<String>,
 }
 
+impl Args {
+    /// Whether regions have ports for the clients of the others.
+    fn is_shaped(&self) -> bool {
+        self.shaped.is_some() || self.link.is_some()
+    }
+}
+
 fn scale(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(scale) if scale.is_finite() && scale > 0.0 => Ok(scale),
         _ => Err("expected a number above zero, e.g. 0.1".into()),
     }
+}
+
+fn link(text: &str) -> Result<ShapingProfile, String> {
+    let [rtt, connection, total] = text.split(',').collect::<Vec<_>>()[..] else {
+        return Err("expected three values, e.g. 80ms,50MB,400MB".into());
+    };
+    let rate = |text: &str| match parse_bytes(text.trim_end_matches("/s")) {
+        Ok(bytes) if bytes > 0 => Ok(bytes as f64),
+        _ => Err(format!(
+            "{text} is no rate: expected bytes per second, e.g. 50MB"
+        )),
+    };
+    let rtt: Duration = parse_delay(rtt).map_err(|error| error.to_string())?;
+    let bandwidth = Bandwidth {
+        total_bytes_per_s: rate(total)?,
+        connection_bytes_per_s: rate(connection)?,
+    };
+    Ok(ShapingProfile::uniform(rtt, bandwidth))
 }
 
 /// What is running, as JSON.
@@ -115,7 +149,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
 fn endpoints(sky: &LocalSky, args: &Args) -> Vec<Endpoint> {
     let shown = |endpoint: &Endpoint| {
         endpoint.from.is_none()
-            || (args.shaped.is_some() && endpoint.from.as_ref() != Some(&endpoint.to))
+            || (args.is_shaped() && endpoint.from.as_ref() != Some(&endpoint.to))
     };
     let place = |region: &Region| args.regions.iter().position(|given| given == region);
     let mut endpoints: Vec<Endpoint> = sky.endpoints().into_iter().filter(shown).collect();
@@ -140,14 +174,16 @@ fn configure(args: &Args, context: &Context) -> SkyConfig {
     let mut config = SkyConfig {
         regions: args.regions.iter().map(region).collect(),
         listen_port: args.port,
-        shaping: match args.shaped {
-            None => ShapingProfile::unshaped(),
-            Some(scale) => ShapingProfile {
+        shaping: match (args.shaped, &args.link) {
+            (None, None) => ShapingProfile::unshaped(),
+            (_, Some(link)) => link.clone(),
+            (Some(scale), None) => ShapingProfile {
                 time_scale: scale,
                 bandwidth_scale: 1.0 / scale,
                 ..ShapingProfile::default()
             },
         },
+        opaque_etags: args.opaque_etags,
         ..SkyConfig::default()
     };
     let token = args

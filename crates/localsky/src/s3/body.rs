@@ -35,5 +35,6 @@ pub(crate) fn expected_body(
         content_md5,
         checksum: checksums.into_iter().next(),
         trailer: announced.zip(trailing),
+        md5_unused: false,
     })
 }

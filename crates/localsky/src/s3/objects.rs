@@ -30,18 +30,19 @@ pub(crate) async fn put(
     };
     condition.check_form()?;
     let body = input.body.take().ok_or_else(|| s3_error!(IncompleteBody))?;
-    let expected = expected_body(
+    let mut expected = expected_body(
         &request.headers,
         input.content_length,
         input.content_md5.take(),
         given_checksums!(input),
         request.trailing_headers,
     )?;
+    expected.md5_unused = store.surroundings.opaque_etags;
     let algorithm = expected.algorithm().unwrap_or(Algorithm::Crc64Nvme);
     let ingested = ingest(&store.storage, body, &expected, &[algorithm]).await?;
     let meta = ObjectMeta {
         size: ingested.content.len(),
-        etag: hex::encode(ingested.digests.md5),
+        etag: store.etag(&ingested.digests),
         attributes,
         tags,
         checksum: ingested

@@ -97,13 +97,14 @@ pub(crate) async fn part(
     let number = part_number(input.part_number)?;
     let upload = bucket.upload(&input.key, &input.upload_id)?;
     let body = input.body.take().ok_or_else(|| s3_error!(IncompleteBody))?;
-    let expected = expected_body(
+    let mut expected = expected_body(
         &request.headers,
         input.content_length,
         input.content_md5.take(),
         given_checksums!(input),
         request.trailing_headers,
     )?;
+    expected.md5_unused = store.surroundings.opaque_etags;
     let given = expected.algorithm();
     if let Some(given) =
         given.filter(|given| upload.explicit_algorithm && *given != upload.algorithm)
@@ -119,7 +120,7 @@ pub(crate) async fn part(
     let digests = &ingested.digests;
     let part = StoredPart {
         content: ingested.content,
-        md5: digests.md5,
+        md5: store.part_tag(digests),
         checksum: digests
             .checksum(upload.algorithm)
             .unwrap_or_default()

@@ -8,28 +8,18 @@ use super::disk::{
 use super::multipart::Uploads;
 pub(crate) use super::outcomes::{Lookup, NewObject, Published, Removed};
 use super::{
-    DeleteCondition, GoogleBucket, ObjectMeta, StoredObject, Version, Versioning, WriteCondition,
+    DeleteCondition, GoogleBucket, ObjectMeta, StoredObject, Surroundings, Version, Versioning,
+    WriteCondition,
 };
 use crate::Result;
 use crate::config::Protocol;
-use crate::notify::{Event, EventName, Notifications};
+use crate::notify::{Event, EventName};
 use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 use serde::{Deserialize, Serialize};
-use skyfresh_sky::{Clock, Region, Rng, Timestamp};
+use skyfresh_sky::Timestamp;
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-/// What all buckets of a region share.
-#[derive(Debug)]
-pub(crate) struct Surroundings {
-    pub(crate) region: Region,
-    pub(crate) protocol: Protocol,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) rng: Rng,
-    pub(crate) notifications: Notifications,
-    pub(crate) minimum_part_bytes: u64,
-}
 
 #[derive(Debug, Serialize, Deserialize)]
 struct BucketRecord {

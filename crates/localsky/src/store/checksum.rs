@@ -191,7 +191,7 @@ enum State {
 
 /// MD5 (for the ETag) and any other checksums of one stream, in one pass.
 pub(crate) struct Hasher {
-    md5: md5::Md5,
+    md5: Option<md5::Md5>,
     states: Vec<(Algorithm, State)>,
 }
 
@@ -206,13 +206,21 @@ impl Hasher {
             (*algorithm, state)
         };
         Hasher {
-            md5: md5::Md5::new(),
+            md5: Some(md5::Md5::new()),
             states: algorithms.iter().map(state).collect(),
         }
     }
 
+    /// Leaves MD5 out, which costs more than everything else a store does with a byte; its digest is then all zeros.
+    pub(crate) fn without_md5(mut self) -> Self {
+        self.md5 = None;
+        self
+    }
+
     pub(crate) fn update(&mut self, bytes: &[u8]) {
-        self.md5.update(bytes);
+        if let Some(md5) = &mut self.md5 {
+            md5.update(bytes);
+        }
         for (_, state) in &mut self.states {
             match state {
                 State::Crc(digest) => digest.update(bytes),
@@ -236,7 +244,7 @@ impl Hasher {
             })
             .collect();
         Digests {
-            md5: self.md5.finalize().into(),
+            md5: self.md5.map_or([0; 16], |hasher| hasher.finalize().into()),
             checksums,
         }
     }

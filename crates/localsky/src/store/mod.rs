@@ -19,7 +19,7 @@ pub(crate) mod multipart;
 pub(crate) mod outcomes;
 mod region;
 
-pub(crate) use bucket::{Bucket, Lookup, NewObject, Published, State, Surroundings};
+pub(crate) use bucket::{Bucket, Lookup, NewObject, Published, State};
 pub(crate) use checksum::{Algorithm, Digests, Hasher, ObjectChecksum, Scope};
 pub(crate) use condition::{DeleteCondition, ReadCondition, WriteCondition};
 pub(crate) use content::{Content, Segment};
@@ -28,4 +28,4 @@ pub(crate) use ingest::{Expected, Ingested, digest_content, ingest};
 pub(crate) use listing::{ListEntry, ListRequest, VersionListRequest};
 pub(crate) use model::{ObjectMeta, PartSummary, StoredObject, Version, Versioning};
 pub(crate) use multipart::{NewUpload, PartClaim, StoredPart};
-pub(crate) use region::RegionStore;
+pub(crate) use region::{RegionStore, Surroundings};

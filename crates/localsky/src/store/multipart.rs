@@ -52,6 +52,7 @@ impl UploadRecord {
 #[derive(Clone, Debug)]
 pub(crate) struct StoredPart {
     pub(crate) content: Content,
+    /// What its entity tag shows: random where entity tags are opaque.
     pub(crate) md5: [u8; 16],
     /// Digest in the upload's algorithm.
     pub(crate) checksum: Vec<u8>,

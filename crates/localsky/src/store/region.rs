@@ -1,14 +1,27 @@
 //! One region's buckets.
 
-use super::bucket::Surroundings;
 use super::disk::{Disk, Storage};
-use super::{Bucket, Versioning};
+use super::{Bucket, Digests, Versioning};
+use crate::config::Protocol;
+use crate::notify::Notifications;
 use crate::{Error, Result};
 use s3s::{S3Result, s3_error};
-use skyfresh_sky::{Kind, Region};
+use skyfresh_sky::{Clock, Kind, Region, Rng};
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
+
+/// What all buckets of a region share.
+#[derive(Debug)]
+pub(crate) struct Surroundings {
+    pub(crate) region: Region,
+    pub(crate) protocol: Protocol,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) rng: Rng,
+    pub(crate) notifications: Notifications,
+    pub(crate) minimum_part_bytes: u64,
+    pub(crate) opaque_etags: bool,
+}
 
 /// The object store of one region.
 #[derive(Debug)]
@@ -131,6 +144,25 @@ impl RegionStore {
 }
 
 impl RegionStore {
+    /// The entity tag of an object that was written whole. An opaque one has a letter that no MD5 has, so that no client
+    /// takes it for one.
+    pub(crate) fn etag(&self, digests: &Digests) -> String {
+        match self.surroundings.opaque_etags {
+            false => hex::encode(digests.md5),
+            true => format!("x{}", hex::encode(self.part_tag(digests))),
+        }
+    }
+
+    /// What the entity tag of a part shows.
+    pub(crate) fn part_tag(&self, digests: &Digests) -> [u8; 16] {
+        if !self.surroundings.opaque_etags {
+            return digests.md5;
+        }
+        let rng = &self.surroundings.rng;
+        let (high, low) = (u128::from(rng.u64()), u128::from(rng.u64()));
+        (high << 64 | low).to_be_bytes()
+    }
+
     /// Runs a change of a bucket: at once in memory, on the blocking pool where it writes files.
     pub(crate) async fn blocking<T: Send + 'static>(
         &self,
