@@ -45,7 +45,14 @@ impl Objects {
     /// # Errors
     /// It is no location, or its glob cannot be read.
     pub(crate) fn read(text: &str, reading: Reading) -> Result<Self, Invalid> {
-        let whole = parse_location(text)?;
+        // As with every copying tool, what is no URI is a path.
+        let is_name = !text.contains("://") && !text.starts_with(['/', '.']);
+        let as_path = if is_name {
+            format!("./{text}")
+        } else {
+            text.to_owned()
+        };
+        let whole = parse_location(&as_path)?;
         // On disk the path is the "bucket"; elsewhere the path is the prefix.
         let (path, ends_open) = match whole.scheme {
             Scheme::File => {
@@ -79,6 +86,24 @@ impl Objects {
             None => Which::One(ObjectKey::new(name)?),
         };
         Ok(Objects { location, which })
+    }
+
+    /// What was named, as a URI.
+    pub(crate) fn label(&self) -> String {
+        let name = match &self.which {
+            Which::One(key) => key.as_str(),
+            Which::All => "",
+            Which::Matching { glob, .. } => glob.glob().glob(),
+        };
+        let mut whole = self.location.clone();
+        match whole.scheme {
+            Scheme::File if !name.is_empty() => {
+                whole.bucket = format!("{}/{name}", whole.bucket.trim_end_matches('/'));
+            }
+            Scheme::File => {}
+            _ => whole.prefix.push_str(name),
+        }
+        whole.to_string()
     }
 
     /// Whether a key below the location is meant.
@@ -186,6 +211,19 @@ mod tests {
                 (location.to_owned(), which.to_owned()),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn a_label_is_what_was_named() {
+        for text in [
+            "s3://b/a/c.bin?region=r",
+            "s3://b/a/*.bin",
+            "gs://b/",
+            "file:///x/y.z",
+        ] {
+            let objects = Objects::read(text, Reading::default()).unwrap();
+            assert_eq!(objects.label(), text);
         }
     }
 

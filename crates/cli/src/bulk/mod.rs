@@ -25,9 +25,10 @@ use skyfresh_engine::bulk::{
 };
 use skyfresh_engine::{OpenStore, Scope};
 use skyfresh_ledger::{EmbeddedLedger, Ledger};
-use skyfresh_sky::{Location, ObjectKey};
+use skyfresh_sky::{Location, ObjectKey, Scheme};
 use skyfresh_store::ObjectStore;
-use std::path::PathBuf;
+use skyfresh_store::memory::MemoryStore;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use timetable::Timetable;
@@ -105,7 +106,8 @@ pub(crate) async fn run(request: Request<'_>, context: &Context) -> anyhow::Resu
         stop: context.stop.clone(),
     };
     let dry_run = request.options.dry_run;
-    let mut progress = Progress::new(context, &locations, Arc::clone(&tally), dry_run);
+    let labels: Vec<String> = request.targets.iter().map(Objects::label).collect();
+    let mut progress = Progress::new(context, &labels, Arc::clone(&tally), dry_run);
     let running = run_job(job, seams, Arc::clone(&tally));
     let keeping_time = keep_time(throttle, context);
     tokio::select! {
@@ -122,6 +124,7 @@ pub(crate) async fn run(request: Request<'_>, context: &Context) -> anyhow::Resu
     let ended = summary::Ended {
         source: &source_location,
         targets: &locations,
+        labels: &labels,
         tally: &tally,
         catalog: &catalog,
         took: progress.elapsed(),
@@ -142,7 +145,7 @@ fn job(request: &Request<'_>, opener: &Opener) -> anyhow::Result<BulkJob> {
         let same_service = !request.args.no_server_copy
             && opener.same_service(&request.source.location, &target.location);
         targets.push(BulkTarget {
-            store: open(opener, &target.location)?,
+            store: open_target(opener, &target.location, request.options.dry_run)?,
             same_service,
         });
     }
@@ -175,6 +178,25 @@ fn open(opener: &Opener, location: &Location) -> anyhow::Result<Arc<dyn ObjectSt
     opener
         .open(location)
         .with_context(|| format!("cannot open {location}"))
+}
+
+/// A target; a directory that is not there yet is made, as copying tools do.
+fn open_target(
+    opener: &Opener,
+    location: &Location,
+    dry_run: bool,
+) -> anyhow::Result<Arc<dyn ObjectStore>> {
+    let directory = Path::new(&location.bucket);
+    if location.scheme == Scheme::File && !directory.exists() {
+        if dry_run {
+            // Nothing is made, and nothing is there.
+            let nothing = "mem://nothing/".parse()?;
+            return Ok(MemoryStore::new(nothing, opener.clock()));
+        }
+        std::fs::create_dir_all(directory)
+            .with_context(|| format!("cannot make the directory {}", location.bucket))?;
+    }
+    open(opener, location)
 }
 
 /// What one object is called at each target: its own name below a prefix, else the name given.

@@ -4,7 +4,7 @@ use crate::context::Context;
 use crate::output::{Style, Table, printable};
 use crate::render;
 use skyfresh_engine::bulk::{BulkTally, TargetTally};
-use skyfresh_sky::{Location, format_bytes};
+use skyfresh_sky::format_bytes;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,14 +29,14 @@ pub(super) struct Progress<'a> {
 impl<'a> Progress<'a> {
     pub(super) fn new(
         context: &'a Context,
-        targets: &[Location],
+        labels: &[String],
         tally: Arc<BulkTally>,
         dry_run: bool,
     ) -> Self {
         let now = context.clock.monotonic_ns();
         Progress {
             context,
-            targets: targets.iter().map(Location::to_string).collect(),
+            targets: labels.to_vec(),
             tally,
             dry_run,
             began_ns: now,

@@ -17,6 +17,8 @@ use std::time::Duration;
 pub(super) struct Ended<'a> {
     pub(super) source: &'a Location,
     pub(super) targets: &'a [Location],
+    /// What people call each destination: with the object's name where there is one.
+    pub(super) labels: &'a [String],
     pub(super) tally: &'a BulkTally,
     pub(super) catalog: &'a Catalog,
     pub(super) took: Duration,
@@ -216,7 +218,7 @@ fn table(ended: &Ended<'_>, verdicts: &[Verdict], context: &Context) -> String {
             other => (Style::Red, other),
         };
         table.row(vec![
-            (Style::Plain, ended.targets[index].to_string()),
+            (Style::Plain, ended.labels[index].clone()),
             (style, result.to_owned()),
             (Style::Plain, count.to_string()),
             (Style::Plain, format_bytes(bytes)),

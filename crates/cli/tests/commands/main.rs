@@ -9,6 +9,7 @@ mod api;
 mod catalog;
 mod channels;
 mod completions;
+mod copy;
 mod demo;
 mod doctor;
 mod help;

@@ -1,7 +1,7 @@
 //! A listing as a stream of objects in key order, one page ahead of its reader.
 
 use crate::{Error, Result};
-use skyfresh_sky::{Kind, ObjectKey};
+use skyfresh_sky::{Clock, Kind, ObjectKey};
 use skyfresh_store::{ListPage, ListedObject, ObjectStore};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -24,23 +24,29 @@ pub(super) struct Listing {
     /// Objects listed so far, and pages asked for.
     pub(super) listed: u64,
     pub(super) requests: u64,
+    /// How long the first page took to come, ns.
+    pub(super) first_page_ns: Option<u64>,
+    clock: Arc<dyn Clock>,
     /// Full keys that are there but that no key here can name.
     pub(super) unusable: Vec<String>,
 }
+
+/// A page, and how long it took to come, ns.
+type Page = (skyfresh_store::Result<ListPage>, u64);
 
 #[derive(Debug)]
 enum Next {
     /// Not asked for yet.
     After(Option<String>),
     /// On its way.
-    Coming(JoinHandle<skyfresh_store::Result<ListPage>>),
+    Coming(JoinHandle<Page>),
     /// There is nothing after this page.
     Complete,
 }
 
 impl Listing {
     /// A listing of the keys that begin with `literal`.
-    pub(super) fn new(store: Arc<dyn ObjectStore>, literal: &str) -> Self {
+    pub(super) fn new(store: Arc<dyn ObjectStore>, literal: &str, clock: Arc<dyn Clock>) -> Self {
         let after = (!literal.is_empty()).then(|| before(literal)).flatten();
         Listing {
             store,
@@ -49,6 +55,8 @@ impl Listing {
             next: Next::After(after),
             listed: 0,
             requests: 0,
+            first_page_ns: None,
+            clock,
             unusable: Vec::new(),
         }
     }
@@ -58,7 +66,12 @@ impl Listing {
         if let Next::After(after) = &self.next {
             let (store, after) = (Arc::clone(&self.store), after.clone());
             self.requests += 1;
-            let page = tokio::spawn(async move { store.list(after.as_deref(), PAGE).await });
+            let clock = Arc::clone(&self.clock);
+            let page = tokio::spawn(async move {
+                let began_ns = clock.monotonic_ns();
+                let page = store.list(after.as_deref(), PAGE).await;
+                (page, clock.monotonic_ns().saturating_sub(began_ns))
+            });
             self.next = Next::Coming(page);
         }
     }
@@ -104,10 +117,12 @@ impl Listing {
             return Ok(());
         };
         let location = self.store.location();
-        let page = coming.await.map_err(|error| {
+        let (page, took_ns) = coming.await.map_err(|error| {
             let what = location.to_string();
             Error::new(Kind::Internal, "list", what, error.to_string())
-        })??;
+        })?;
+        let page = page?;
+        self.first_page_ns.get_or_insert(took_ns);
         self.listed += page.objects.len() as u64;
         let room = MOST_UNUSABLE.saturating_sub(self.unusable.len());
         let below = |name: &String| {
@@ -166,7 +181,7 @@ fn before(key: &str) -> Option<String> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use skyfresh_sky::{ManualClock, Timestamp};
+    use skyfresh_sky::{ManualClock, SystemClock, Timestamp};
     use skyfresh_store::memory::MemorySky;
     use skyfresh_store::{Precondition, PutOptions, single_chunk};
 
@@ -198,16 +213,16 @@ mod tests {
     #[tokio::test]
     async fn a_literal_bounds_both_ends() {
         let store = bucket(["a", "x", "x1", "xy/z", "y", "ww"].map(String::from)).await;
-        let mut listing = Listing::new(Arc::clone(&store), "x");
+        let mut listing = Listing::new(Arc::clone(&store), "x", Arc::new(SystemClock));
         assert_eq!(keys(&mut listing).await, ["x", "x1", "xy/z"]);
-        let mut all = Listing::new(store, "");
+        let mut all = Listing::new(store, "", Arc::new(SystemClock));
         assert_eq!(keys(&mut all).await.len(), 6);
     }
 
     #[tokio::test]
     async fn seeking_passes_over_pages_without_asking_for_them() {
         let store = bucket((0..5_500).map(|number| format!("{number:05}"))).await;
-        let mut listing = Listing::new(store, "");
+        let mut listing = Listing::new(store, "", Arc::new(SystemClock));
         listing
             .seek(&ObjectKey::new("05400").unwrap())
             .await

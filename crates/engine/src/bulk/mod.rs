@@ -66,7 +66,7 @@ const QUEUE: usize = 2_000;
 const FIRST_SMALL: usize = 64;
 const MOST_SMALL: usize = 1_024;
 /// Parts and streamed objects at once at first, and at most.
-const FIRST_LARGE: usize = 16;
+const FIRST_LARGE: usize = 6;
 const MOST_LARGE: usize = 256;
 /// Objects in parts at once.
 const IN_PARTS: usize = 16;
@@ -254,7 +254,10 @@ async fn one(shared: &Arc<Shared>, key: &ObjectKey, queues: &Queues) {
     for (index, target) in job.targets.iter().enumerate() {
         let name = job.name_at(index, key);
         tally.targets[index].usage.target_read();
-        let held = match target.store.head(name).await {
+        let began_ns = shared.clock.monotonic_ns();
+        let head = target.store.head(name).await;
+        shared.round_trip(shared.clock.monotonic_ns().saturating_sub(began_ns));
+        let held = match head {
             Ok(head) => Some(as_listed(key, &head)),
             Err(error) if error.kind == Kind::Missing && !error.is_missing_bucket() => None,
             Err(error) => {

@@ -25,22 +25,34 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::task::JoinSet;
 
-/// The smallest part that is chosen. Smaller ones spend their time waiting for answers.
+/// The smallest part that is chosen over a long way, where many at once are what makes it fast. Smaller ones spend their time
+/// waiting for answers.
 const LEAST_PART_BYTES: u64 = 8 << 20;
+/// The same where answers come at once: what a request costs is then worth saving.
+const LEAST_NEAR_PART_BYTES: u64 = 32 << 20;
 /// Parts that an object has at most before they grow: enough to keep any number of connections busy to the end.
 const USUAL_PARTS: u64 = 256;
 /// Passing failures of a part before its upload is given up.
 const PATIENCE: u32 = 6;
 
-/// Bytes in a part. `in_flight` is what a connection has under way at once (its rate times its round trip), where that was
+/// Bytes in a part. `near`: the targets answer at once. `in_flight` is what a connection has under way at once (its rate times its round trip), where that was
 /// measured: a part has several times that, or the connection would idle between parts.
-pub(super) fn part_bytes(size: u64, in_flight: Option<u64>, limits: UploadLimits) -> u64 {
+pub(super) fn part_bytes(
+    size: u64,
+    near: bool,
+    in_flight: Option<u64>,
+    limits: UploadLimits,
+) -> u64 {
+    let preferred = match near {
+        true => LEAST_NEAR_PART_BYTES,
+        false => LEAST_PART_BYTES,
+    };
     let by_count = size.div_ceil(USUAL_PARTS);
     let by_link = in_flight.map_or(0, |bytes| bytes.saturating_mul(4));
     let least = size.div_ceil(u64::from(limits.max_parts.max(1)));
     by_count
         .max(by_link.min(64 << 20))
-        .max(LEAST_PART_BYTES)
+        .max(preferred)
         .max(limits.min_part_bytes)
         .max(least)
         .next_multiple_of(1 << 20)
@@ -144,7 +156,10 @@ async fn begin(
         (None, Some(bytes)) => bytes
             .clamp(limits.min_part_bytes, limits.max_part_bytes)
             .max(head.size.div_ceil(u64::from(limits.max_parts.max(1)))),
-        (None, None) => part_bytes(head.size, shared.in_flight_bytes(), limits),
+        (None, None) => {
+            let (near, in_flight) = (shared.is_near(), shared.in_flight_bytes());
+            part_bytes(head.size, near, in_flight, limits)
+        }
     };
     let parts = head.size.div_ceil(part_bytes.max(1));
     let Some(parts) = u32::try_from(parts)
@@ -485,7 +500,8 @@ mod tests {
 
     #[test]
     fn parts_grow_with_the_object_and_with_the_link() {
-        let bytes = |size, in_flight| part_bytes(size, in_flight, UploadLimits::S3);
+        let bytes = |size, in_flight| part_bytes(size, false, in_flight, UploadLimits::S3);
+        assert_eq!(part_bytes(1 << 30, true, None, UploadLimits::S3), 32 << 20);
         assert_eq!(bytes(1 << 30, None), 8 << 20);
         assert_eq!(bytes(16 << 30, None), 64 << 20);
         assert_eq!(
@@ -497,9 +513,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn parts_are_within_the_limits(size in 1u64..=(5 << 40), in_flight in proptest::option::of(0u64..1 << 40)) {
+        fn parts_are_within_the_limits(size in 1u64..=(5 << 40), near: bool, in_flight in proptest::option::of(0u64..1 << 40)) {
             let limits = UploadLimits::S3;
-            let bytes = part_bytes(size, in_flight, limits);
+            let bytes = part_bytes(size, near, in_flight, limits);
             prop_assert!((limits.min_part_bytes..=limits.max_part_bytes).contains(&bytes));
             prop_assert!(size.div_ceil(bytes) <= u64::from(limits.max_parts));
         }

@@ -30,10 +30,15 @@ pub(super) struct Shared {
     pub(super) link: Link,
 }
 
+/// Answers that take longer come from far away: connections wait more than they move, and many are needed.
+const LONG_WAY_NS: u64 = 15_000_000;
+/// Parts and streamed objects at once at first, over a long way.
+const FIRST_LARGE_FAR: usize = 32;
+
 /// What was measured of the way to the targets, to cut large objects by.
 #[derive(Debug, Default)]
 pub(super) struct Link {
-    /// The last round trip of a small request, ns.
+    /// The shortest round trip of a small request to a target, ns; 0 before one was seen.
     round_trip_ns: AtomicU64,
     /// The last rate of a single connection, bytes a second.
     connection_bytes_per_second: AtomicU64,
@@ -57,9 +62,23 @@ impl Shared {
         }
     }
 
-    /// A small request was answered after this long.
+    /// A small request to a target was answered after this long.
     pub(super) fn round_trip(&self, took_ns: u64) {
-        self.link.round_trip_ns.store(took_ns, Ordering::Relaxed);
+        let seen = self.link.round_trip_ns.load(Ordering::Relaxed);
+        if seen == 0 || took_ns < seen {
+            self.link
+                .round_trip_ns
+                .store(took_ns.max(1), Ordering::Relaxed);
+        }
+        if took_ns >= LONG_WAY_NS {
+            self.large.begin_with(FIRST_LARGE_FAR);
+        }
+    }
+
+    /// Whether a target answers at once: then a processor or two are what limits, and few large requests are best.
+    pub(super) fn is_near(&self) -> bool {
+        let seen = self.link.round_trip_ns.load(Ordering::Relaxed);
+        seen > 0 && seen < LONG_WAY_NS
     }
 
     /// One connection moved so many bytes in this time.

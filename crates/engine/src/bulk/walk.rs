@@ -62,21 +62,32 @@ struct TargetSide {
     listing: Listing,
     extras: Extras,
     lost: bool,
+    /// Its round trip has been told.
+    timed: bool,
 }
 
 /// Walks to the end, or until nothing can go on. Gives, for each target, what it has beyond the source: `None` where a listing did not
 /// come to its end, so that nothing may be deleted.
 pub(super) async fn walk(shared: &Arc<Shared>, walk: &Walk, queues: Queues) -> Vec<Option<Extras>> {
-    let mut source = Listing::new(Arc::clone(&shared.job.source), &walk.literal);
+    let mut source = Listing::new(
+        Arc::clone(&shared.job.source),
+        &walk.literal,
+        Arc::clone(&shared.clock),
+    );
     source.start();
     let mut sides: Vec<TargetSide> = shared
         .job
         .targets
         .iter()
         .map(|target| TargetSide {
-            listing: Listing::new(Arc::clone(&target.store), &walk.literal),
+            listing: Listing::new(
+                Arc::clone(&target.store),
+                &walk.literal,
+                Arc::clone(&shared.clock),
+            ),
             extras: Extras::default(),
             lost: false,
+            timed: false,
         })
         .collect();
     sides.iter_mut().for_each(|side| side.listing.start());
@@ -205,6 +216,12 @@ impl TargetSide {
         let options = &shared.job.options;
         if options.delete.is_none() {
             self.listing.seek(&wanted.key).await?;
+        }
+        self.listing.peek().await?;
+        if !std::mem::replace(&mut self.timed, true)
+            && let Some(took_ns) = self.listing.first_page_ns
+        {
+            shared.round_trip(took_ns);
         }
         loop {
             match self.listing.peek().await? {

@@ -21,7 +21,9 @@ async fn with_extras(count: usize) -> Scene {
     scene.write("kept", b"x").await;
     for number in 0..count {
         let key = format!("extra/{number}");
-        scene.put(scene.target(0), &key, b"y", Attributes::default()).await;
+        scene
+            .put(scene.target(0), &key, b"y", Attributes::default())
+            .await;
     }
     scene
 }
@@ -49,9 +51,16 @@ async fn too_many_deletes_are_refused_whole() {
 #[tokio::test(start_paused = true)]
 async fn an_empty_source_deletes_nothing() {
     let scene = Scene::new(1).await;
-    scene.put(scene.target(0), "precious", b"y", Attributes::default()).await;
+    scene
+        .put(scene.target(0), "precious", b"y", Attributes::default())
+        .await;
     let ran = scene.run(deleting(100)).await;
-    assert!(ran.tally.targets[0].deletes_refused().unwrap().contains("lists nothing"));
+    assert!(
+        ran.tally.targets[0]
+            .deletes_refused()
+            .unwrap()
+            .contains("lists nothing")
+    );
     assert_eq!(scene.count(OperationKind::Delete), 0);
     let meant = BulkOptions {
         delete: Some(DeleteLimits {
@@ -77,7 +86,12 @@ async fn an_unreachable_or_half_listed_source_deletes_nothing_and_says_so() {
                 return None;
             }
             let page = pages.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            let error = Error::new(Kind::RetryAfter, "list", "mem://source/", "connection refused");
+            let error = Error::new(
+                Kind::RetryAfter,
+                "list",
+                "mem://source/",
+                "connection refused",
+            );
             (page >= fails_at).then_some(Fault::Refuse(error))
         });
         let ran = scene.run(deleting(1_000)).await;
@@ -115,7 +129,12 @@ async fn nothing_is_deleted_after_a_failure() {
     });
     let ran = scene.run(deleting(10)).await;
     assert_eq!(get(&ran.tally.targets[0].failed), 1);
-    assert!(ran.tally.targets[0].deletes_refused().unwrap().contains("could not be copied"));
+    assert!(
+        ran.tally.targets[0]
+            .deletes_refused()
+            .unwrap()
+            .contains("could not be copied")
+    );
     assert_eq!(scene.count(OperationKind::Delete), 0);
 }
 
@@ -135,12 +154,18 @@ async fn a_key_that_the_source_has_by_now_stays() {
             };
             let key = ObjectKey::new("extra/0").unwrap();
             let body = skyfresh_store::single_chunk("n");
-            futures::executor::block_on(source.put(&key, options, body)).unwrap();
+            futures::FutureExt::now_or_never(source.put(&key, options, body))
+                .unwrap()
+                .unwrap();
         }
         None
     });
     let ran = scene.run(deleting(10)).await;
     assert_eq!(get(&ran.tally.targets[0].deleted), 0);
-    let left = ran.records.iter().find(|it| it.key.as_str() == "extra/0").unwrap();
+    let left = ran
+        .records
+        .iter()
+        .find(|it| it.key.as_str() == "extra/0")
+        .unwrap();
     assert_eq!(left.outcome, BulkOutcome::Skipped);
 }

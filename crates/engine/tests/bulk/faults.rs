@@ -11,7 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 async fn passing_trouble_is_overcome_everywhere() {
     let scene = Scene::new(2).await;
     for number in 0..50 {
-        scene.write(&format!("{number}"), &vec![5; number * 100]).await;
+        scene
+            .write(&format!("{number}"), &vec![5; number * 100])
+            .await;
     }
     scene.write("large", &vec![9; 5 << 20]).await;
     let count = AtomicU64::new(0);
@@ -25,7 +27,7 @@ async fn passing_trouble_is_overcome_everywhere() {
         );
         let turn = count.fetch_add(1, Ordering::Relaxed);
         let error = Error::new(Kind::RetryAfter, operation.kind.as_str(), "mem://x/", "503");
-        match (strikes, turn % 7) {
+        match (strikes, turn % 13) {
             (true, 0) => Some(Fault::Refuse(error)),
             (true, 1) => Some(Fault::Body(BodyFault::Corrupt { at: 3 })),
             (true, 2) => Some(Fault::LoseAnswer(error)),
@@ -58,7 +60,10 @@ async fn a_denied_target_is_given_up_and_the_other_served() {
     });
     let ran = scene.run(BulkOptions::default()).await;
     assert_eq!(get(&ran.tally.targets[1].copied), 500);
-    assert_eq!(ran.tally.targets[0].given_up().map(|(kind, _)| kind), Some(Kind::Denied));
+    assert_eq!(
+        ran.tally.targets[0].given_up().map(|(kind, _)| kind),
+        Some(Kind::Denied)
+    );
     assert!(get(&ran.tally.targets[0].failed) > 0);
 }
 
@@ -79,7 +84,9 @@ async fn somebody_elses_newer_object_is_not_replaced_with_no_clobber() {
             };
             let key = skyfresh_sky::ObjectKey::new("a").unwrap();
             let body = skyfresh_store::single_chunk("theirs");
-            futures::executor::block_on(target.put(&key, options, body)).unwrap();
+            futures::FutureExt::now_or_never(target.put(&key, options, body))
+                .unwrap()
+                .unwrap();
         }
         None
     });
@@ -103,5 +110,11 @@ async fn an_object_that_goes_away_meanwhile_is_no_failure() {
     });
     let ran = scene.run(BulkOptions::default()).await;
     assert_eq!(get(&ran.tally.targets[0].failed), 0);
-    assert!(ran.records[0].why.as_deref().unwrap().contains("gone from the source"));
+    assert!(
+        ran.records[0]
+            .why
+            .as_deref()
+            .unwrap()
+            .contains("gone from the source")
+    );
 }

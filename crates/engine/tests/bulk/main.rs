@@ -16,21 +16,33 @@ use skyfresh_store::memory::OperationKind;
 async fn everything_is_copied_and_a_second_run_copies_nothing() {
     let scene = Scene::new(1).await;
     for number in 0..2_500 {
-        scene.write(&format!("p/{number:05}"), &vec![7; number % 40]).await;
+        scene
+            .write(&format!("p/{number:05}"), &vec![7; number % 40])
+            .await;
     }
     scene.write("p/large", &vec![1; 3 << 20]).await;
     let first = scene.run(BulkOptions::default()).await;
     assert_eq!(get(&first.tally.targets[0].copied), 2_501);
     assert_eq!(get(&first.tally.targets[0].failed), 0);
     scene.assert_equal(0).await;
-    let copied = first.records.iter().filter(|it| it.outcome == BulkOutcome::Copied);
-    assert!(copied.clone().all(|it| it.crc64.is_some()), "each was proved");
+    let copied = first
+        .records
+        .iter()
+        .filter(|it| it.outcome == BulkOutcome::Copied);
+    assert!(
+        copied.clone().all(|it| it.crc64.is_some()),
+        "each was proved"
+    );
     assert_eq!(copied.count(), 2_501);
 
     let second = scene.run(BulkOptions::default()).await;
     assert_eq!(get(&second.tally.targets[0].copied), 0);
     assert_eq!(get(&second.tally.targets[0].skipped), 2_501);
-    assert_eq!(scene.count(OperationKind::Put), 2_500, "nothing was written again");
+    assert_eq!(
+        scene.count(OperationKind::Put),
+        2_501,
+        "nothing was written again"
+    );
 }
 
 #[tokio::test(start_paused = true)]

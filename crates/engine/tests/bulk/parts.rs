@@ -44,7 +44,16 @@ async fn the_next_run_goes_on_inside_the_object() {
     assert!((3..=5).contains(&again), "{again} parts were sent again");
     assert_eq!(scene.count(OperationKind::CreateUpload), 1);
     scene.assert_equal(0).await;
-    assert_eq!(scene.target(0).list_uploads(None).await.unwrap().uploads.len(), 0);
+    assert_eq!(
+        scene
+            .target(0)
+            .list_uploads(None)
+            .await
+            .unwrap()
+            .uploads
+            .len(),
+        0
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -59,7 +68,16 @@ async fn what_an_earlier_run_left_of_a_changed_object_is_swept_away() {
         None
     });
     scene.run(in_parts()).await;
-    assert_eq!(scene.target(0).list_uploads(None).await.unwrap().uploads.len(), 1);
+    assert_eq!(
+        scene
+            .target(0)
+            .list_uploads(None)
+            .await
+            .unwrap()
+            .uploads
+            .len(),
+        1
+    );
     scene.faults(|_| None);
     *scene.stop.lock().unwrap() = CancellationToken::new();
     scene.pass_seconds(5).await;
@@ -67,7 +85,16 @@ async fn what_an_earlier_run_left_of_a_changed_object_is_swept_away() {
     let ran = scene.run(in_parts()).await;
     assert_eq!(get(&ran.tally.targets[0].copied), 1);
     scene.assert_equal(0).await;
-    assert_eq!(scene.target(0).list_uploads(None).await.unwrap().uploads.len(), 0);
+    assert_eq!(
+        scene
+            .target(0)
+            .list_uploads(None)
+            .await
+            .unwrap()
+            .uploads
+            .len(),
+        0
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -86,8 +113,22 @@ async fn a_source_that_changes_under_it_is_copied_as_it_is_then() {
     });
     let ran = scene.run(in_parts()).await;
     for target in 0..2 {
-        assert_eq!(get(&ran.tally.targets[target].copied), 1, "{:?}", ran.tally.targets[target].failures());
+        assert_eq!(
+            get(&ran.tally.targets[target].copied),
+            1,
+            "{:?}",
+            ran.tally.targets[target].failures()
+        );
         scene.assert_equal(target).await;
-        assert_eq!(scene.target(target).list_uploads(None).await.unwrap().uploads.len(), 0);
+        assert_eq!(
+            scene
+                .target(target)
+                .list_uploads(None)
+                .await
+                .unwrap()
+                .uploads
+                .len(),
+            0
+        );
     }
 }

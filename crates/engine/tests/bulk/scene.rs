@@ -1,11 +1,11 @@
 //! A source and targets in memory, and jobs between them.
 
+use skyfresh_engine::Scope;
 use skyfresh_engine::bulk::{
-    BulkJob, BulkOptions, BulkRecord, BulkSeams, BulkTally, BulkTarget, OpenLedger, Selection, Walk,
-    run,
+    BulkJob, BulkOptions, BulkRecord, BulkSeams, BulkTally, BulkTarget, OpenLedger, Selection,
+    Walk, run,
 };
 use skyfresh_engine::verify::{Depth, verify};
-use skyfresh_engine::Scope;
 use skyfresh_ledger::{Ledger, MemoryLedger};
 use skyfresh_sky::{Attributes, Clock, ObjectKey, Rng, Timestamp, VirtualClock};
 use skyfresh_store::memory::{Fault, MemorySky, Operation, OperationKind};
@@ -67,14 +67,23 @@ impl Scene {
         let counts = Arc::clone(&self.counts);
         let decide: Box<Decide> = Box::new(decide);
         self.sky.set_fault(Box::new(move |operation| {
-            *counts.lock().unwrap().entry(operation.kind.as_str()).or_default() += 1;
+            *counts
+                .lock()
+                .unwrap()
+                .entry(operation.kind.as_str())
+                .or_default() += 1;
             decide(operation)
         }));
     }
 
     /// Operations of jobs so far.
     pub(crate) fn count(&self, kind: OperationKind) -> u64 {
-        self.counts.lock().unwrap().get(kind.as_str()).copied().unwrap_or(0)
+        self.counts
+            .lock()
+            .unwrap()
+            .get(kind.as_str())
+            .copied()
+            .unwrap_or(0)
     }
 
     pub(crate) fn source(&self) -> Arc<dyn ObjectStore> {
@@ -107,7 +116,10 @@ impl Scene {
             precondition: Precondition::None,
         };
         let key = ObjectKey::new(key).unwrap();
-        store.put(&key, options, single_chunk(bytes.to_vec())).await.unwrap();
+        store
+            .put(&key, options, single_chunk(bytes.to_vec()))
+            .await
+            .unwrap();
         let mut counts = self.counts.lock().unwrap();
         if let Some(puts) = counts.get_mut(OperationKind::Put.as_str()) {
             *puts -= 1;
@@ -115,7 +127,10 @@ impl Scene {
     }
 
     pub(crate) async fn head(&self, target: usize, key: &str) -> ObjectHead {
-        self.target(target).head(&ObjectKey::new(key).unwrap()).await.unwrap()
+        self.target(target)
+            .head(&ObjectKey::new(key).unwrap())
+            .await
+            .unwrap()
     }
 
     pub(crate) async fn pass_seconds(&self, seconds: u64) {
@@ -125,7 +140,15 @@ impl Scene {
     pub(crate) async fn assert_equal(&self, target: usize) {
         let (source, target) = (self.source(), self.target(target));
         let clock = self.clock.as_ref();
-        let report = verify(source.as_ref(), target.as_ref(), None, Depth::Bytes, clock, |_| {}).await;
+        let report = verify(
+            source.as_ref(),
+            target.as_ref(),
+            None,
+            Depth::Bytes,
+            clock,
+            |_| {},
+        )
+        .await;
         let report = report.unwrap();
         assert!(report.all_equal(), "{report:?}");
     }
@@ -163,7 +186,9 @@ impl Scene {
             rng: Rng::seeded(7),
             ledger: Some(open),
             bandwidth: None,
-            listener: Some(Arc::new(move |record| told.lock().unwrap().push(record.clone()))),
+            listener: Some(Arc::new(move |record| {
+                told.lock().unwrap().push(record.clone())
+            })),
             stop: self.stop.lock().unwrap().clone(),
         };
         run(job, seams, Arc::clone(&tally)).await;

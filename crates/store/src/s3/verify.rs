@@ -66,7 +66,9 @@ impl Proof {
 
     /// Whether this answer can be judged by an MD5 only.
     pub(super) fn needs_md5(self, answer: &HeaderMap) -> bool {
-        let repeated = self.checksum.is_some_and(|checksum| answer.contains_key(checksum.header()));
+        let repeated = self
+            .checksum
+            .is_some_and(|checksum| answer.contains_key(checksum.header()));
         self.etag && !repeated
     }
 
