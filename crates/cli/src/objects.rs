@@ -88,6 +88,18 @@ impl Objects {
         Ok(Objects { location, which })
     }
 
+    /// The same place for one object: under the last part of its name, where only a prefix was given.
+    ///
+    /// # Errors
+    /// The key has no last part that could be a name.
+    pub(crate) fn named(mut self, key: &ObjectKey) -> Result<Self, Invalid> {
+        if matches!(self.which, Which::All) {
+            let own = key.as_str().rsplit('/').next().unwrap_or_default();
+            self.which = Which::One(ObjectKey::new(own)?);
+        }
+        Ok(self)
+    }
+
     /// What was named, as a URI.
     pub(crate) fn label(&self) -> String {
         let name = match &self.which {

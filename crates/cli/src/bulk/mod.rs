@@ -161,7 +161,11 @@ fn job(request: &Request<'_>, opener: &Opener) -> anyhow::Result<BulkJob> {
     let selection = match &request.source.which {
         Which::One(key) => Selection::One {
             key: key.clone(),
-            names: names(key, &request.targets)?,
+            names: request
+                .targets
+                .iter()
+                .map(|target| name(target, key))
+                .collect(),
         },
         Which::All => walk("", None),
         Which::Matching { literal, glob } => walk(literal, Some(glob.clone())),
@@ -178,6 +182,14 @@ fn open(opener: &Opener, location: &Location) -> anyhow::Result<Arc<dyn ObjectSt
     opener
         .open(location)
         .with_context(|| format!("cannot open {location}"))
+}
+
+/// What an object is called at a target.
+fn name(target: &Objects, key: &ObjectKey) -> ObjectKey {
+    match &target.which {
+        Which::One(name) => name.clone(),
+        Which::All | Which::Matching { .. } => key.clone(),
+    }
 }
 
 /// A target; a directory that is not there yet is made, as copying tools do.
@@ -197,17 +209,6 @@ fn open_target(
             .with_context(|| format!("cannot make the directory {}", location.bucket))?;
     }
     open(opener, location)
-}
-
-/// What one object is called at each target: its own name below a prefix, else the name given.
-fn names(key: &ObjectKey, targets: &[Objects]) -> anyhow::Result<Vec<ObjectKey>> {
-    let own = key.as_str().rsplit('/').next().unwrap_or_default();
-    let own = ObjectKey::new(own)?;
-    let name = |target: &Objects| match &target.which {
-        Which::One(name) => name.clone(),
-        Which::All | Which::Matching { .. } => own.clone(),
-    };
-    Ok(targets.iter().map(name).collect())
 }
 
 /// Where the ledger will be found once it was opened, so that it can be closed.
@@ -253,9 +254,8 @@ fn ledger_path(request: &Request<'_>, context: &Context) -> anyhow::Result<PathB
         .hint("give one with --ledger PATH")
     })?;
     let mut hash = Sha256::new();
-    let places = request.targets.iter().map(|target| &target.location);
-    for place in std::iter::once(&request.source.location).chain(places) {
-        let text = place.to_string();
+    for place in std::iter::once(&request.source).chain(&request.targets) {
+        let text = place.label();
         hash.update((text.len() as u64).to_be_bytes());
         hash.update(text.as_bytes());
     }

@@ -197,13 +197,12 @@ fn summary(ended: &Ended<'_>, index: usize, verdict: &Verdict) -> Summary {
 
 fn table(ended: &Ended<'_>, verdicts: &[Verdict], context: &Context) -> String {
     let output = &context.output;
-    let copied = if ended.dry_run {
-        "WOULD COPY"
-    } else {
-        "COPIED"
+    let (copied, deleted) = match ended.dry_run {
+        true => ("WOULD COPY", "WOULD DELETE"),
+        false => ("COPIED", "DELETED"),
     };
     let names = [
-        "TO", "RESULT", copied, "BYTES", "SKIPPED", "FAILED", "DELETED", "TIME", "COST",
+        "TO", "RESULT", copied, "BYTES", "SKIPPED", "FAILED", deleted, "TIME", "COST",
     ];
     let mut table = Table::new(&names);
     for (index, verdict) in verdicts.iter().enumerate() {

@@ -61,7 +61,12 @@ pub(crate) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
             recursive: many,
             literal: true,
         };
-        targets.push(Objects::read(destination, reading)?);
+        let target = Objects::read(destination, reading)?;
+        // One object keeps its name below a prefix.
+        targets.push(match &source.which {
+            Which::One(key) => target.named(key)?,
+            Which::All | Which::Matching { .. } => target,
+        });
     }
     let options = args
         .copy

@@ -72,6 +72,7 @@ pub(super) async fn run(shared: &Arc<Shared>, limits: DeleteLimits, extras: Vec<
 async fn delete(shared: &Arc<Shared>, target: usize, object: ListedObject) {
     let tally = &shared.tally.targets[target];
     if shared.job.options.dry_run {
+        add(&tally.deleted, 1);
         let outcome = BulkOutcome::WouldDelete;
         shared.tell(&BulkRecord::new(&object.key, target, outcome, object.size));
         return;

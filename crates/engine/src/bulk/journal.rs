@@ -44,7 +44,11 @@ struct Opened {
 }
 
 enum Note {
+    /// An upload was begun, of so many parts.
+    Begun(UploadIntent, u32),
     Part(String, PartDone),
+    /// It was completed or aborted.
+    Ended(String),
     Flush(oneshot::Sender<()>),
 }
 
@@ -123,76 +127,58 @@ impl Journal {
         }
     }
 
-    /// Writes down that an upload will be begun; the name to go on with.
+    /// Opens the ledger, so that it is ready when it is needed.
+    pub(super) async fn prepare(&self) {
+        if let Err(error) = self.opened().await {
+            tracing::debug!(%error, "the ledger cannot be opened; this will be said when it is needed");
+        }
+    }
+
+    /// Writes down that an upload will be begun; the intent to go on with.
     pub(super) async fn intend(
         &self,
         identity: &str,
         part_bytes: u64,
         target: &Location,
         key: &ObjectKey,
-    ) -> Result<String> {
-        let attempt = attempt(identity, part_bytes);
-        self.write(&attempt, None, target, key).await?;
-        Ok(attempt)
-    }
-
-    /// Writes down which upload was begun, of so many parts.
-    pub(super) async fn begun(
-        &self,
-        attempt: &str,
-        upload: &str,
-        parts: u32,
-        target: &Location,
-        key: &ObjectKey,
-    ) -> Result<()> {
-        self.write(attempt, Some(upload.to_owned()), target, key)
-            .await?;
-        if let Some(opened) = self.opened().await? {
-            opened.ledger.open_pool(attempt, parts).await?;
-        }
-        Ok(())
-    }
-
-    async fn write(
-        &self,
-        attempt: &str,
-        upload: Option<String>,
-        target: &Location,
-        key: &ObjectKey,
-    ) -> Result<()> {
-        let Some(opened) = self.opened().await? else {
-            return Ok(());
-        };
+    ) -> Result<UploadIntent> {
         let intent = UploadIntent {
             task: TaskKey {
                 rule: RULE.to_owned(),
                 destination: target.to_string(),
                 key: key.clone(),
             },
-            attempt: attempt.to_owned(),
-            upload,
+            attempt: attempt(identity, part_bytes),
+            upload: None,
             started: self.clock.now(),
         };
-        Ok(opened.ledger.record_upload(intent).await?)
+        if let Some(opened) = self.opened().await? {
+            opened.ledger.record_upload(intent.clone()).await?;
+        }
+        Ok(intent)
+    }
+
+    /// An upload was begun. That is written soon: after a crash before it is, the intent leads to it.
+    pub(super) fn begun(&self, mut intent: UploadIntent, upload: &str, parts: u32) {
+        intent.upload = Some(upload.to_owned());
+        self.note(Note::Begun(intent, parts));
     }
 
     /// A part is done. It is written soon; a crash before that costs copying the part again.
     pub(super) fn part(&self, attempt: &str, part: PartDone) {
+        self.note(Note::Part(attempt.to_owned(), part));
+    }
+
+    /// The upload was completed or aborted. A crash before that is written costs a look by the next run.
+    pub(super) fn ended(&self, attempt: &str) {
+        self.note(Note::Ended(attempt.to_owned()));
+    }
+
+    fn note(&self, note: Note) {
         if let Some(Some(opened)) = self.opened.get() {
-            let note = Note::Part(attempt.to_owned(), part);
             // The recorder lives as long as this.
             let _ = opened.recorder.send(note);
         }
-    }
-
-    /// The upload was completed or aborted.
-    pub(super) async fn ended(&self, attempt: &str) -> Result<()> {
-        if let Some(opened) = self.opened().await? {
-            opened.flush().await;
-            opened.ledger.close_pool(attempt).await?;
-            opened.ledger.end_upload(attempt).await?;
-        }
-        Ok(())
     }
 
     /// Waits until everything told so far is on disk.
@@ -224,26 +210,48 @@ impl Opened {
     }
 }
 
-/// Writes parts down as they come: all that have come since the last write together, so that the disk is waited for once.
+/// Writes down what comes, in order: all that has come since the last write together, so that the disk is waited for as seldom
+/// as can be.
 async fn record(ledger: Arc<dyn Ledger>, mut notes: mpsc::UnboundedReceiver<Note>) {
     let mut batch = Vec::new();
     while notes.recv_many(&mut batch, 1_000).await > 0 {
-        let mut flushed = Vec::new();
-        let writes = batch.drain(..).filter_map(|note| match note {
-            Note::Part(attempt, part) => {
-                let ledger = Arc::clone(&ledger);
-                Some(async move { ledger.finish_part(&attempt, part).await })
+        let (mut begun, mut parts, mut ended, mut flushed) = (vec![], vec![], vec![], vec![]);
+        for note in batch.drain(..) {
+            match note {
+                Note::Begun(intent, total) => begun.push((intent, total)),
+                Note::Part(attempt, part) => parts.push((attempt, part)),
+                Note::Ended(attempt) => ended.push(attempt),
+                Note::Flush(done) => flushed.push(done),
             }
-            Note::Flush(done) => {
-                flushed.push(done);
-                None
-            }
+        }
+        // What has ended again within a batch need not be written first.
+        begun.retain(|(intent, _)| !ended.contains(&intent.attempt));
+        parts.retain(|(attempt, _)| !ended.contains(attempt));
+        let ledger = ledger.as_ref();
+        let begun = begun.into_iter().map(|(intent, total)| async move {
+            let attempt = intent.attempt.clone();
+            let (recorded, opened) = futures::join!(
+                ledger.record_upload(intent),
+                ledger.open_pool(&attempt, total)
+            );
+            recorded.and(opened)
         });
-        for written in futures::future::join_all(writes).await {
+        let begun = futures::future::join_all(begun).await;
+        let parts = parts.into_iter().map(|(attempt, part)| async move {
+            ledger.finish_part(&attempt, part).await.map(drop)
+        });
+        let parts = futures::future::join_all(parts).await;
+        let ended = ended.into_iter().map(|attempt| async move {
+            let (closed, forgotten) =
+                futures::join!(ledger.close_pool(&attempt), ledger.end_upload(&attempt));
+            closed.and(forgotten)
+        });
+        let ended = futures::future::join_all(ended).await;
+        for written in begun.into_iter().chain(parts).chain(ended) {
             if let Err(error) = written
                 && error.kind != Kind::Missing
             {
-                tracing::warn!(%error, "a part was copied but could not be written down");
+                tracing::warn!(%error, "the ledger could not be written: the next run may copy parts again");
             }
         }
         flushed.into_iter().for_each(|done| {

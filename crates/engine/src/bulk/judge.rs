@@ -2,6 +2,7 @@
 
 use super::options::{BulkOptions, Compare};
 use crate::decide::same_content_etag;
+use skyfresh_sky::Timestamp;
 use skyfresh_store::ListedObject;
 
 /// What is to be done about one object at one target.
@@ -81,15 +82,27 @@ pub(super) fn judge(
             Verdict::Skip(Skip::Proved)
         }
         Compare::Checksum => Verdict::Heads,
-        // A copy is written after what it was made from. Whole seconds are all that some stores state.
-        Compare::Listing
-            if same_content_etag(&source.etag, &target.etag)
-                || target.modified >= source.modified =>
-        {
+        Compare::Listing if same_content_etag(&source.etag, &target.etag) => {
             Verdict::Skip(Skip::Equal)
         }
-        Compare::Listing => Verdict::Copy,
+        // A copy is written after what it was made from.
+        Compare::Listing => match is_not_older(target.modified, source.modified) {
+            Some(true) => Verdict::Skip(Skip::Equal),
+            Some(false) => Verdict::Copy,
+            None => Verdict::Heads,
+        },
     }
+}
+
+/// Whether the one time is not before the other; `None` within one second where one side states whole seconds only, as S3 does:
+/// which came first cannot be told.
+fn is_not_older(target: Timestamp, source: Timestamp) -> Option<bool> {
+    let (target_ms, source_ms) = (target.unix_ms(), source.unix_ms());
+    let whole_seconds = target_ms % 1_000 == 0 || source_ms % 1_000 == 0;
+    if whole_seconds && target_ms / 1_000 == source_ms / 1_000 {
+        return None;
+    }
+    Some(target_ms >= source_ms)
 }
 
 #[cfg(test)]
@@ -117,8 +130,14 @@ mod tests {
         assert_eq!(judge(Some(listed(4, "a", 2_000))), Verdict::Copy, "size");
         assert_eq!(judge(Some(listed(5, "b", 999))), Verdict::Copy, "older");
         assert_eq!(
-            judge(Some(listed(5, "b", 1_000))),
+            judge(Some(listed(5, "b", 2_000))),
             Verdict::Skip(Skip::Equal)
+        );
+        let same_second = judge(Some(listed(5, "b", 1_000)));
+        assert_eq!(
+            same_second,
+            Verdict::Heads,
+            "which was first cannot be told"
         );
         let by_etag = super::judge(&options, &listed(5, MD5, 9), Some(&listed(5, MD5, 1)));
         assert_eq!(
@@ -131,6 +150,11 @@ mod tests {
     #[test]
     fn each_way_of_comparing() {
         let (source, target) = (listed(5, "a", 1), listed(5, "b", 2));
+        let exact = is_not_older(
+            Timestamp::from_unix_ms(1_001),
+            Timestamp::from_unix_ms(1_002),
+        );
+        assert_eq!(exact, Some(false), "both state milliseconds");
         for (compare, expected) in [
             (Compare::Never, Verdict::Copy),
             (Compare::SizeOnly, Verdict::Skip(Skip::SameSize)),

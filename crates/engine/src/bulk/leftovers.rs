@@ -24,16 +24,13 @@ pub(super) async fn sweep(shared: &Shared) {
             .find(|target| target.store.location().to_string() == intent.task.destination);
         let Some(target) = target else { continue };
         match abort(target.store.as_ref(), &intent).await {
-            Ok(()) => {
-                if let Err(error) = shared.journal.ended(&intent.attempt).await {
-                    tracing::debug!(%error, "an aborted upload stays in the journal");
-                }
-            }
+            Ok(()) => shared.journal.ended(&intent.attempt),
             Err(error) => {
                 tracing::debug!(key = %intent.task.key, %error, "the next run will abort this upload");
             }
         }
     }
+    shared.journal.flush().await;
 }
 
 async fn abort(store: &dyn ObjectStore, intent: &UploadIntent) -> StoreResult<()> {

@@ -31,6 +31,7 @@ mod server_copy;
 mod shared;
 mod tally;
 mod transfer;
+mod upload;
 mod walk;
 mod whole;
 
@@ -175,7 +176,8 @@ async fn finish(shared: &Arc<Shared>, extras: Vec<Option<Extras>>) {
     if let (Some(limits), Selection::Walk(_)) = (shared.job.options.delete, &shared.job.selection) {
         deletes::run(shared, limits, extras).await;
     }
-    if !shared.job.options.dry_run {
+    let complete = shared.tally.source_complete.load(Ordering::Relaxed);
+    if complete && !shared.job.options.dry_run {
         leftovers::sweep(shared).await;
     }
 }
@@ -255,7 +257,11 @@ async fn one(shared: &Arc<Shared>, key: &ObjectKey, queues: &Queues) {
         let name = job.name_at(index, key);
         tally.targets[index].usage.target_read();
         let began_ns = shared.clock.monotonic_ns();
-        let head = target.store.head(name).await;
+        let head = match listed.size > WHOLE_BYTES {
+            // What it will need is made ready meanwhile.
+            true => futures::join!(target.store.head(name), shared.journal.prepare()).0,
+            false => target.store.head(name).await,
+        };
         shared.round_trip(shared.clock.monotonic_ns().saturating_sub(began_ns));
         let held = match head {
             Ok(head) => Some(as_listed(key, &head)),

@@ -28,13 +28,15 @@ struct Round {
     refused: bool,
 }
 
-/// The search for the best number. Pure.
+/// The search for the best number. Pure; every decision follows from the rounds seen.
 #[derive(Clone, Debug)]
 struct Search {
     limit: usize,
     least: usize,
     most: usize,
     doubling: bool,
+    /// The last doubling has not paid yet: its transfers may have waited for connections to be made.
+    in_doubt: bool,
     upwards: bool,
     last_rate: f64,
 }
@@ -46,6 +48,7 @@ impl Search {
             least,
             most,
             doubling: least < most,
+            in_doubt: false,
             upwards: true,
             last_rate: 0.0,
         }
@@ -64,6 +67,10 @@ impl Search {
         } else if self.doubling {
             if round.rate >= self.last_rate * DOUBLING_PAYS {
                 self.limit *= 2;
+                self.in_doubt = false;
+            } else if !self.in_doubt {
+                self.in_doubt = true;
+                return;
             } else {
                 self.doubling = false;
                 self.upwards = false;
@@ -277,6 +284,21 @@ mod tests {
             });
             assert_eq!(search.limit, expected);
         }
+    }
+
+    #[test]
+    fn a_round_that_waited_for_new_connections_ends_nothing() {
+        // Of 128 transfers 64 connect first, and take twice as long.
+        let mut search = Search::new(64, 1, 1024);
+        let mut limits = Vec::new();
+        for rate in [64.0, 70.0, 128.0, 140.0, 256.0] {
+            search.after(Round {
+                rate,
+                refused: false,
+            });
+            limits.push(search.limit);
+        }
+        assert_eq!(limits, [128, 128, 256, 256, 512]);
     }
 
     proptest! {

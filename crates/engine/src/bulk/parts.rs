@@ -3,90 +3,26 @@
 //! In: a key and the targets that want it. Out: what each target published. Never: parts of two versions in one object; an object
 //! that is visible before all its parts are there and make its checksum.
 
-use super::carried;
 use super::fan::fan_out;
-use super::journal;
 use super::shared::Shared;
 use super::tally::add;
+use super::upload::{Upload, abandon, begin, end};
 use super::walk::Want;
-use super::whole::{Landed, Trouble, copy_tags};
+use super::whole::{Landed, Trouble};
 use crate::backoff::retry_delay;
 use crate::copy::limited;
-use crate::decide::{Plan, Strategy};
-use crate::finish::publish;
 use skyfresh_ledger::PartDone;
 use skyfresh_sky::{Kind, ObjectKey};
 use skyfresh_store::checksum::Wanted;
 use skyfresh_store::{
-    ByteStream, Error as StoreError, GetOptions, ObjectHead, Result as StoreResult, UploadLimits,
+    ByteStream, Error as StoreError, GetOptions, ObjectHead, Result as StoreResult,
 };
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use tokio::task::JoinSet;
 
-/// The smallest part that is chosen over a long way, where many at once are what makes it fast. Smaller ones spend their time
-/// waiting for answers.
-const LEAST_PART_BYTES: u64 = 8 << 20;
-/// The same where answers come at once: what a request costs is then worth saving.
-const LEAST_NEAR_PART_BYTES: u64 = 32 << 20;
-/// Parts that an object has at most before they grow: enough to keep any number of connections busy to the end.
-const USUAL_PARTS: u64 = 256;
 /// Passing failures of a part before its upload is given up.
 const PATIENCE: u32 = 6;
-
-/// Bytes in a part. `near`: the targets answer at once. `in_flight` is what a connection has under way at once (its rate times its round trip), where that was
-/// measured: a part has several times that, or the connection would idle between parts.
-pub(super) fn part_bytes(
-    size: u64,
-    near: bool,
-    in_flight: Option<u64>,
-    limits: UploadLimits,
-) -> u64 {
-    let preferred = match near {
-        true => LEAST_NEAR_PART_BYTES,
-        false => LEAST_PART_BYTES,
-    };
-    let by_count = size.div_ceil(USUAL_PARTS);
-    let by_link = in_flight.map_or(0, |bytes| bytes.saturating_mul(4));
-    let least = size.div_ceil(u64::from(limits.max_parts.max(1)));
-    by_count
-        .max(by_link.min(64 << 20))
-        .max(preferred)
-        .max(limits.min_part_bytes)
-        .max(least)
-        .next_multiple_of(1 << 20)
-        .min(limits.max_part_bytes)
-}
-
-/// An upload under way at one target.
-struct Upload {
-    target: usize,
-    attempt: String,
-    id: String,
-    plan: Plan,
-    done: Mutex<BTreeMap<u32, PartDone>>,
-    /// Something went wrong there; nothing more is sent.
-    trouble: Mutex<Option<Trouble>>,
-    over: AtomicBool,
-}
-
-impl Upload {
-    fn has(&self, number: u32) -> bool {
-        self.done
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains_key(&number)
-    }
-
-    fn fail(&self, trouble: Trouble) {
-        self.over.store(true, Ordering::Relaxed);
-        self.trouble
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get_or_insert(trouble);
-    }
-}
 
 /// Copies to each of `wants`.
 ///
@@ -112,9 +48,8 @@ pub(super) async fn copy(
     // Targets may cut the object differently (one goes on with what an earlier run began): each cut is read by itself.
     let mut cuts: BTreeMap<u64, Vec<Arc<Upload>>> = BTreeMap::new();
     for upload in uploads.iter().flatten() {
-        if let Strategy::Multipart { part_bytes, .. } = upload.plan.strategy {
-            cuts.entry(part_bytes).or_default().push(Arc::clone(upload));
-        }
+        let cut = cuts.entry(upload.part_bytes).or_default();
+        cut.push(Arc::clone(upload));
     }
     let moved = cuts
         .iter()
@@ -135,95 +70,6 @@ pub(super) async fn copy(
         ended
     });
     Ok(futures::future::join_all(ends).await)
-}
-
-/// Goes on with the upload that an earlier run left, or begins one.
-async fn begin(
-    shared: &Shared,
-    key: &ObjectKey,
-    want: &Want,
-    head: &ObjectHead,
-) -> Result<Upload, Trouble> {
-    let (options, store) = (&shared.job.options, &shared.job.targets[want.target].store);
-    let (name, location) = (shared.job.name_at(want.target, key), store.location());
-    let capabilities = store.capabilities();
-    let limits = capabilities.upload_limits;
-    let fitted = carried::attributes(options, head, &capabilities);
-    let identity = journal::identity(location, name, &head.version);
-    let found = shared.journal.find(&identity).await.map_err(in_ledger)?;
-    let part_bytes = match (&found, options.part_bytes) {
-        (Some(found), _) => found.part_bytes,
-        (None, Some(bytes)) => bytes
-            .clamp(limits.min_part_bytes, limits.max_part_bytes)
-            .max(head.size.div_ceil(u64::from(limits.max_parts.max(1)))),
-        (None, None) => {
-            let (near, in_flight) = (shared.is_near(), shared.in_flight_bytes());
-            part_bytes(head.size, near, in_flight, limits)
-        }
-    };
-    let parts = head.size.div_ceil(part_bytes.max(1));
-    let Some(parts) = u32::try_from(parts)
-        .ok()
-        .filter(|parts| *parts <= limits.max_parts)
-    else {
-        let why = format!("{} bytes are more than the destination takes", head.size);
-        return Err(StoreError::new(Kind::Invalid, "begin upload", name.as_str(), why).into());
-    };
-    let (attempt, id, done) = match found {
-        Some(found) => (found.attempt, found.upload, found.done),
-        None => {
-            let intend = shared.journal.intend(&identity, part_bytes, location, name);
-            let attempt = intend.await.map_err(in_ledger)?;
-            shared.tally.targets[want.target].usage.target_write();
-            let began_ns = shared.clock.monotonic_ns();
-            let id = store.create_upload(name, &fitted.attributes).await?;
-            shared.round_trip(shared.clock.monotonic_ns().saturating_sub(began_ns));
-            let begun = shared.journal.begun(&attempt, &id, parts, location, name);
-            begun.await.map_err(in_ledger)?;
-            (attempt, id, Vec::new())
-        }
-    };
-    let plan = Plan {
-        source: head.version.clone(),
-        size: head.size,
-        crc64: head.crc64,
-        crc32c: head.crc32c,
-        md5: None,
-        attributes: fitted.attributes,
-        unkept: fitted.unkept,
-        precondition: carried::precondition(
-            options,
-            want,
-            capabilities.complete_if_absent,
-            capabilities.complete_if_version,
-        ),
-        strategy: Strategy::Multipart {
-            part_bytes,
-            parts,
-            workers: 1,
-        },
-        site: None,
-        via: None,
-        expected: None,
-    };
-    Ok(Upload {
-        target: want.target,
-        attempt,
-        id,
-        plan,
-        done: Mutex::new(done.into_iter().map(|part| (part.number, part)).collect()),
-        trouble: Mutex::new(None),
-        over: AtomicBool::new(false),
-    })
-}
-
-fn in_ledger(error: crate::Error) -> Trouble {
-    Trouble::from(StoreError::new(
-        error.kind,
-        "journal",
-        error.target.clone(),
-        error.context.clone(),
-    ))
 }
 
 /// Sends every part that some upload lacks, as many at once as the pace allows.
@@ -247,7 +93,7 @@ async fn all_parts(
     for number in (1..=parts).map(|number| number as u32) {
         let lacking: Vec<Arc<Upload>> = uploads
             .iter()
-            .filter(|upload| !upload.has(number) && !upload.over.load(Ordering::Relaxed))
+            .filter(|upload| upload.needs(number))
             .cloned()
             .collect();
         if lacking.is_empty() {
@@ -314,11 +160,7 @@ async fn part(
             match result {
                 Ok(done) => {
                     shared.journal.part(&upload.attempt, done.clone());
-                    upload
-                        .done
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .insert(number, done);
+                    upload.add(done);
                 }
                 Err(error) if error.operation == "get" && error.kind == Kind::Precondition => {
                     return Err(Trouble::at_source(error));
@@ -336,7 +178,7 @@ async fn part(
                 Err(error) => upload.fail(Trouble::from(error)),
             }
         }
-        again.retain(|upload| !upload.over.load(Ordering::Relaxed));
+        again.retain(|upload| !upload.is_over());
         if again.is_empty() {
             return Ok(throttled);
         }
@@ -425,99 +267,4 @@ async fn send(
         .into_iter()
         .map(|receipt| receipt.and_then(checked))
         .collect())
-}
-
-/// Checks that all parts make the object, and publishes it.
-async fn end(
-    shared: &Shared,
-    key: &ObjectKey,
-    upload: &Upload,
-    head: &ObjectHead,
-) -> Result<Landed, Trouble> {
-    let trouble = upload
-        .trouble
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .take();
-    if let Some(trouble) = trouble {
-        return Err(trouble);
-    }
-    let done: Vec<PartDone> = {
-        let done = upload.done.lock().unwrap_or_else(PoisonError::into_inner);
-        done.values().cloned().collect()
-    };
-    let store = &shared.job.targets[upload.target].store;
-    let name = shared.job.name_at(upload.target, key);
-    shared.tally.targets[upload.target].usage.target_write();
-    let published = publish(store.as_ref(), name, &upload.id, &upload.plan, done).await;
-    let published = published.map_err(|error| {
-        let kind = error.kind;
-        Trouble::from(StoreError::new(
-            kind,
-            error.operation,
-            error.target,
-            error.context,
-        ))
-    })?;
-    if let Err(error) = shared.journal.ended(&upload.attempt).await {
-        tracing::debug!(%key, %error, "this upload stays in the journal and is cleared by the next run");
-    }
-    let mut unkept = upload.plan.unkept.clone();
-    let capabilities = store.capabilities();
-    if carried::copies_tags(&shared.job.options, head) && capabilities.tags {
-        unkept.extend(copy_tags(shared, upload.target, key).await);
-    }
-    Ok(Landed {
-        source: head.version.clone(),
-        destination: published.version,
-        size: head.size,
-        crc64: published.crc64,
-        unkept,
-        by_server: false,
-    })
-}
-
-/// Discards an upload that cannot be gone on with. Passing trouble keeps it: the next run goes on there.
-async fn abandon(shared: &Shared, key: &ObjectKey, upload: &Upload, error: &StoreError) {
-    if error.kind == Kind::RetryAfter {
-        return;
-    }
-    let store = &shared.job.targets[upload.target].store;
-    let name = shared.job.name_at(upload.target, key);
-    if let Err(error) = store.abort_upload(name, &upload.id).await {
-        tracing::debug!(%key, %error, "the next run will abort this upload");
-        return;
-    }
-    if let Err(error) = shared.journal.ended(&upload.attempt).await {
-        tracing::debug!(%key, %error, "this upload stays in the journal");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn parts_grow_with_the_object_and_with_the_link() {
-        let bytes = |size, in_flight| part_bytes(size, false, in_flight, UploadLimits::S3);
-        assert_eq!(part_bytes(1 << 30, true, None, UploadLimits::S3), 32 << 20);
-        assert_eq!(bytes(1 << 30, None), 8 << 20);
-        assert_eq!(bytes(16 << 30, None), 64 << 20);
-        assert_eq!(
-            bytes(1 << 30, Some(4_000_000)),
-            16 << 20,
-            "50 MB/s times 80 ms"
-        );
-    }
-
-    proptest! {
-        #[test]
-        fn parts_are_within_the_limits(size in 1u64..=(5 << 40), near: bool, in_flight in proptest::option::of(0u64..1 << 40)) {
-            let limits = UploadLimits::S3;
-            let bytes = part_bytes(size, near, in_flight, limits);
-            prop_assert!((limits.min_part_bytes..=limits.max_part_bytes).contains(&bytes));
-            prop_assert!(size.div_ceil(bytes) <= u64::from(limits.max_parts));
-        }
-    }
 }

@@ -34,6 +34,8 @@ pub(super) struct Shared {
 const LONG_WAY_NS: u64 = 15_000_000;
 /// Parts and streamed objects at once at first, over a long way.
 const FIRST_LARGE_FAR: usize = 32;
+/// Small objects at once at first, over a long way.
+const FIRST_SMALL_FAR: usize = 256;
 
 /// What was measured of the way to the targets, to cut large objects by.
 #[derive(Debug, Default)]
@@ -72,6 +74,7 @@ impl Shared {
         }
         if took_ns >= LONG_WAY_NS {
             self.large.begin_with(FIRST_LARGE_FAR);
+            self.small.begin_with(FIRST_SMALL_FAR);
         }
     }
 

@@ -101,7 +101,7 @@ pub struct TargetTally {
     pub skipped_by_size: AtomicU64,
     /// Objects that could not be copied or deleted.
     pub failed: AtomicU64,
-    /// Objects deleted.
+    /// Objects deleted; in a dry run, those that would be.
     pub deleted: AtomicU64,
     /// Objects whose metadata could not all be kept.
     pub unkept: AtomicU64,
