@@ -6,16 +6,22 @@
 )]
 
 mod api;
+mod cat;
 mod catalog;
 mod channels;
+mod clouds;
 mod completions;
 mod demo;
 mod doctor;
+mod du;
+mod head;
 mod help;
 mod localsky;
+mod ls;
 mod plan;
 mod profile;
 mod replicate;
+mod rm;
 mod secrets;
 mod serve;
 mod sim;
