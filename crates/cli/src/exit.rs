@@ -2,6 +2,8 @@
 
 use crate::client::ClientError;
 use crate::config::ConfigError;
+use crate::hint;
+use crate::output::Output;
 use skyfresh_sky::{Invalid, Kind};
 
 /// How a command ended.
@@ -102,6 +104,23 @@ pub(crate) fn of_kind(kind: Kind) -> Exit {
         Kind::RetryAfter | Kind::Missing | Kind::Denied => Exit::Unreachable,
         Kind::Invalid => Exit::Usage,
         Kind::Precondition | Kind::Unsupported | Kind::Corrupt | Kind::Internal => Exit::Failed,
+    }
+}
+
+/// Failures of a command that goes on with the next thing it was given.
+#[derive(Debug, Default)]
+pub(crate) struct Failures(Option<Exit>);
+
+impl Failures {
+    /// Tells one.
+    pub(crate) fn tell(&mut self, output: &Output, error: &anyhow::Error) {
+        output.error(error, &hint::of(error));
+        self.0.get_or_insert(of(error));
+    }
+
+    /// How the command ends: as the first failure says.
+    pub(crate) fn exit(&self) -> Exit {
+        self.0.unwrap_or(Exit::Ok)
     }
 }
 

@@ -14,6 +14,7 @@ mod context;
 mod environment;
 mod exit;
 mod hint;
+mod listing;
 mod locations;
 mod logging;
 mod objects;

@@ -127,6 +127,24 @@ impl Objects {
         }
     }
 
+    /// Everything below the object that was named, as if its name ended in `/`; `None` where no single object was named.
+    pub(crate) fn below(&self) -> Option<Objects> {
+        let Which::One(key) = &self.which else {
+            return None;
+        };
+        let mut location = self.location.clone();
+        match location.scheme {
+            Scheme::File => {
+                let parent = location.bucket.trim_end_matches('/');
+                location.bucket = format!("{parent}/{}{key}", location.prefix);
+                location.prefix.clear();
+            }
+            _ => location.prefix.push_str(&format!("{key}/")),
+        }
+        let which = Which::All;
+        Some(Objects { location, which })
+    }
+
     /// The location to list so that nothing meant is missed and as little else as possible is seen, and what its keys need in
     /// front to be keys below [`Objects::location`].
     pub(crate) fn listing(&self) -> (Location, &str) {
@@ -236,6 +254,25 @@ mod tests {
         ] {
             let objects = Objects::read(text, Reading::default()).unwrap();
             assert_eq!(objects.label(), text);
+        }
+    }
+
+    #[test]
+    fn below_an_object_is_what_its_name_with_a_slash_would_be() {
+        for text in [
+            "s3://b/a",
+            "s3://b/c/a?region=r",
+            "file:///nowhere/a",
+            "/nowhere",
+        ] {
+            let one = Objects::read(text, Reading::default()).unwrap();
+            let recursive = Reading {
+                recursive: true,
+                literal: false,
+            };
+            let all = Objects::read(text, recursive).unwrap();
+            assert_eq!(one.below().unwrap().location, all.location);
+            assert!(all.below().is_none());
         }
     }
 

@@ -97,11 +97,34 @@ impl Output {
         Ok(())
     }
 
+    /// Result lines, each with its newline, in one write.
+    pub(crate) fn text(&self, lines: &str) {
+        self.write(lines);
+    }
+
+    /// Bytes of an object, as they are.
+    pub(crate) fn bytes(&self, bytes: &[u8]) {
+        self.write_all(bytes);
+    }
+
+    /// Whether results cannot be written any more, be it that nobody reads them: then there is no point in going on.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.failed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_some()
+    }
+
     /// A remark for people; `--quiet` leaves it out.
     pub(crate) fn note(&self, text: impl std::fmt::Display) {
         if !self.quiet {
             self.to_stderr(&format!("{text}\n"));
         }
+    }
+
+    /// A question to the person at the terminal, who answers in the same line.
+    pub(crate) fn ask(&self, question: impl std::fmt::Display) {
+        self.to_stderr(&format!("{question} "));
     }
 
     /// Replaces the last frame by this one. Only where [`Output::is_live`].
@@ -172,11 +195,12 @@ impl Output {
     }
 
     fn write(&self, text: &str) {
+        self.write_all(text.as_bytes());
+    }
+
+    fn write_all(&self, bytes: &[u8]) {
         let mut stdout = std::io::stdout().lock();
-        if let Err(error) = stdout
-            .write_all(text.as_bytes())
-            .and_then(|()| stdout.flush())
-        {
+        if let Err(error) = stdout.write_all(bytes).and_then(|()| stdout.flush()) {
             self.failed
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)

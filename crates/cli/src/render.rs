@@ -29,6 +29,23 @@ pub(crate) fn objects(count: u64) -> String {
     }
 }
 
+/// A size for a column: exact, or for people.
+pub(crate) fn size(bytes: u64, human: bool) -> String {
+    match human {
+        true => format_bytes(bytes),
+        false => bytes.to_string(),
+    }
+}
+
+/// A time to the second, as stores tell it.
+pub(crate) fn to_the_second(time: Timestamp) -> String {
+    let text = time.to_string();
+    match text.split_once('.') {
+        Some((seconds, _)) => format!("{seconds}Z"),
+        None => text,
+    }
+}
+
 /// How long ago a time was.
 pub(crate) fn ago(then: Timestamp, now: Timestamp) -> String {
     format!("{} ago", duration(now.since(then)))

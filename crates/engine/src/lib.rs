@@ -41,6 +41,7 @@ mod event;
 #[cfg(test)]
 mod examples;
 mod finish;
+mod globs;
 mod guard;
 pub mod intake;
 mod janitor;
@@ -68,6 +69,7 @@ pub use engine::{Accepted, Applied, ChangelogAdded, Engine, Parts};
 pub use error::{Error, Result};
 pub use event::ObjectEvent;
 pub use finish::Published;
+pub use globs::Globs;
 pub use intake::dead_letters::{DeadLetter, LETTERS_LIMIT};
 pub use intake::pump::{DeadLetterPolicy, PulledChannel};
 pub use intake::pump_meter::ChannelStatus;

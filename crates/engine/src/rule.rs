@@ -1,7 +1,6 @@
 //! Rules: what the user wants kept fresh, as a value.
 
-use crate::{Error, Result};
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use crate::{Error, Globs, Result};
 use serde::{Deserialize, Serialize};
 use skyfresh_plan::replicate::Budget;
 use skyfresh_sky::{
@@ -298,10 +297,7 @@ fn overlaps(a: &Location, b: &Location) -> bool {
 
 /// The compiled include and exclude globs of a rule.
 #[derive(Clone, Debug)]
-pub struct Scope {
-    include: Option<GlobSet>,
-    exclude: GlobSet,
-}
+pub struct Scope(Globs);
 
 impl Scope {
     /// Compiles a rule's globs.
@@ -317,24 +313,10 @@ impl Scope {
     /// # Errors
     /// [`Kind::Invalid`], naming the glob.
     pub fn of_globs(whose: &str, include: &[String], exclude: &[String]) -> Result<Self> {
-        let bad = |error: globset::Error| {
-            Error::new(Kind::Invalid, "check globs", whose, error.to_string())
-        };
-        let compile = |globs: &[String]| -> Result<GlobSet> {
-            let mut set = GlobSetBuilder::new();
-            for glob in globs {
-                let glob = GlobBuilder::new(glob).literal_separator(false).build();
-                set.add(glob.map_err(bad)?);
-            }
-            set.build().map_err(bad)
-        };
-        Ok(Scope {
-            include: match include.is_empty() {
-                true => None,
-                false => Some(compile(include)?),
-            },
-            exclude: compile(exclude)?,
-        })
+        let globs = Globs::new(include, exclude);
+        globs
+            .map(Scope)
+            .map_err(|error| Error::new(Kind::Invalid, "check globs", whose, error.to_string()))
     }
 
     /// Whether a key is in scope. Probe objects never are.
@@ -344,11 +326,7 @@ impl Scope {
 
     /// The same for a name that need not be a key.
     pub(crate) fn covers_name(&self, key: &str) -> bool {
-        self.include
-            .as_ref()
-            .is_none_or(|include| include.is_match(key))
-            && !self.exclude.is_match(key)
-            && !key.starts_with(PROBE_PREFIX)
+        self.0.admit(key) && !key.starts_with(PROBE_PREFIX)
     }
 }
 

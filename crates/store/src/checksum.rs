@@ -123,15 +123,22 @@ impl Sums {
     }
 }
 
-/// Sums under way.
-pub(crate) struct Running {
+/// Sums under way, of a payload that comes in chunks.
+pub struct Running {
     crc64: crc_fast::Digest,
     crc32c: Option<crc_fast::Digest>,
     md5: Option<md5::Md5>,
 }
 
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Running").field(&self.finish()).finish()
+    }
+}
+
 impl Running {
-    pub(crate) fn new(wanted: Wanted) -> Self {
+    /// Of nothing yet.
+    pub fn new(wanted: Wanted) -> Self {
         Running {
             crc64: crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc64Nvme),
             crc32c: wanted
@@ -141,7 +148,8 @@ impl Running {
         }
     }
 
-    pub(crate) fn update(&mut self, payload: &[u8]) {
+    /// Goes on with these bytes.
+    pub fn update(&mut self, payload: &[u8]) {
         self.crc64.update(payload);
         if let Some(crc32c) = &mut self.crc32c {
             crc32c.update(payload);
@@ -151,7 +159,8 @@ impl Running {
         }
     }
 
-    pub(crate) fn finish(&self) -> Sums {
+    /// Of what has come so far.
+    pub fn finish(&self) -> Sums {
         Sums {
             crc64: Crc64(self.crc64.finalize()),
             crc32c: self.crc32c.as_ref().map(|crc| crc.finalize() as u32),

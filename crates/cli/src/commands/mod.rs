@@ -1,20 +1,25 @@
 //! One command, one file: its arguments, and what it does.
 
 pub(crate) mod api;
+pub(crate) mod cat;
 pub(crate) mod catalog;
 pub(crate) mod changelog;
 pub(crate) mod completions;
 pub(crate) mod cp;
 pub(crate) mod demo;
 pub(crate) mod doctor;
+pub(crate) mod du;
 pub(crate) mod explain;
+pub(crate) mod head;
 pub(crate) mod localsky;
+pub(crate) mod ls;
 pub(crate) mod pause;
 pub(crate) mod plan;
 pub(crate) mod profile;
 pub(crate) mod reload;
 pub(crate) mod replicate;
 pub(crate) mod resume;
+pub(crate) mod rm;
 pub(crate) mod rules;
 pub(crate) mod serve;
 pub(crate) mod sim;
@@ -33,7 +38,7 @@ use crate::context::Context;
 use crate::exit::{Exit, Told};
 use crate::open::Opener;
 use anyhow::Context as _;
-use skyfresh_engine::{OpenStore, Rule};
+use skyfresh_engine::{Globs, OpenStore, Rule};
 use skyfresh_sky::Location;
 use skyfresh_store::ObjectStore;
 use std::net::SocketAddr;
@@ -54,6 +59,11 @@ pub(crate) async fn run(command: Command, context: &Context) -> anyhow::Result<E
         Command::Serve(args) => serve::run(args, context).await,
         Command::Replicate(args) => replicate::run(args, context).await,
         Command::Verify(args) => verify::run(args, context).await,
+        Command::Ls(args) => ls::run(args, context).await,
+        Command::Du(args) => du::run(args, context).await,
+        Command::Cat(args) => cat::run(args, context).await,
+        Command::Head(args) => head::run(args, context).await,
+        Command::Rm(args) => rm::run(args, context).await,
         Command::Doctor(args) => doctor::run(args, context).await,
         Command::Profile(args) => profile::run(args, context).await,
         Command::Wire(args) => wire::run(args, context).await,
@@ -102,6 +112,19 @@ impl Filters {
     pub(crate) fn apply(&self, rule: &mut Rule) {
         rule.include = self.include.clone();
         rule.exclude = self.exclude.clone();
+    }
+
+    /// Whether there are any.
+    pub(crate) fn are_given(&self) -> bool {
+        !self.include.is_empty() || !self.exclude.is_empty()
+    }
+
+    /// The globs, compiled.
+    ///
+    /// # Errors
+    /// One cannot be read.
+    pub(crate) fn globs(&self) -> Result<Globs, skyfresh_sky::Invalid> {
+        Globs::new(&self.include, &self.exclude)
     }
 }
 

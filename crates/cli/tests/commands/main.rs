@@ -6,17 +6,23 @@
 )]
 
 mod api;
+mod cat;
 mod catalog;
 mod channels;
+mod clouds;
 mod completions;
 mod copy;
 mod demo;
 mod doctor;
+mod du;
+mod head;
 mod help;
 mod localsky;
+mod ls;
 mod plan;
 mod profile;
 mod replicate;
+mod rm;
 mod secrets;
 mod serve;
 mod sim;

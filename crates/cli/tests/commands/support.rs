@@ -186,7 +186,11 @@ pub(crate) struct Sky {
 
 impl Sky {
     pub(crate) fn start(place: &Place) -> Self {
-        let running = place.start(&[
+        Sky::start_with(place, &[])
+    }
+
+    pub(crate) fn start_with(place: &Place, more: &[&str]) -> Self {
+        let args = [
             "localsky",
             "--json",
             "--regions",
@@ -195,7 +199,8 @@ impl Sky {
             "data",
             "--bucket",
             "copy",
-        ]);
+        ];
+        let running = place.start(&[&args, more].concat());
         let told: serde_json::Value = serde_json::from_str(&running.first_line).unwrap();
         let url = told["endpoints"][0]["url"].as_str().unwrap().to_owned();
         Sky {
@@ -204,10 +209,33 @@ impl Sky {
         }
     }
 
+    /// Puts objects into `data`, by way of `src`.
+    pub(crate) fn fill(&self, place: &Place, objects: &[(&str, &str)]) {
+        for (name, content) in objects {
+            place.write(&format!("src/{name}"), content);
+        }
+        let filled = place.run(&["replicate", "./src", &self.location("data/"), "--once"]);
+        assert_eq!(filled.code, Some(0), "{filled:?}");
+    }
+
     pub(crate) fn location(&self, path: &str) -> String {
         format!("s3://{path}?endpoint={}&region=us-east-1", self.url)
     }
 }
+
+/// Objects with keys that are easily mistaken for something else.
+pub(crate) const AWKWARD: [(&str, &str); 5] = [
+    ("100% +.txt", "abc"),
+    ("line\nbreak\u{1b}[2J.bin", "12345"),
+    ("models/a.bin", FIVE_THOUSAND),
+    ("models/deep/b.bin", "b"),
+    ("ä b.bin", "12"),
+];
+
+const FIVE_THOUSAND: &str = match std::str::from_utf8(&[b'x'; 5000]) {
+    Ok(text) => text,
+    Err(_) => panic!(),
+};
 
 /// A daemon with one rule, `files`, from `src` to `dst`.
 pub(crate) struct Daemon {
@@ -276,6 +304,14 @@ pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
         );
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// Lines on standard output in an order that does not depend on what was faster.
+pub(crate) fn sorted(text: &str) -> String {
+    let (stdout, stderr) = text.split_once("---\n").unwrap();
+    let mut lines: Vec<&str> = stdout.lines().collect();
+    lines.sort_unstable();
+    format!("{}\n---\n{stderr}", lines.join("\n"))
 }
 
 /// Compares with a snapshot, without what differs from run to run.

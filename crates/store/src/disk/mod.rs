@@ -144,6 +144,13 @@ impl DiskStore {
         }))
     }
 
+    /// The directory whose store a path belongs to: the nearest one around it, or itself, that holds what a store keeps beside
+    /// its objects. `None` where none does.
+    pub fn root_around(path: &Path) -> Option<&Path> {
+        path.ancestors()
+            .find(|directory| directory.join(names::PRIVATE).is_dir())
+    }
+
     /// The directory.
     pub fn path(&self) -> &Path {
         &self.shared.path

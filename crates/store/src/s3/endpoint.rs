@@ -146,6 +146,11 @@ impl Endpoint {
         })
     }
 
+    /// The bucket's region, where the host is AWS's.
+    pub(super) fn aws_region(&self) -> Option<&str> {
+        self.aws.then_some(self.region.as_str())
+    }
+
     /// The same bucket in another region.
     pub(super) fn in_region(&self, region: &str, bucket: &str) -> Self {
         if self.aws {
@@ -340,6 +345,7 @@ mod tests {
         let aws = resolve("s3://b/?region=eu-west-1")
             .unwrap()
             .in_region("us-west-2", "b");
+        assert_eq!(aws.aws_region(), Some("us-west-2"));
         assert_eq!(
             (aws.url(None, ""), aws.region.as_str()),
             ("https://b.s3.us-west-2.amazonaws.com/".into(), "us-west-2")

@@ -47,4 +47,10 @@ impl S3Store {
     pub fn url(&self) -> String {
         self.route().endpoint.url(None, "")
     }
+
+    /// The region of a bucket of AWS itself: as configured, and after a first request as AWS told. `None` elsewhere, where a
+    /// region is no more than a name to sign with.
+    pub fn aws_region(&self) -> Option<String> {
+        self.route().endpoint.aws_region().map(str::to_owned)
+    }
 }
