@@ -76,7 +76,7 @@ pub use intake::pump_meter::ChannelStatus;
 pub use intake::sweep::SweepReport;
 pub use intake::watch::Watched;
 pub use lane::EngineConfig;
-pub use rule::{Bandwidth, Destination, MetadataPolicy, Rule, STAMP, Scope, region_of};
+pub use rule::{Bandwidth, Destination, MetadataPolicy, Rule, STAMP, Scope, overlaps, region_of};
 pub use status::{
     Attempted, DestinationStatus, Explanation, FailingKey, Lag, LaneState, PendingState,
     Predictions, RuleStatus, Totals, WaitOutcome,

@@ -279,7 +279,8 @@ fn is_name(name: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
 }
 
-fn overlaps(a: &Location, b: &Location) -> bool {
+/// Whether one place lies inside the other: what is written to the one would be listed at the other.
+pub fn overlaps(a: &Location, b: &Location) -> bool {
     let nested = |x: &str, y: &str| x.starts_with(y) || y.starts_with(x);
     match (a.scheme, b.scheme) {
         (Scheme::File, Scheme::File) => {

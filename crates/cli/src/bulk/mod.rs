@@ -23,7 +23,7 @@ use skyfresh_engine::bulk::{
     BulkJob, BulkOptions, BulkSeams, BulkTally, BulkTarget, BulkThrottle, OpenLedger, Selection,
     Walk, run as run_job,
 };
-use skyfresh_engine::{OpenStore, Scope};
+use skyfresh_engine::{OpenStore, Scope, overlaps};
 use skyfresh_ledger::{EmbeddedLedger, Ledger};
 use skyfresh_sky::{Location, ObjectKey, Scheme};
 use skyfresh_store::ObjectStore;
@@ -68,6 +68,18 @@ pub(crate) async fn run(request: Request<'_>, context: &Context) -> anyhow::Resu
             .map(|target| target.location.clone())
             .collect::<Vec<_>>(),
     );
+    let walks = !matches!(request.source.which, Which::One(_));
+    if let Some(inside) = locations
+        .iter()
+        .find(|location| walks && overlaps(&source_location, location))
+    {
+        let why = format!(
+            "{inside} lies inside {source_location}, or around it: it would copy its own copies"
+        );
+        return Err(Told::new(Exit::Usage, why)
+            .hint("choose a destination beside the source")
+            .into());
+    }
     let job = job(&request, &opener)?;
     let same_service: Vec<bool> = job
         .targets

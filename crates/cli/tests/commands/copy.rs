@@ -118,6 +118,8 @@ fn what_is_wrong_is_said() {
         (&["cp", "src/a", "ftp://x/y"], 2, "unknown scheme"),
         (&["cp", "src/a", "dst", "--bwlimit", "fast"], 2, "fast"),
         (&["sync", "src", "dst", "--max-delete", "3"], 2, "--delete"),
+        (&["sync", "src", "src/copy"], 2, "inside"),
+        (&["sync", "src", ".", "--delete"], 2, "inside"),
     ] {
         let ran = place.run(args);
         let said = ran.exits(code);

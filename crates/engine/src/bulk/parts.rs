@@ -39,6 +39,10 @@ pub(super) async fn copy(
     shared.tally.targets[first.target].usage.source_read();
     let head = shared.job.source.head(key).await;
     let head = Arc::new(head.map_err(Trouble::at_source)?);
+    if head.size <= super::SMALL_BYTES {
+        // It was large when it was listed.
+        return super::whole::copy(shared, key, wants).await;
+    }
     let begun = wants.iter().map(|want| begin(shared, key, want, &head));
     let begun = futures::future::join_all(begun).await;
     let uploads: Vec<Result<Arc<Upload>, Trouble>> = begun
