@@ -36,6 +36,7 @@ pub struct Usage {
     target_writes: AtomicU32,
     target_deletes: AtomicU32,
     bytes_moved: AtomicU64,
+    bytes_copied: AtomicU64,
     /// What the destination's store did instead.
     pub(crate) savings: Savings,
 }
@@ -64,6 +65,11 @@ impl Usage {
     /// Counts bytes read from the source.
     pub fn moved(&self, bytes: u64) {
         self.bytes_moved.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts bytes that the destination's store has read from the source by itself.
+    pub(crate) fn copied(&self, bytes: u64) {
+        self.bytes_copied.fetch_add(bytes, Ordering::Relaxed);
     }
 
     fn requests(&self) -> u32 {
@@ -96,7 +102,7 @@ impl Usage {
         at_source.read.times(count(&self.source_reads))
             + at_target.read.times(count(&self.target_reads))
             + at_target.write.times(count(&self.target_writes))
-            + egress.per_gb(self.bytes())
+            + egress.per_gb(self.bytes() + self.bytes_copied.load(Ordering::Relaxed))
     }
 }
 

@@ -49,6 +49,7 @@ mod peers;
 pub mod planning;
 mod probe;
 mod rule;
+mod server_copy;
 mod status;
 mod stores;
 mod throttle;
