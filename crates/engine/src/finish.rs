@@ -4,6 +4,7 @@
 //! not verify, or over a version it has not seen.
 
 use crate::changelog::Savings;
+use crate::complete::complete;
 use crate::copy::{WorkOrder, WorkerContext};
 use crate::decide::{Plan, Strategy, mark_hash, stamp};
 use crate::lane::Lane;
@@ -194,6 +195,7 @@ pub(crate) fn check_parts(
 pub(crate) async fn publish_upload(
     context: &WorkerContext,
     order: &WorkOrder,
+    usage: &Usage,
 ) -> Result<Published> {
     let done = match context.ledger.parts(&order.attempt).await? {
         Some((_, done)) => done,
@@ -206,20 +208,18 @@ pub(crate) async fn publish_upload(
             ));
         }
     };
-    publish_parts(context.target.as_ref(), order, done).await
+    publish_parts(context.target.as_ref(), order, done, usage).await
 }
 
 pub(crate) async fn publish_parts(
     target: &dyn ObjectStore,
     order: &WorkOrder,
     done: Vec<PartDone>,
+    usage: &Usage,
 ) -> Result<Published> {
     let key = &order.task.key;
     let (parts, crc64) = check_parts(&order.plan, key.as_str(), done)?;
-    let receipt = match target
-        .complete_upload(key, &order.upload, &parts, &order.plan.precondition)
-        .await
-    {
+    let receipt = match complete(target, order, parts, usage).await {
         Ok(receipt) => receipt,
         Err(error) if error.kind == Kind::RetryAfter && Mutant::LostAnswerBelieved.is_on() => {
             PutReceipt {

@@ -32,6 +32,7 @@ mod backoff;
 mod carry;
 mod changelog;
 mod claim;
+mod complete;
 mod copy;
 mod decide;
 mod engine;

@@ -12,6 +12,7 @@ pub(crate) const PART_BYTES: u64 = 1_000;
 pub fn generate(seed: u64) -> Schedule {
     let mut setup = setup(&Rng::named(seed, "schedule.setup"));
     // Drawn apart from the others, whose schedules stay as they were.
+    setup.opaque_tags = Rng::named(seed, "schedule.opaque_tags").chance(0.25);
     setup.server_copy = Rng::named(seed, "schedule.server_copy").chance(0.25);
     let mut steps = writes(&Rng::named(seed, "schedule.writes"));
     let end_ms = steps.last().map_or(0, |step| step.at_ms);
@@ -65,6 +66,7 @@ fn setup(rng: &Rng) -> Setup {
         versioned_source: rng.chance(0.3),
         latency_ms: [2, 20, 200][rng.below(3) as usize],
         changelog: false,
+        opaque_tags: false,
         server_copy: false,
     }
 }

@@ -130,8 +130,15 @@ fn make_buckets(sim: &Sim, setup: &Setup) {
         .set_style("source", style(setup.source_states_checksums));
     for bucket in buckets(setup) {
         sim.sky.create_bucket(&bucket);
-        sim.sky
-            .set_style(&bucket, style(setup.target_states_checksums));
+        let style = style(setup.target_states_checksums);
+        let content_etags = style.content_etags && !setup.opaque_tags;
+        sim.sky.set_style(
+            &bucket,
+            BucketStyle {
+                content_etags,
+                ..style
+            },
+        );
     }
 }
 

@@ -341,6 +341,18 @@ impl ObjectStore for FarStore {
         .await
     }
 
+    async fn list_parts(
+        &self,
+        key: &ObjectKey,
+        upload: &str,
+    ) -> Result<Option<Vec<CompletedPart>>> {
+        let (sent, upload) = (key.clone(), upload.to_owned());
+        self.ask(OperationKind::ListParts, Some(key), |store| {
+            async move { store.list_parts(&sent, &upload).await }.boxed()
+        })
+        .await
+    }
+
     async fn complete_upload(
         &self,
         key: &ObjectKey,
