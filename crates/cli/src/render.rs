@@ -281,7 +281,7 @@ pub(crate) fn remarks(output: &Output, status: &DestinationStatus, now: Timestam
     }
     if status.totals.bytes_saved > 0 {
         remarks.push(format!(
-            "saved: {} were at the destination already; moving them would have cost {} more",
+            "saved: {} were copied by the destination's store; sending them would have cost {} more",
             format_bytes(status.totals.bytes_saved),
             status.totals.saved
         ));

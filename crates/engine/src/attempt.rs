@@ -248,8 +248,7 @@ async fn run_workers(
     if let Some((total, done)) = lane.shared.ledger.parts(&order.attempt).await?
         && done.len() as u32 == total
     {
-        usage.target_write();
-        return publish_parts(lane.target.as_ref(), order, done).await;
+        return publish_parts(lane.target.as_ref(), order, done, usage).await;
     }
     Err(last_error.unwrap_or_else(|| {
         Error::new(

@@ -11,6 +11,7 @@ use crate::lane::Lane;
 use crate::planning::course;
 use crate::planning::relay::{self, Offers};
 use crate::planning::{Lesson, NoPlan};
+use crate::server_copy::{self, ServerCopy};
 use crate::usage::Usage;
 use crate::{Error, Result};
 use futures::StreamExt;
@@ -21,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Objects up to this size are read at once instead of asking for their head first: one round trip less.
-const READ_AT_ONCE_BYTES: u64 = 256 << 10;
+pub(crate) const READ_AT_ONCE_BYTES: u64 = 256 << 10;
 /// How often an attempt is started again at once because the source or the destination changed under it.
 const ROUNDS: u32 = 4;
 /// What came of a claim.
@@ -38,6 +39,13 @@ enum Round {
     PutOff(Timestamp),
 }
 
+/// Ways that a claim tries once: where they fail, the next round transfers from the source.
+struct Shortcuts {
+    /// Another destination may be read.
+    relay: bool,
+    server_copy: ServerCopy,
+}
+
 /// Carries a claim, starting again from the newest version when something changed underneath.
 pub(crate) async fn carry(lane: &Lane, claim: &Claim) -> Result<Carried> {
     let usage = Arc::new(Usage::default());
@@ -46,10 +54,16 @@ pub(crate) async fn carry(lane: &Lane, claim: &Claim) -> Result<Carried> {
         return Ok(Carried::Ended(Box::new(ended), usage));
     }
     let mut previous = claim.task.attempt.clone();
+    let mut shortcuts = Shortcuts {
+        relay: true,
+        server_copy: ServerCopy::default(),
+    };
     for round in 1.. {
+        let before = previous.take();
+        let once = once(lane, claim, before, &mut shortcuts, &usage).await;
         // Who was read instead of the source may be what changed.
-        let relay = round == 1;
-        match once(lane, claim, previous.take(), relay, &usage).await {
+        shortcuts.relay = false;
+        match once {
             Err(error) if error.kind == Kind::Precondition && !error.fenced && round < ROUNDS => {
                 tracing::debug!(task = %claim.task.task, %error, round, "changed underneath; deciding again");
                 lane.shared
@@ -99,7 +113,7 @@ async fn once(
     lane: &Lane,
     claim: &Claim,
     previous: Option<Attempt>,
-    relay: bool,
+    shortcuts: &mut Shortcuts,
     usage: &Arc<Usage>,
 ) -> Result<Round> {
     let key = &claim.task.task.key;
@@ -131,7 +145,7 @@ async fn once(
         capabilities: &lane.target.capabilities(),
     };
     let offers = match &seen.head {
-        Some(head) if relay => relay::offers(lane, key, head).await?,
+        Some(head) if shortcuts.relay => relay::offers(lane, key, head).await?,
         _ => Offers::default(),
     };
     let coming = offers.coming;
@@ -141,15 +155,19 @@ async fn once(
         }
         _ => false,
     };
+    let heads = Heads::of(seen.head.as_ref(), target.as_ref());
+    let server_copy = &mut shortcuts.server_copy;
+    let recipe = server_copy.recipe(lane, key, heads);
     let here = course::Known {
         fresh: offers.fresh,
         small_parts,
+        server_copy: recipe.as_ref().map(server_copy::store_copy),
     };
-    let mut lesson = None;
+    let (mut lesson, mut by_store) = (None, false);
     let decided = decide_with(known, |head| {
         let chosen = course::course(lane, claim, head, previous.as_ref(), here, looked);
         chosen.map(|(course, learns)| {
-            lesson = learns;
+            (lesson, by_store) = (learns, course.by_store);
             course
         })
     });
@@ -192,8 +210,8 @@ async fn once(
         }
         Decision::Copy(plan) => {
             let mut previous = previous.filter(|_| in_parts);
-            let heads = Heads::of(seen.head.as_ref(), target.as_ref());
-            let made = changelog::apply(lane, claim, &plan, heads, &mut previous, usage).await?;
+            let mut made =
+                changelog::apply(lane, claim, &plan, heads, &mut previous, usage).await?;
             if made.is_none()
                 && coming
                 && plan.via.is_none()
@@ -201,6 +219,16 @@ async fn once(
             {
                 drain(seen.opened).await;
                 return Ok(Round::PutOff(until));
+            }
+            let mut expected = None;
+            if let (None, Some(recipe), Some(source)) =
+                (&made, recipe.filter(|_| by_store), heads.source)
+            {
+                let making = server_copy::making(lane, claim, &plan, source, &recipe, usage);
+                made = server_copy.take(making, previous.take()).await?;
+                // Of a copy that was not made there is nothing to learn.
+                let lesson = lesson.take().filter(|_| made.is_some());
+                expected = came_true(lane, plan.expected.clone(), lesson, looked);
             }
             let ended = match made {
                 Some(made) => Ended {
@@ -212,7 +240,7 @@ async fn once(
                     strategy: made.strategy,
                     unkept: plan.unkept,
                     via: None,
-                    expected: None,
+                    expected,
                 },
                 None => {
                     let published = match plan.strategy {
@@ -232,7 +260,8 @@ async fn once(
                         destination: Some(published.version),
                         crc64: published.crc64,
                         size: plan.size,
-                        strategy: changelog::strategy(&plan, usage),
+                        strategy: std::mem::take(server_copy)
+                            .told(changelog::strategy(&plan, usage)),
                         expected: came_true(lane, plan.expected, lesson, looked),
                         unkept: plan.unkept,
                         via: plan.via.map(|via| via.destination),

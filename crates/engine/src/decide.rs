@@ -75,6 +75,8 @@ pub(crate) struct Course {
     pub(crate) site: Option<Site>,
     pub(crate) via: Option<Via>,
     pub(crate) expected: Option<Expected>,
+    /// Whether the destination's store is to take it by itself; the rest is for where that fails.
+    pub(crate) by_store: bool,
 }
 
 impl From<Strategy> for Course {
@@ -84,6 +86,7 @@ impl From<Strategy> for Course {
             site: None,
             via: None,
             expected: None,
+            by_store: false,
         }
     }
 }
@@ -231,6 +234,7 @@ pub(crate) fn decide_with<E>(
         site,
         via,
         expected,
+        by_store: _,
     } = choose(source)?;
     let precondition = precondition(known.target, strategy, known.capabilities);
     Ok(Decision::Copy(Box::new(Plan {

@@ -3,6 +3,7 @@
 //! In: an upload whose parts are all there, or an inline PUT's answer. Out: a [`Receipt`]. Never: publishes what it could
 //! not verify, or over a version it has not seen.
 
+use crate::complete::complete;
 use crate::copy::{WorkOrder, WorkerContext};
 use crate::decide::{Plan, Strategy, mark_hash, stamp};
 use crate::lane::Lane;
@@ -114,6 +115,7 @@ pub(crate) fn check_parts(
 pub(crate) async fn publish_upload(
     context: &WorkerContext,
     order: &WorkOrder,
+    usage: &Usage,
 ) -> Result<Published> {
     let done = match context.ledger.parts(&order.attempt).await? {
         Some((_, done)) => done,
@@ -126,15 +128,24 @@ pub(crate) async fn publish_upload(
             ));
         }
     };
-    publish_parts(context.target.as_ref(), order, done).await
+    publish_parts(context.target.as_ref(), order, done, usage).await
 }
 
 pub(crate) async fn publish_parts(
     target: &dyn ObjectStore,
     order: &WorkOrder,
     done: Vec<PartDone>,
+    usage: &Usage,
 ) -> Result<Published> {
-    publish(target, &order.task.key, &order.upload, &order.plan, done).await
+    publish(
+        target,
+        &order.task.key,
+        &order.upload,
+        &order.plan,
+        done,
+        usage,
+    )
+    .await
 }
 
 /// Checks that the parts make the planned object, and publishes it.
@@ -144,12 +155,10 @@ pub(crate) async fn publish(
     upload: &str,
     plan: &Plan,
     done: Vec<PartDone>,
+    usage: &Usage,
 ) -> Result<Published> {
     let (parts, crc64) = check_parts(plan, key.as_str(), done)?;
-    let receipt = match target
-        .complete_upload(key, upload, &parts, &plan.precondition)
-        .await
-    {
+    let receipt = match complete(target, key, upload, &plan.precondition, parts, usage).await {
         Ok(receipt) => receipt,
         Err(error) if error.kind == Kind::RetryAfter && Mutant::LostAnswerBelieved.is_on() => {
             PutReceipt {

@@ -1,5 +1,6 @@
 //! A lane: one rule on its way to one destination. Lanes share nothing that one of them could exhaust but the machine.
 
+use crate::carry::READ_AT_ONCE_BYTES;
 use crate::changelog::{ChangelogSizes, ChangelogState};
 use crate::copy::{Executor, Line};
 use crate::decide::{Plan, Sizing};
@@ -10,6 +11,7 @@ use crate::planning::Brain;
 use crate::planning::account::Account;
 use crate::planning::rates::Rates;
 use crate::rule::{Destination, Rule, Scope, region_of};
+use crate::server_copy::Refusal;
 use crate::status::LaneMeter;
 use crate::throttle::Throttle;
 use crate::weights::Standing;
@@ -39,6 +41,8 @@ pub struct EngineConfig {
     pub sizing: Sizing,
     /// From which sizes it is looked for what is at the destination already.
     pub changelog: ChangelogSizes,
+    /// Objects of fewer bytes are sent, where a rule allows server-side copies: they are read at once with their heads.
+    pub server_copy_least_bytes: u64,
     /// How often the janitor runs, and how old an orphan must be.
     pub janitor_period: Duration,
     /// How long receipts and tombstones are kept.
@@ -63,6 +67,7 @@ impl EngineConfig {
             inline_in_flight: 256,
             sizing: Sizing::default(),
             changelog: ChangelogSizes::default(),
+            server_copy_least_bytes: READ_AT_ONCE_BYTES + 1,
             janitor_period: Duration::from_secs(300),
             retention: Duration::from_secs(7 * 86_400),
             max_receipts: 1_000_000,
@@ -120,6 +125,8 @@ pub(crate) struct Lane {
     pub(crate) meter: LaneMeter,
     /// What was copied, and what users told of how.
     pub(crate) changelog: ChangelogState,
+    /// Why the destination's store is not asked to copy from the source by itself.
+    pub(crate) server_copies: Refusal,
     /// Whether the stores answer.
     pub(crate) outage: Outage,
     /// Receipts of this process that others see too, where the ledger is shared.
@@ -164,6 +171,7 @@ impl Lane {
             deletes: DeleteGuard::new(rule.max_deletes),
             meter: LaneMeter::new(rule.slo, shared.clock.now()),
             changelog: ChangelogState::default(),
+            server_copies: Refusal::default(),
             outage: Outage::default(),
             own: Own::default(),
             weights: Standing::default(),

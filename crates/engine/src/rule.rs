@@ -1,6 +1,6 @@
 //! Rules: what the user wants kept fresh, as a value.
 
-use crate::{Error, Globs, Result};
+use crate::{Error, Globs, Result, server_copy};
 use serde::{Deserialize, Serialize};
 use skyfresh_plan::replicate::Budget;
 use skyfresh_sky::{
@@ -90,6 +90,10 @@ pub struct Destination {
     /// destination bucket's default.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub storage_class: BTreeMap<String, String>,
+    /// Whether the destination's store may take objects from the source's store by itself, reading it with the destination's
+    /// credentials. Both must be of one service; whatever cannot be proved so is transferred.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub server_copy: bool,
 }
 
 /// What travels with an object's bytes.
@@ -173,6 +177,7 @@ impl Rule {
                 location,
                 region: None,
                 storage_class: BTreeMap::new(),
+                server_copy: false,
             })
             .collect();
         Rule {
@@ -232,6 +237,7 @@ impl Rule {
                     destination.name
                 )));
             }
+            server_copy::check(self, destination).map_err(bad)?;
         }
         if self.budget.is_some_and(|budget| budget.usd <= Usd::ZERO) {
             return Err(bad(

@@ -15,6 +15,7 @@ pub struct Usage {
     source_lists: AtomicU32,
     target_lists: AtomicU32,
     bytes_moved: AtomicU64,
+    bytes_copied: AtomicU64,
     /// What the destination's store did instead.
     pub(crate) savings: Savings,
 }
@@ -57,6 +58,11 @@ impl Usage {
         self.bytes_moved.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// Counts bytes that the destination's store has read from the source by itself.
+    pub(crate) fn copied(&self, bytes: u64) {
+        self.bytes_copied.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     pub(crate) fn requests(&self) -> u32 {
         [
             &self.source_reads,
@@ -91,7 +97,7 @@ impl Usage {
             + at_target.write.times(count(&self.target_writes))
             + at_source.write.times(count(&self.source_lists))
             + at_target.write.times(count(&self.target_lists))
-            + egress.per_gb(self.bytes())
+            + egress.per_gb(self.bytes() + self.bytes_copied.load(Ordering::Relaxed))
     }
 }
 

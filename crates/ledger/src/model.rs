@@ -185,7 +185,7 @@ pub struct Receipt {
     pub published: Timestamp,
     /// Bytes of the object.
     pub size: u64,
-    /// Bytes read from the source, repeats included.
+    /// Bytes that workers read from the source, repeats included.
     pub bytes_moved: u64,
     /// Requests to both stores.
     pub requests: u32,
@@ -198,7 +198,7 @@ pub struct Receipt {
     /// What of the source's metadata the destination cannot keep, in words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unkept: Vec<String>,
-    /// Bytes that did not have to move, because the destination had them.
+    /// Bytes that no worker had to carry, because the destination's store had them already or took them from the source's store.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub bytes_saved: u64,
     /// Dollars by the catalogue that this saved.

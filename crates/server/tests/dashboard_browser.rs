@@ -96,6 +96,7 @@ async fn the_dashboard_shows_the_rule_its_lag_and_what_fails() {
         location: common::location("mem://nosuch/<img src=x onerror=alert(1)>"),
         region: None,
         storage_class: Default::default(),
+        server_copy: false,
     });
     let options = ServerOptions {
         allow_unauthenticated_notifications: true,

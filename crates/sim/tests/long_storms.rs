@@ -1,7 +1,7 @@
 //! Storms of faults, seed after seed: every guarantee, at every moment, and everything right in the end.
 
 use skyfresh_sim::fault::{generate, generate_copies};
-use skyfresh_sim::storm::{run, shrink, sweep_seeds};
+use skyfresh_sim::storm::{Outcome, run, shrink, sweep_seeds};
 
 /// Seeds that every change must pass, and those of a quick look.
 const SEEDS_IN_CI: u64 = 10_000;
@@ -34,6 +34,34 @@ fn storms_keep_every_guarantee() {
     }
 }
 
+/// Whether a run had a copy that the destination's store made.
+fn copies_by_store(outcome: &Outcome) -> bool {
+    let copies = |line: &String| line.contains(" copy d1/") && line.ends_with(" None");
+    outcome.log.iter().any(copies)
+}
+
+/// Stores that take objects from the source by themselves, in every storm instead of in one of four.
+#[test]
+fn storms_of_server_copies_keep_every_guarantee() {
+    let mut made_there = 0;
+    for seed in 0..seeds() / 5 {
+        let mut schedule = generate(seed);
+        schedule.setup.server_copy = true;
+        let outcome = run(&schedule, true);
+        assert!(
+            outcome.violations.is_empty(),
+            "seed {seed}: {}\n{}",
+            outcome.violations[0],
+            serde_json::to_string_pretty(&shrink(&schedule).schedule).expect("values")
+        );
+        made_there += u64::from(copies_by_store(&outcome));
+    }
+    assert!(
+        made_there > seeds() / 10,
+        "only {made_there} runs had a server-side copy from the source"
+    );
+}
+
 #[test]
 fn storms_of_copies_keep_every_guarantee() {
     let mut made_there = 0;
@@ -46,8 +74,9 @@ fn storms_of_copies_keep_every_guarantee() {
             outcome.violations[0],
             serde_json::to_string_pretty(&shrink(&schedule).schedule).expect("values")
         );
-        let copies = |line: &String| line.contains(" copy d1/") && line.ends_with(" None");
-        made_there += u64::from(outcome.log.iter().any(copies));
+        // Copies from the source are counted above.
+        let of_its_own = !schedule.setup.server_copy && copies_by_store(&outcome);
+        made_there += u64::from(of_its_own);
     }
     assert!(
         made_there > seeds() / 50,

@@ -66,6 +66,12 @@ impl Error {
         self.kind == Kind::Missing && self.code.as_deref() == Some("NoSuchBucket")
     }
 
+    /// The store answered that an upload does not hold a part as it was named: another upload of the same number may have
+    /// replaced it since.
+    pub fn is_replaced_part(&self) -> bool {
+        self.kind == Kind::Invalid && self.code.as_deref() == Some("InvalidPart")
+    }
+
     /// The store answered that it is being called too fast (503 SlowDown, 429): callers lower their concurrency.
     pub fn is_throttled(&self) -> bool {
         self.kind == Kind::RetryAfter

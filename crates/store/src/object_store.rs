@@ -239,10 +239,23 @@ pub trait ObjectStore: Send + Sync + std::fmt::Debug {
         range: Range<u64>,
     ) -> Result<PartReceipt>;
 
+    /// The parts that an upload holds now, in order; `None` where the store does not tell. A checksum is that of the bytes held.
+    ///
+    /// # Errors
+    /// [`Kind::Missing`] where the upload is gone.
+    async fn list_parts(
+        &self,
+        _key: &ObjectKey,
+        _upload: &str,
+    ) -> Result<Option<Vec<CompletedPart>>> {
+        Ok(None)
+    }
+
     /// Publishes the object made of `parts` (ascending numbers). All or nothing.
     ///
     /// # Errors
     /// [`Kind::Precondition`] where the condition did not hold (the upload must then be aborted and made anew);
+    /// [`Error::is_replaced_part`] where the upload holds another part than the one named;
     /// [`Kind::Missing`] where the upload is gone, by abort or by an earlier completion: read the head to learn which.
     async fn complete_upload(
         &self,

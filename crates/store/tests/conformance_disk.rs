@@ -58,7 +58,11 @@ async fn disk_conforms() {
         .collect();
     assert_eq!(
         lacking,
-        ["prefixes_are_isolated", "small_parts_are_refused"],
+        [
+            "prefixes_are_isolated",
+            "parts_held_are_listed",
+            "small_parts_are_refused"
+        ],
         "{report}"
     );
 }

@@ -66,6 +66,7 @@ fn rule(places: &Places, from: &Place) -> Rule {
             location: places.destination(from, to),
             region: None,
             storage_class: BTreeMap::new(),
+            server_copy: false,
         })
         .collect();
     rule

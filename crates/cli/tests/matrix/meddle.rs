@@ -146,6 +146,14 @@ impl ObjectStore for Meddled {
             .await
     }
 
+    async fn list_parts(
+        &self,
+        key: &ObjectKey,
+        upload: &str,
+    ) -> Result<Option<Vec<CompletedPart>>> {
+        self.inner.list_parts(key, upload).await
+    }
+
     async fn complete_upload(
         &self,
         key: &ObjectKey,

@@ -70,6 +70,7 @@ pub(super) async fn copy(
         }
         Err(error) => return Err(error.into()),
     };
+    tally.usage.copied(head.size);
     tally.usage.target_read();
     let made = target.store.head(name).await?;
     if made.version.etag != receipt.version.etag {

@@ -196,8 +196,8 @@ pub(super) async fn end(
     let done: Vec<PartDone> = upload.parts().values().cloned().collect();
     let store = &shared.job.targets[upload.target].store;
     let name = shared.job.name_at(upload.target, key);
-    shared.tally.targets[upload.target].usage.target_write();
-    let published = publish(store.as_ref(), name, &upload.id, &upload.plan, done).await;
+    let usage = &shared.tally.targets[upload.target].usage;
+    let published = publish(store.as_ref(), name, &upload.id, &upload.plan, done, usage).await;
     let published = published.map_err(|error| {
         let kind = error.kind;
         Trouble::from(StoreError::new(

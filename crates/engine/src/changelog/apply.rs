@@ -4,44 +4,34 @@
 //! source; or nothing, and why in the log: then the plan is carried out as it is. Never: fails a claim but for a lost lease;
 //! leaves an upload that no intent tells of.
 
-use super::recipe::{self, Held, Piece, Recipe, Way};
+use super::make::{AT_ONCE, Made, Making, Origin};
+use super::recipe::{self, Held};
 use super::savings::Transfer;
 use super::{ChangelogInput, state};
-use crate::attempt::{begin, forget_attempt, forget_order};
+use crate::attempt::forget_attempt;
 use crate::decide::{Plan, common_checksum};
-use crate::finish::Published;
 use crate::lane::Lane;
 use crate::usage::Usage;
 use crate::{Error, Result};
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use skyfresh_ledger::{Attempt, Claim, Mark};
-use skyfresh_sky::{Kind, ObjectKey};
-use skyfresh_store::checksum::Crc64;
-use skyfresh_store::{CompletedPart, CopySource, ObjectHead, PutReceipt};
+use skyfresh_sky::ObjectKey;
+use skyfresh_store::ObjectHead;
 
-/// Requests of one object under way at once.
-const AT_ONCE: usize = 8;
 /// Receipts of an input that are looked through.
 const RECEIPTS: usize = 10;
 
 /// Both objects, as they were just seen.
 #[derive(Clone, Copy)]
 pub(crate) struct Heads<'a> {
-    source: Option<&'a ObjectHead>,
-    target: Option<&'a ObjectHead>,
+    pub(crate) source: Option<&'a ObjectHead>,
+    pub(crate) target: Option<&'a ObjectHead>,
 }
 
 impl<'a> Heads<'a> {
     pub(crate) fn of(source: Option<&'a ObjectHead>, target: Option<&'a ObjectHead>) -> Self {
         Heads { source, target }
     }
-}
-
-/// An object that the destination's store made.
-pub(crate) struct Made {
-    pub(crate) published: Published,
-    /// How, for the receipt.
-    pub(crate) strategy: String,
 }
 
 /// Why it did not.
@@ -169,18 +159,16 @@ async fn make(
     let held = gather(lane, claim, target, inputs, usage).await?;
     let capabilities = lane.target.capabilities();
     let recipe = recipe::recipe(source, target, &held, &capabilities)?;
-    let receipt = match &recipe.way {
-        Way::Copy(input) => copy(lane, claim, plan, &recipe, input, usage).await?,
-        Way::Assemble(pieces) => assemble(lane, claim, plan, &recipe, pieces, usage).await?,
+    let making = Making {
+        lane,
+        claim,
+        plan,
+        source,
+        recipe: &recipe,
+        from: Origin::Destination,
+        usage,
     };
-    verify(lane, claim, source, &recipe, &receipt, usage).await?;
-    Ok(Made {
-        published: Published {
-            version: receipt.version,
-            crc64: recipe.crc64.or(receipt.crc64),
-        },
-        strategy: recipe.name,
-    })
+    Ok(making.make().await?)
 }
 
 /// What the destination holds of the inputs.
@@ -229,143 +217,4 @@ async fn held(
     let task = lane.task_key(input.key.clone());
     let receipts = lane.shared.ledger.receipts_by_key(&task, RECEIPTS).await?;
     Ok(recipe::held(&input.key, wanted, head, mark, &receipts)?)
-}
-
-fn pinned(lane: &Lane, key: &ObjectKey, version: &skyfresh_sky::ObjectVersion) -> CopySource {
-    CopySource {
-        bucket: None,
-        full_key: lane.target.location().full_key(key),
-        version: Some(version.clone()),
-    }
-}
-
-async fn copy(
-    lane: &Lane,
-    claim: &Claim,
-    plan: &Plan,
-    recipe: &Recipe,
-    input: &Held,
-    usage: &Usage,
-) -> Result<PutReceipt, Unmade> {
-    let (key, from) = (
-        &claim.task.task.key,
-        pinned(lane, &input.key, &input.version),
-    );
-    usage.target_write();
-    let attributes = Some(&plan.attributes);
-    Ok(lane
-        .target
-        .copy(key, &from, attributes, &recipe.precondition)
-        .await?)
-}
-
-/// Fills the parts of an upload with the pieces, and completes it once the store has stated the checksum that was expected.
-async fn assemble(
-    lane: &Lane,
-    claim: &Claim,
-    plan: &Plan,
-    recipe: &Recipe,
-    pieces: &[Piece],
-    usage: &Usage,
-) -> Result<PutReceipt, Unmade> {
-    let order = begin(lane, claim, plan, usage).await?;
-    let key = &claim.task.task.key;
-    let filled = async {
-        let parts = fill(lane, key, &order.upload, pieces, usage).await?;
-        let made = parts.iter().try_fold(Crc64::EMPTY, |made, part| {
-            Some(made.then(part.crc64?, part.size))
-        });
-        if made.is_none() || made != recipe.crc64 {
-            let why = format!(
-                "the parts have CRC64NVME {made:?}, not {:?}: nothing is published",
-                recipe.crc64
-            );
-            return Err(Error::new(Kind::Corrupt, "verify", key.as_str(), why));
-        }
-        usage.target_write();
-        let completed = lane
-            .target
-            .complete_upload(key, &order.upload, &parts, &recipe.precondition)
-            .await?;
-        Ok(completed)
-    };
-    match filled.await {
-        Ok(receipt) => {
-            let ended = lane.shared.ledger.end_upload(&order.attempt).await;
-            if let Err(error) = ended {
-                tracing::debug!(%key, %error, "the janitor will forget this upload");
-            }
-            Ok(receipt)
-        }
-        Err(error) => {
-            forget_order(lane, claim, order).await?;
-            Err(error.into())
-        }
-    }
-}
-
-async fn fill(
-    lane: &Lane,
-    key: &ObjectKey,
-    upload: &str,
-    pieces: &[Piece],
-    usage: &Usage,
-) -> Result<Vec<CompletedPart>> {
-    let copies = pieces.iter().zip(1u32..).map(|(piece, number)| {
-        async move {
-            let from = pinned(lane, &piece.key, &piece.version);
-            usage.target_write();
-            let receipt = lane
-                .target
-                .copy_part(key, upload, number, &from, piece.range.clone())
-                .await?;
-            Ok::<_, Error>(CompletedPart {
-                number,
-                etag: receipt.etag,
-                size: piece.size(),
-                crc64: receipt.crc64,
-            })
-        }
-        .boxed()
-    });
-    let copies: Vec<_> = copies.collect();
-    stream::iter(copies).buffered(AT_ONCE).try_collect().await
-}
-
-/// Holds what the destination states of the published object against the source: its answer, or else its head.
-async fn verify(
-    lane: &Lane,
-    claim: &Claim,
-    source: &ObjectHead,
-    recipe: &Recipe,
-    receipt: &PutReceipt,
-    usage: &Usage,
-) -> Result<(), Error> {
-    let key = &claim.task.task.key;
-    let corrupt = |why: String| Error::new(Kind::Corrupt, "verify", key.as_str(), why);
-    match (receipt.crc64, recipe.crc64) {
-        (Some(stated), Some(expected)) if stated == expected => return Ok(()),
-        (Some(stated), Some(expected)) => {
-            return Err(corrupt(format!(
-                "made with CRC64NVME {stated}, the source has {expected}"
-            )));
-        }
-        // Its parts were compared before it was completed.
-        (None, Some(_)) if matches!(recipe.way, Way::Assemble(_)) => return Ok(()),
-        _ => {}
-    }
-    usage.target_read();
-    let head = lane.target.head(key).await?;
-    if head.version != receipt.version {
-        let why = "replaced by another writer since";
-        return Err(Error::new(Kind::Precondition, "verify", key.as_str(), why));
-    }
-    match common_checksum(source, &head) {
-        Some(common) if common.agrees() && head.size == source.size => Ok(()),
-        Some(common) => Err(corrupt(format!(
-            "made with {} {}, the source has {}",
-            common.name, common.b, common.a
-        ))),
-        None => Err(corrupt("the destination states no checksum of it".into())),
-    }
 }

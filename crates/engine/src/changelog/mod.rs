@@ -10,7 +10,8 @@
 //! |---|---|
 //! | `entry` | what users tell; its bounds and its row in the ledger |
 //! | `recipe` | pure: from what both sides state, what the destination's store is to do, or why not |
-//! | `apply` | does it, verifies, and falls back |
+//! | `apply` | finds what it can be made of, and falls back |
+//! | `make` | does what a recipe says, and verifies; also where the store reads the source (`crate::server_copy`) |
 //! | `index` | what this lane has copied, by size and checksum: finds copies nobody told of |
 //! | `unchanged` | pure: which parts of a new version the old one has |
 //! | `parts` | takes them from there, and remembers what finds them |
@@ -20,6 +21,7 @@
 mod apply;
 mod entry;
 mod index;
+mod make;
 mod parts;
 mod recipe;
 mod savings;
@@ -29,8 +31,10 @@ mod unchanged;
 pub(crate) use apply::{Heads, apply};
 pub use entry::{ChangelogEntry, ChangelogInput, ChangelogOperation, MOST_INPUTS};
 pub(crate) use entry::{EntryRow, entry_name};
+pub(crate) use make::{Made, Making, Origin};
 pub(crate) use parts::{remember, remembers, take_unchanged};
-pub(crate) use savings::{Savings, strategy};
+pub(crate) use recipe::{Reason, Recipe, Way, of_source};
+pub(crate) use savings::{Savings, Transfer, strategy};
 pub(crate) use state::{ChangelogState, finished, hold_delete};
 
 /// From which sizes it is worth looking for what is there already.

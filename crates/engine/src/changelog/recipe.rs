@@ -6,26 +6,27 @@
 use crate::decide::{Strategy, common_checksum, mark_hash, precondition, same_content_etag, stamp};
 use crate::rule::STAMP;
 use skyfresh_ledger::{Mark, Outcome, Receipt};
+use skyfresh_plan::replicate::StoreCopy;
 use skyfresh_sky::{ObjectKey, ObjectVersion};
 use skyfresh_store::checksum::{Crc32c, Crc64};
 use skyfresh_store::{Capabilities, ObjectHead, Precondition, UploadLimits};
 use std::ops::Range;
 
 /// Copied into one part at most: a store copies some hundred MB/s, and a request must end before it is given up.
-const LARGEST_PIECE_BYTES: u64 = 1 << 30;
+const LARGEST_PIECE_BYTES: u64 = StoreCopy::MOST_BYTES;
 
 /// Why there is no recipe, in words for a log.
-pub(super) type Reason = String;
+pub(crate) type Reason = String;
 
 /// An object at the destination whose content is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Held {
-    pub(super) key: ObjectKey,
+pub(crate) struct Held {
+    pub(crate) key: ObjectKey,
     /// Which version of it; every copy is pinned to it.
-    pub(super) version: ObjectVersion,
-    pub(super) size: u64,
+    pub(crate) version: ObjectVersion,
+    pub(crate) size: u64,
     /// What the destination states of it, or else what was proved when it was copied there.
-    pub(super) crc64: Option<Crc64>,
+    pub(crate) crc64: Option<Crc64>,
     /// As the destination states it.
     head: ObjectHead,
 }
@@ -91,12 +92,12 @@ pub(super) fn held(
 
 /// A range of an input, to be copied into one part.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Piece {
-    pub(super) key: ObjectKey,
-    pub(super) version: ObjectVersion,
-    pub(super) range: Range<u64>,
+pub(crate) struct Piece {
+    pub(crate) key: ObjectKey,
+    pub(crate) version: ObjectVersion,
+    pub(crate) range: Range<u64>,
     /// Where it is known, of just these bytes.
-    pub(super) crc64: Option<Crc64>,
+    pub(crate) crc64: Option<Crc64>,
 }
 
 impl Piece {
@@ -107,7 +108,7 @@ impl Piece {
 
 /// What the destination's store is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub(crate) enum Way {
     /// Copy one object, in one request.
     Copy(Box<Held>),
     /// Copy ranges into the parts of an upload.
@@ -116,14 +117,14 @@ pub(super) enum Way {
 
 /// Makes an object at the destination without the source.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Recipe {
-    pub(super) way: Way,
+pub(crate) struct Recipe {
+    pub(crate) way: Way,
     /// CRC64NVME of the result, where it is known.
-    pub(super) crc64: Option<Crc64>,
+    pub(crate) crc64: Option<Crc64>,
     /// What must hold of the object that is replaced.
-    pub(super) precondition: Precondition,
+    pub(crate) precondition: Precondition,
     /// For the receipt.
-    pub(super) name: String,
+    pub(crate) name: String,
 }
 
 /// Finds the recipe that makes `source` of `inputs`, joined in order.
@@ -134,27 +135,8 @@ pub(super) fn recipe(
     capabilities: &Capabilities,
 ) -> Result<Recipe, Reason> {
     let crc64 = proved(source, inputs)?;
-    let (way, strategy) = match inputs {
-        [only] if copied_whole(source, only, capabilities) => {
-            (Way::Copy(Box::new(only.clone())), Strategy::Inline)
-        }
-        _ if !capabilities.multipart || !capabilities.copy_part => {
-            return Err("the destination cannot make it by itself".into());
-        }
-        _ if crc64.is_none() => {
-            return Err("no CRC64NVME is known, with which the parts could be compared".into());
-        }
-        _ => {
-            let pieces = pieces(inputs, capabilities.upload_limits)?;
-            // For the condition only, which follows from the kind of request that publishes.
-            let strategy = Strategy::Multipart {
-                part_bytes: 0,
-                parts: 0,
-                workers: 0,
-            };
-            (Way::Assemble(pieces), strategy)
-        }
-    };
+    let whole = |only: &Held| copied_whole(source, only, capabilities);
+    let (way, strategy) = way(inputs, crc64, capabilities, whole)?;
     let name = match inputs {
         [only] => format!("server-side copy of {}", only.key),
         several => format!("concat of {} objects", several.len()),
@@ -165,6 +147,74 @@ pub(super) fn recipe(
         precondition: precondition(target, strategy, capabilities),
         name,
     })
+}
+
+/// Finds the recipe by which the destination's store takes the source object itself.
+pub(crate) fn of_source(
+    key: &ObjectKey,
+    source: &ObjectHead,
+    target: Option<&ObjectHead>,
+    capabilities: &Capabilities,
+) -> Result<Recipe, Reason> {
+    let only = [Held {
+        key: key.clone(),
+        version: source.version.clone(),
+        size: source.size,
+        crc64: source.crc64,
+        head: source.clone(),
+    }];
+    let crc64 = proved(source, &only)?;
+    // Between buckets, and regions, one request for a large object takes longer than several at once.
+    let joins = capabilities.multipart && capabilities.copy_part && crc64.is_some();
+    let whole = |only: &Held| {
+        copied_whole(source, only, capabilities) && (only.size <= LARGEST_PIECE_BYTES || !joins)
+    };
+    let (way, strategy) = way(&only, crc64, capabilities, whole)?;
+    let name = match &way {
+        Way::Copy(_) => "server-side copy from the source".to_owned(),
+        Way::Assemble(pieces) => {
+            let (count, noun) = match pieces.len() {
+                1 => (1, "part"),
+                many => (many, "parts"),
+            };
+            format!("server-side copy from the source in {count} {noun}")
+        }
+    };
+    Ok(Recipe {
+        way,
+        crc64,
+        precondition: precondition(target, strategy, capabilities),
+        name,
+    })
+}
+
+/// The requests, and for the condition only, which follows from the kind of request that publishes, a strategy.
+fn way(
+    inputs: &[Held],
+    crc64: Option<Crc64>,
+    capabilities: &Capabilities,
+    whole: impl Fn(&Held) -> bool,
+) -> Result<(Way, Strategy), Reason> {
+    match inputs {
+        [only] if whole(only) => Ok((Way::Copy(Box::new(only.clone())), Strategy::Inline)),
+        _ if !capabilities.multipart || !capabilities.copy_part => {
+            Err("the destination cannot make it by itself".into())
+        }
+        _ if crc64.is_none() => {
+            Err("no CRC64NVME is known, with which the parts could be compared".into())
+        }
+        _ => {
+            let strategy = Strategy::Multipart {
+                part_bytes: 0,
+                parts: 0,
+                workers: 0,
+            };
+            Ok((
+                Way::Assemble(pieces(inputs, capabilities.upload_limits)?),
+                strategy,
+            ))
+        }
+    }
 }
 
 /// Whether one request may copy this input. The destination must state a checksum of it that the source states too, since it

@@ -19,7 +19,7 @@ pub(crate) struct Savings {
 }
 
 impl Savings {
-    /// Bytes that did not leave the source.
+    /// Bytes that no worker had to carry.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
@@ -29,7 +29,7 @@ impl Savings {
         Usd::from_units(self.usd_units.load(Ordering::Relaxed))
     }
 
-    pub(super) fn add(&self, bytes: u64, usd: Usd, unchanged_parts: u32) {
+    pub(crate) fn add(&self, bytes: u64, usd: Usd, unchanged_parts: u32) {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.usd_units.fetch_add(usd.units(), Ordering::Relaxed);
         self.unchanged_parts
@@ -50,7 +50,7 @@ pub(crate) fn strategy(plan: &Plan, usage: &Usage) -> String {
 
 /// Requests and bytes of a transfer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Transfer {
+pub(crate) struct Transfer {
     /// Reads from the source.
     pub(super) reads: u64,
     /// Writes to the destination.
@@ -61,7 +61,7 @@ pub(super) struct Transfer {
 
 impl Transfer {
     /// Of a whole object.
-    pub(super) fn of(strategy: Strategy, size: u64) -> Self {
+    pub(crate) fn of(strategy: Strategy, size: u64) -> Self {
         let (reads, writes) = match strategy {
             Strategy::Inline => (1, 1),
             // Every part is read and written, the upload begun and completed.
@@ -84,7 +84,7 @@ impl Transfer {
     }
 
     /// What it would have cost, less what was spent instead.
-    pub(super) fn saved(self, lane: &Lane, spent: Usd) -> Usd {
+    pub(crate) fn saved(self, lane: &Lane, spent: Usd) -> Usd {
         let saved = self.price(lane).units().saturating_sub(spent.units());
         Usd::from_units(saved.max(0))
     }

@@ -150,8 +150,9 @@ async fn pull(
                 if state.completed_now {
                     // Duplicates of parts that are done need not end before the object is published.
                     drop(running);
-                    usage.target_write();
-                    return finish::publish_upload(context, order).await.map(Some);
+                    return finish::publish_upload(context, order, usage)
+                        .await
+                        .map(Some);
                 }
             }
             Err(error) => {

@@ -4,7 +4,7 @@ use super::Brain;
 use crate::decide::Via;
 use crate::lane::Lane;
 use skyfresh_plan::predict::Site;
-use skyfresh_plan::replicate::{Ask, PartLimits};
+use skyfresh_plan::replicate::{Ask, PartLimits, StoreCopy};
 use skyfresh_sky::{Region, Slo};
 use skyfresh_store::UploadLimits;
 use std::collections::BTreeMap;
@@ -33,6 +33,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) small_parts: bool,
     /// Other destinations that hold this version, verified.
     pub(crate) fresh: Vec<Fresh>,
+    /// How the destination's store can take it from the source's store by itself.
+    pub(crate) server_copy: Option<StoreCopy>,
 }
 
 impl<'a> Wanted<'a> {
@@ -49,6 +51,7 @@ impl<'a> Wanted<'a> {
             multipart: capabilities.multipart,
             small_parts: false,
             fresh: Vec::new(),
+            server_copy: None,
         }
     }
 }
@@ -103,6 +106,7 @@ pub(super) fn ask(wanted: &Wanted<'_>, brain: &Brain, in_flight: &BTreeMap<Site,
             .extend(Site::functions(region).filter(|site| !ask.sites.contains(site)));
     }
     ask.elapsed = wanted.elapsed;
+    ask.server_copy = wanted.server_copy;
     ask.limits = limits(wanted);
     ask.in_flight = in_flight.clone();
     ask.process_workers = brain.process_workers;

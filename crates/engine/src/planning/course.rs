@@ -5,6 +5,7 @@ use super::{Fresh, Lesson, NoPlan, Planned, Wanted};
 use crate::decide::{Course, Plan, strategy};
 use crate::lane::Lane;
 use skyfresh_ledger::{Attempt, Claim, Origin};
+use skyfresh_plan::replicate::StoreCopy;
 use skyfresh_sky::Timestamp;
 use skyfresh_store::ObjectHead;
 use std::time::Duration;
@@ -24,6 +25,8 @@ pub(crate) struct Known {
     pub(crate) fresh: Vec<Fresh>,
     /// Parts of its last version may be unchanged.
     pub(crate) small_parts: bool,
+    /// How its store can take it from the source's store by itself.
+    pub(crate) server_copy: Option<StoreCopy>,
 }
 
 /// The way, and what can be learnt from it. `looked` is when both stores were asked.
@@ -43,6 +46,7 @@ pub(crate) fn course(
         elapsed: elapsed(claim, looked),
         small_parts: known.small_parts,
         fresh: known.fresh,
+        server_copy: known.server_copy,
         ..Wanted::of(lane, source.size)
     };
     let (limits, multipart) = (wanted.limits, wanted.multipart);
@@ -51,7 +55,11 @@ pub(crate) fn course(
             .map_err(NoPlan::Impossible)
     };
     let Some(brain) = &lane.shared.brain else {
-        return Ok((by_size()?.into(), None));
+        let course = Course {
+            by_store: known.server_copy.is_some(),
+            ..by_size()?.into()
+        };
+        return Ok((course, None));
     };
     let planned = brain.plan(&wanted, |next| lane.account.spending(next, looked));
     let Planned {
@@ -59,6 +67,7 @@ pub(crate) fn course(
         site,
         via,
         expected,
+        by_store,
         lesson,
     } = match planned {
         // The planner says that nothing fits, and the rules of the destination say why.
@@ -70,6 +79,7 @@ pub(crate) fn course(
         site: Some(site),
         via,
         expected: Some(expected),
+        by_store,
     };
     Ok((course, Some(lesson)))
 }
@@ -82,5 +92,6 @@ fn earlier(attempt: &Attempt, source: &ObjectHead) -> Option<Course> {
         site: plan.site,
         via: plan.via,
         expected: plan.expected,
+        by_store: false,
     })
 }

@@ -90,6 +90,8 @@ pub(crate) struct Planned {
     pub(crate) site: Site,
     pub(crate) via: Option<Via>,
     pub(crate) expected: Expected,
+    /// The destination's store is to take it by itself; site and strategy are for where that fails.
+    pub(crate) by_store: bool,
     pub(crate) lesson: Lesson,
 }
 
@@ -185,17 +187,28 @@ impl Brain {
             }
             _ => {}
         }
-        let Some(winner) = choice.winner() else {
-            return Err(match choice.verdict {
-                Verdict::Nothing if !choice.candidates.is_empty() => NoPlan::Later(choice.why),
-                _ => NoPlan::Impossible(choice.why),
-            });
+        let nothing = |choice: &Choice| match choice.verdict {
+            Verdict::Nothing if !choice.candidates.is_empty() => NoPlan::Later(choice.why.clone()),
+            _ => NoPlan::Impossible(choice.why.clone()),
         };
-        let Way::Workers { site, shape, via } = &winner.way else {
-            return Err(NoPlan::Impossible(format!(
-                "{} is not carried out",
-                winner.way
-            )));
+        let winner = choice.winner().ok_or_else(|| nothing(&choice))?;
+        let by_store = winner.way == Way::ServerCopy;
+        // A store's own copy may fail, or turn out not to be provable: then workers go the best of their ways.
+        let without;
+        let workers = match by_store {
+            false => winner,
+            true => {
+                let server_copy = None;
+                let ask = Ask {
+                    server_copy,
+                    ..ask.clone()
+                };
+                without = self.planner().choose(&ask).map_err(unlisted)?;
+                without.winner().ok_or_else(|| nothing(&without))?
+            }
+        };
+        let Way::Workers { site, shape, via } = &workers.way else {
+            return Err(NoPlan::Impossible("no workers were offered".into()));
         };
         let via = via.as_ref().and_then(|region| {
             let fresh = wanted.fresh.iter().find(|fresh| fresh.region == *region);
@@ -206,6 +219,7 @@ impl Brain {
             site: site.clone(),
             via,
             expected: expected(&ask, winner, &choice),
+            by_store,
             lesson: Lesson {
                 way: winner.way.clone(),
                 ask,

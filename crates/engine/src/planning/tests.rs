@@ -47,6 +47,7 @@ impl Case {
             multipart: true,
             small_parts: false,
             fresh: Vec::new(),
+            server_copy: None,
         }
     }
 }

@@ -114,10 +114,10 @@ pub struct Totals {
     /// Changes brought to the destination that only a sweep had found.
     #[serde(default)]
     pub untold_changes: u64,
-    /// Bytes that did not leave the source, because the destination's store had them already.
+    /// Bytes that no worker had to carry, because the destination's store had them already or took them from the source's store.
     #[serde(default)]
     pub bytes_saved: u64,
-    /// What moving them would have cost by the catalogue, less what was spent instead.
+    /// What sending them would have cost by the catalogue, less what was spent instead.
     #[serde(default)]
     pub saved: Usd,
     /// How often a change waited for the next one of its key, or for another destination to read from.

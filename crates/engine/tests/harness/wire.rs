@@ -110,6 +110,14 @@ impl ObjectStore for Wire {
         self.0.copy_part(key, upload, number, source, range).await
     }
 
+    async fn list_parts(
+        &self,
+        key: &ObjectKey,
+        upload: &str,
+    ) -> Result<Option<Vec<CompletedPart>>> {
+        self.0.list_parts(key, upload).await
+    }
+
     async fn complete_upload(
         &self,
         key: &ObjectKey,

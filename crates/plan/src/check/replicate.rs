@@ -1,7 +1,7 @@
 //! Checks of the SLO planner's choices.
 
 use crate::predict::{Host, Shape, Site};
-use crate::replicate::{Ask, Candidate, Choice, FanOut, Verdict, Way};
+use crate::replicate::{Ask, Candidate, Choice, FanOut, StoreCopy, Verdict, Way};
 use skyfresh_sky::catalog::{Catalog, function_platform};
 use skyfresh_sky::{Region, Usd};
 use std::collections::{BTreeMap, BTreeSet};
@@ -65,11 +65,12 @@ fn check_winner(ask: &Ask, choice: &Choice) -> Option<String> {
             if !within(&&winner) {
                 return Some("a cheaper candidate is in time too, by more than the premium".into());
             }
-            let faster = allowed
-                .iter()
-                .filter(enough)
-                .filter(within)
-                .any(|it| it.at_slo_s < winner.at_slo_s);
+            let usable = || allowed.iter().filter(enough).filter(within);
+            let by_store = winner.way == Way::ServerCopy;
+            if !by_store && usable().any(|it| it.way == Way::ServerCopy) {
+                return Some("workers, although the store may copy by itself in time".into());
+            }
+            let faster = !by_store && usable().any(|it| it.at_slo_s < winner.at_slo_s);
             faster.then(|| "a faster candidate is in time within the premium".into())
         }
         Verdict::Late if allowed.iter().any(|it| enough(&it)) => {
@@ -152,11 +153,24 @@ fn check_candidate(ask: &Ask, catalog: &Catalog, candidate: &Candidate) -> Vec<S
                 ));
             }
         }
-    } else if !ask.server_copy || ask.size_bytes > ask.limits.max_put_bytes {
-        wrong.push("a server-side copy that the store does not offer".into());
+    } else {
+        wrong.extend(check_store_copy(ask));
     }
     wrong.extend(check_egress(ask, catalog, candidate));
     wrong
+}
+
+/// Whether the store may copy as the ask says, within its own limits.
+fn check_store_copy(ask: &Ask) -> Option<String> {
+    let fits = match ask.server_copy {
+        None => false,
+        Some(StoreCopy::Whole) => true,
+        Some(StoreCopy::Parts(parts)) => {
+            let each = ask.size_bytes.checked_div(parts);
+            parts <= ask.limits.max_parts && each.is_some_and(|it| it <= ask.limits.max_part_bytes)
+        }
+    };
+    (!fits).then(|| "a server-side copy that the store does not offer".into())
 }
 
 fn check_shape(ask: &Ask, shape: Shape) -> Option<String> {

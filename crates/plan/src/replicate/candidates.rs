@@ -107,10 +107,7 @@ pub(super) fn ways(ask: &Ask) -> Vec<Way> {
     // More workers than parts that move would find nothing to pull.
     shapes.retain(|shape| u64::from(shape.workers()) <= shape.parts(moved_bytes));
     let mut ways = Vec::new();
-    // Stores copy by themselves in one request what they take in one PUT (S3: 5 GiB).
-    if ask.server_copy && ask.size_bytes <= ask.limits.max_put_bytes {
-        ways.push(Way::ServerCopy);
-    }
+    ways.extend(ask.server_copy.map(|_| Way::ServerCopy));
     let from = ask.fresh.iter().cloned().map(Some);
     for via in std::iter::once(None).chain(from) {
         for site in &ask.sites {

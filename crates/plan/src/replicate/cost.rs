@@ -1,6 +1,6 @@
 //! What a way costs: egress, requests, functions, shared state.
 
-use super::{Ask, Way};
+use super::{Ask, StoreCopy, Way};
 use serde::{Deserialize, Serialize};
 use skyfresh_sky::catalog::{Catalog, StateService, request_prices};
 use skyfresh_sky::{Provider, Region, Usd};
@@ -53,7 +53,11 @@ pub fn price(
     let (from, parts) = match way {
         Way::ServerCopy => {
             leave(&ask.source, &ask.destination);
-            (&ask.source, 1)
+            let parts = match ask.server_copy {
+                Some(StoreCopy::Parts(parts)) => parts,
+                _ => 1,
+            };
+            (&ask.source, parts)
         }
         Way::Workers { site, shape, via } => {
             let from = via.as_ref().unwrap_or(&ask.source);
@@ -67,9 +71,14 @@ pub fn price(
             (from, shape.parts(moved_bytes))
         }
     };
-    let in_parts = matches!(way, Way::Workers { shape, .. } if shape.is_parts());
-    // Both heads; a GET and a write a part; an upload is created and completed; an unchanged part is a copy of its own.
-    let reads = 1 + parts;
+    let in_parts = match way {
+        Way::Workers { shape, .. } => shape.is_parts(),
+        Way::ServerCopy => matches!(ask.server_copy, Some(StoreCopy::Parts(_))),
+    };
+    // Both heads; a GET and a write a part; an upload is created and completed; an unchanged part is a copy of its own. What a
+    // store reads for a copy of its own is in the price of the copy, but for Azure, which charges the source a read.
+    let by_store = *way == Way::ServerCopy && from.provider != Provider::Azure;
+    let reads = 1 + if by_store { 0 } else { parts };
     let unchanged_parts = match way {
         Way::Workers { shape, .. } if shape.is_parts() && ask.unchanged_bytes > 0 => {
             shape.parts(ask.unchanged_bytes)
@@ -90,7 +99,7 @@ pub fn price(
         cost.functions = platform.price(memory_mb, each, workers);
     }
     if let Some(state) = state {
-        let pool = if in_parts {
+        let pool = if in_parts && *way != Way::ServerCopy {
             POOL_UNITS + POOL_UNITS_A_PART * parts as f64
         } else {
             0.0

@@ -147,7 +147,8 @@ fn ways_in(planner: &mut Planner, ask: &Ask, source: &Region) -> Result<Vec<Edge
         from_there.sites.sort();
         from_there.sites.dedup();
         from_there.source = source.clone();
-        from_there.server_copy &= source.provider == ask.source.provider;
+        let same_provider = source.provider == ask.source.provider;
+        from_there.server_copy = ask.server_copy.filter(|_| same_provider);
     }
     let choice = planner.choose(&from_there)?;
     let mut fastest_s = f64::INFINITY;

@@ -6,7 +6,8 @@
 //!
 //! The cheapest candidate is chosen whose probability to be in time, of what is left of the SLO, is at least the SLO's
 //! percentile, or a faster one that is hardly dearer ([`Ask::premium`]); where there is none, the one that is most likely in time, and the choice says so (λReplica, slides, "The Brain":
-//! "cheapest region and concurrency whose p99 ≤ SLO").
+//! "cheapest region and concurrency whose p99 ≤ SLO"). A copy that the destination's store makes by itself goes before faster
+//! ones within that premium: what it spares of a process's network and memory has no price here.
 
 mod budget;
 mod candidates;
@@ -28,7 +29,7 @@ pub use urgency::{Pending, in_order};
 
 use crate::predict::Site;
 use serde::{Deserialize, Serialize};
-use skyfresh_sky::{Region, Slo, Usd};
+use skyfresh_sky::{Provider, Region, Slo, Usd};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -55,6 +56,31 @@ impl PartLimits {
     };
 }
 
+/// How a store takes an object from another store by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StoreCopy {
+    /// In one request.
+    Whole,
+    /// Into so many parts of an upload: more than one request copies.
+    Parts(u64),
+}
+
+impl StoreCopy {
+    /// What one request copies between buckets, in bytes: several at once are faster than one for more, and it must end before it
+    /// is given up.
+    pub const MOST_BYTES: u64 = 1 << 30;
+
+    /// As a store of this provider does it. Google copies whole objects only, of any size.
+    pub fn usual(size_bytes: u64, provider: Provider) -> Self {
+        match provider {
+            Provider::Gcp => StoreCopy::Whole,
+            _ if size_bytes <= Self::MOST_BYTES => StoreCopy::Whole,
+            _ => StoreCopy::Parts(size_bytes.div_ceil(Self::MOST_BYTES)),
+        }
+    }
+}
+
 /// The premium where nobody says otherwise.
 pub const PREMIUM: f64 = 0.01;
 
@@ -75,8 +101,8 @@ pub struct Ask {
     pub sites: Vec<Site>,
     /// Other regions that hold this version already, verified: it may be read from there.
     pub fresh: Vec<Region>,
-    /// Whether the destination's store can take the object from the source's store by itself.
-    pub server_copy: bool,
+    /// How the destination's store can take the object from the source's store by itself; `None` where it cannot.
+    pub server_copy: Option<StoreCopy>,
     /// Bytes of it that the destination holds already, in unchanged parts that it can take over by itself.
     pub unchanged_bytes: u64,
     /// What the destination takes.
@@ -108,7 +134,7 @@ impl Ask {
             slo,
             elapsed: Duration::ZERO,
             fresh: Vec::new(),
-            server_copy: false,
+            server_copy: None,
             unchanged_bytes: 0,
             limits: PartLimits::S3,
             in_flight: BTreeMap::new(),
@@ -203,5 +229,7 @@ impl Choice {
 
 #[cfg(test)]
 mod fan_out_tests;
+#[cfg(test)]
+mod store_copy_tests;
 #[cfg(test)]
 mod tests;

@@ -41,11 +41,13 @@ impl Default for Settings {
 /// Where a prediction belongs: read where, written where, by workers where.
 type RouteKey = (Region, Region, Site);
 
-/// What receipts of one lane have taught: of objects in one piece, and of those in parts.
+/// What receipts of one lane have taught: of objects in one piece, of those in parts, and of those that a store copied.
 #[derive(Clone, Debug, Default)]
 struct Taught {
     inline: Residuals,
     parts: Residuals,
+    /// Copies that stores made by themselves: predicted like one stream, but not by the same machines.
+    copies: Residuals,
 }
 
 /// Plans. Keeps what it has drawn and learnt; the same asks in the same order with the same receipts between them give
@@ -141,7 +143,7 @@ impl Planner {
         for way in ways {
             let shape = shape_of(way);
             let predicted = warm.predict(shape, ask.moved_bytes(way));
-            let learned = taught.of(shape);
+            let learned = taught.of(way);
             // What takes longer than predicted is billed for longer.
             let busy_s = predicted.busy_s() * learned.location();
             let p50_s = predicted.learned_quantile(learned, 0.5);
@@ -207,7 +209,7 @@ impl Planner {
         let learned = self
             .taught
             .get(&route)
-            .map_or(&unknown, |taught| taught.of(shape));
+            .map_or(&unknown, |taught| taught.of(&candidate.way));
         let price = candidate.cost.total();
         Ok(hold(
             &predicted,
@@ -228,12 +230,7 @@ impl Planner {
         let predicted = self.predict(&route, ask.share(), shape, ask.moved_bytes(way))?;
         let median_s = predicted.median_s();
         let taught = self.taught.entry(route).or_default();
-        let residuals = if shape.is_parts() {
-            &mut taught.parts
-        } else {
-            &mut taught.inline
-        };
-        residuals.observe(took_s, median_s);
+        taught.of_mut(way).observe(took_s, median_s);
         Ok(())
     }
 }
@@ -291,11 +288,19 @@ fn shape_of(way: &Way) -> Shape {
 }
 
 impl Taught {
-    fn of(&self, shape: Shape) -> &Residuals {
-        if shape.is_parts() {
-            &self.parts
-        } else {
-            &self.inline
+    fn of(&self, way: &Way) -> &Residuals {
+        match way {
+            Way::ServerCopy => &self.copies,
+            Way::Workers { shape, .. } if shape.is_parts() => &self.parts,
+            Way::Workers { .. } => &self.inline,
+        }
+    }
+
+    fn of_mut(&mut self, way: &Way) -> &mut Residuals {
+        match way {
+            Way::ServerCopy => &mut self.copies,
+            Way::Workers { shape, .. } if shape.is_parts() => &mut self.parts,
+            Way::Workers { .. } => &mut self.inline,
         }
     }
 }
@@ -314,11 +319,17 @@ fn pick(ask: &Ask, candidates: Vec<Candidate>) -> Choice {
         let most = least.cost.total().usd() * (1.0 + ask.premium.max(0.0));
         candidate.cost.total().usd() <= most && candidate.cost.unpriced == least.cost.unpriced
     };
-    // Of equally fast ones the first, which is the cheapest.
+    // A store's own copy before all others: it takes nothing of what others wait for. Of equally fast ones the first, which is
+    // the cheapest.
     let fastest = cheapest.and_then(|(_, least)| {
         in_time()
             .filter(|(_, candidate)| affordable(candidate, least))
-            .min_by(|(_, a), (_, b)| a.at_slo_s.total_cmp(&b.at_slo_s))
+            .min_by(|(_, a), (_, b)| {
+                let by_workers = |candidate: &Candidate| candidate.way != Way::ServerCopy;
+                by_workers(a)
+                    .cmp(&by_workers(b))
+                    .then(a.at_slo_s.total_cmp(&b.at_slo_s))
+            })
     });
     let likeliest = || {
         allowed().max_by(|(_, a), (_, b)| {
@@ -362,6 +373,12 @@ fn pick(ask: &Ask, candidates: Vec<Candidate>) -> Choice {
                 }
                 Some((least, _)) if least == index => {
                     format!("the cheapest that is in time for {slo}{late}")
+                }
+                _ if winner.way == Way::ServerCopy => {
+                    let percent = ask.premium * 100.0;
+                    format!(
+                        "no bytes pass through workers, in time for {slo} and within {percent}% of the cheapest that is{late}"
+                    )
                 }
                 _ => {
                     let percent = ask.premium * 100.0;

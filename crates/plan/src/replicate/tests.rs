@@ -25,7 +25,7 @@ pub(super) fn ask(destination: &str, size_bytes: u64, slo: &str) -> Ask {
     )
 }
 
-fn planner() -> Planner {
+pub(super) fn planner() -> Planner {
     with_draws(None)
 }
 
@@ -44,7 +44,7 @@ fn with_draws(draws: Option<usize>) -> Planner {
 }
 
 /// Chooses, and lets the checker look at it.
-fn choose(planner: &mut Planner, ask: &Ask) -> Choice {
+pub(super) fn choose(planner: &mut Planner, ask: &Ask) -> Choice {
     let choice = planner.choose(ask).unwrap();
     let wrong = check_choice(ask, planner.catalog(), &choice);
     assert!(wrong.is_empty(), "{ask:?}\n{}", wrong.join("\n"));
@@ -125,7 +125,10 @@ fn asks() -> impl Strategy<Value = Ask> {
             ask.in_flight = ask.sites.iter().map(|site| (site.clone(), busy)).collect();
             ask.process_workers = 1 + (busy % 20) as u32;
             ask.inline_on_functions = busy % 2 == 0;
-            ask.server_copy = server_copy;
+            ask.server_copy = server_copy.then_some(match size > GB {
+                true => StoreCopy::Parts(size.div_ceil(GB)),
+                false => StoreCopy::Whole,
+            });
             ask.cheapest = cheapest;
             ask.unchanged_bytes = if unchanged { size / 3 } else { 0 };
             ask
@@ -417,14 +420,21 @@ fn odd_asks_are_answered() {
         "a small object goes whole"
     );
     let mut large = ask("gcp:us-central1", 20 * GB, "1h@p99");
-    large.server_copy = true;
+    large.server_copy = Some(StoreCopy::Parts(20));
     let choice = choose(&mut planner, &large);
-    assert!(
-        choice.candidates.iter().all(|it| it.way != Way::ServerCopy),
-        "more than one request copies"
+    let prices = request_prices(large.destination.provider);
+    let in_parts = choice
+        .candidates
+        .iter()
+        .find(|it| it.way == Way::ServerCopy);
+    let heads = request_prices(large.source.provider).read + prices.read;
+    assert_eq!(
+        in_parts.unwrap().cost.requests,
+        heads + prices.write.times(22),
+        "an upload is created, filled with 20 parts and completed, and nothing is read by workers"
     );
     let mut mostly = ask("gcp:us-central1", GB, "1h@p99");
-    (mostly.server_copy, mostly.unchanged_bytes) = (true, GB - MB);
+    (mostly.server_copy, mostly.unchanged_bytes) = (Some(StoreCopy::Whole), GB - MB);
     let choice = choose(&mut planner, &mostly);
     let whole = |it: &&Candidate| it.way == Way::ServerCopy;
     let copied = choice.candidates.iter().find(whole).unwrap();

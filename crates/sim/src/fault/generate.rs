@@ -10,7 +10,10 @@ pub(crate) const PART_BYTES: u64 = 1_000;
 
 /// The schedule of a seed: the same for ever, as long as the generator is not changed.
 pub fn generate(seed: u64) -> Schedule {
-    let setup = setup(&Rng::named(seed, "schedule.setup"));
+    let mut setup = setup(&Rng::named(seed, "schedule.setup"));
+    // Drawn apart from the others, whose schedules stay as they were.
+    setup.opaque_tags = Rng::named(seed, "schedule.opaque_tags").chance(0.25);
+    setup.server_copy = Rng::named(seed, "schedule.server_copy").chance(0.25);
     let mut steps = writes(&Rng::named(seed, "schedule.writes"));
     let end_ms = steps.last().map_or(0, |step| step.at_ms);
     steps.extend(faults(
@@ -63,6 +66,8 @@ fn setup(rng: &Rng) -> Setup {
         versioned_source: rng.chance(0.3),
         latency_ms: [2, 20, 200][rng.below(3) as usize],
         changelog: false,
+        opaque_tags: false,
+        server_copy: false,
     }
 }
 

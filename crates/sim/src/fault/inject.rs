@@ -231,7 +231,9 @@ fn request_of(kind: OperationKind) -> Option<Request> {
         OperationKind::UploadPart | OperationKind::CopyPart => Request::UploadPart,
         OperationKind::CompleteUpload => Request::CompleteUpload,
         OperationKind::AbortUpload => Request::AbortUpload,
-        OperationKind::List | OperationKind::ListUploads => Request::List,
+        OperationKind::List | OperationKind::ListParts | OperationKind::ListUploads => {
+            Request::List
+        }
         OperationKind::Delete => Request::Delete,
         OperationKind::CheckReadable => Request::Head,
         OperationKind::Probe | OperationKind::Tags | OperationKind::SetTags => return None,

@@ -39,6 +39,12 @@ pub struct Setup {
     /// Whether it is looked for what destinations have already: the objects of other runs are too small for that.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub changelog: bool,
+    /// Whether destinations' entity tags say nothing of content although they state checksums, as on S3 with keys of a service.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub opaque_tags: bool,
+    /// Whether destinations' stores take objects from the source's store by themselves.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub server_copy: bool,
 }
 
 /// Something that happens to the system.

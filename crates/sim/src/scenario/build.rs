@@ -100,6 +100,7 @@ fn rule(scenario: &Scenario) -> Result<Rule, Invalid> {
             location: location(&bucket(index))?,
             region: Some(place.region.clone()),
             storage_class: BTreeMap::new(),
+            server_copy: place.server_copy,
         });
     }
     rule.slo = scenario.slo;
@@ -175,6 +176,9 @@ pub(super) fn blueprint(
     let mut near: BTreeSet<Region> = BTreeSet::from([home.clone()]);
     let functions = functions(scenario, source)?;
     near.extend(functions.iter().map(|it| it.region.clone()));
+    // Stores that copy by themselves are as far from the source as workers beside it would be.
+    let by_store = scenario.destinations.iter().any(|place| place.server_copy);
+    near.extend(by_store.then(|| source.region.clone()));
     let mut ways = BTreeMap::new();
     for from in &near {
         for site in sites.values() {

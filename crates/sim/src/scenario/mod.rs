@@ -85,6 +85,9 @@ pub struct Place {
     /// no figures; measured ones of small objects within a region lie around it).
     #[serde(default = "default_service_ms")]
     pub service_ms: Distribution,
+    /// Of a destination: whether its store takes objects from the source's store by itself, where the engine finds that right.
+    #[serde(default)]
+    pub server_copy: bool,
 }
 
 fn default_service_ms() -> Distribution {

@@ -79,6 +79,7 @@ fn rule(setup: &Setup) -> Rule {
         for (destination, name) in rule.destinations.iter_mut().zip(buckets(setup)) {
             *destination = Destination {
                 name,
+                server_copy: setup.server_copy,
                 ..destination.clone()
             };
         }
@@ -103,6 +104,9 @@ fn config(setup: &Setup) -> EngineConfig {
     config.sizing.part_bytes = PART_BYTES;
     config.lease = Duration::from_secs(5);
     config.janitor_period = Duration::from_secs(30);
+    if setup.server_copy {
+        config.server_copy_least_bytes = 1;
+    }
     if setup.changelog {
         config.changelog = ChangelogSizes {
             least_bytes: 1,
@@ -126,8 +130,15 @@ fn make_buckets(sim: &Sim, setup: &Setup) {
         .set_style("source", style(setup.source_states_checksums));
     for bucket in buckets(setup) {
         sim.sky.create_bucket(&bucket);
-        sim.sky
-            .set_style(&bucket, style(setup.target_states_checksums));
+        let style = style(setup.target_states_checksums);
+        let content_etags = style.content_etags && !setup.opaque_tags;
+        sim.sky.set_style(
+            &bucket,
+            BucketStyle {
+                content_etags,
+                ..style
+            },
+        );
     }
 }
 

@@ -84,6 +84,8 @@ fn simplify(best: &mut Shrunk, guarantee: Guarantee) {
     for change in [
         (|schedule| schedule.setup.destinations = 1) as fn(&mut Schedule),
         |schedule| schedule.setup.versioned_source = false,
+        |schedule| schedule.setup.server_copy = false,
+        |schedule| schedule.setup.opaque_tags = false,
         |schedule| schedule.setup.target_states_checksums = true,
         |schedule| schedule.setup.source_states_checksums = true,
     ] {

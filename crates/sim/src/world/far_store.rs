@@ -4,10 +4,11 @@
 //! it has its effect whether or not its sender is alive to hear of it. What a store does is decided in `skyfresh_store`'s
 //! memory store alone, here only when, and whether anybody hears of it.
 
+use super::between::BetweenStores;
 use super::gate::{Fate, Gate};
 use super::meter::metered;
 use super::way::{Direction, Flow, Way};
-use super::{Sim, Site};
+use super::{Route, Sim, Site};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -35,6 +36,8 @@ pub(crate) struct FarStore {
     pub(crate) way: Way,
     pub(crate) gate: Arc<Gate>,
     pub(crate) sim: Arc<Sim>,
+    /// Where the other buckets are.
+    pub(crate) route: Arc<Route>,
     /// Where who asks is.
     pub(crate) from: Region,
     /// Who asks, for the log.
@@ -171,6 +174,27 @@ impl FarStore {
         paced.boxed()
     }
 
+    /// What a copy from another bucket crosses.
+    fn between(&self, source: &CopySource) -> Option<BetweenStores> {
+        let bucket = source.bucket.as_ref().filter(|it| *it != self.bucket())?;
+        let own = &self.site.region;
+        let from = self.route.sites.get(bucket)?.region.clone();
+        let way = self.route.ways.get(&(from.clone(), own.clone()));
+        let location = Location {
+            bucket: bucket.clone(),
+            prefix: String::new(),
+            ..self.location().clone()
+        };
+        Some(BetweenStores {
+            source: self.sim.sky.store(location),
+            key: ObjectKey::new(source.full_key.as_str()).ok()?,
+            bytes_per_s: way.map_or(f64::INFINITY, |way| way.connection_bytes_per_s),
+            sim: Arc::clone(&self.sim),
+            from,
+            to: own.clone(),
+        })
+    }
+
     /// Sends a body, chunk by chunk as it comes; `Err`: it broke off, and what was sent is worth nothing.
     async fn sent(&self, mut body: ByteStream) -> Result<Vec<Bytes>> {
         let mut flow = Flow::new(&self.way, Direction::Writes, self.sim.clock.clone());
@@ -302,13 +326,29 @@ impl ObjectStore for FarStore {
         range: Range<u64>,
     ) -> Result<PartReceipt> {
         let (sent, upload, source) = (key.clone(), upload.to_owned(), source.clone());
+        let between = self.between(&source);
         self.ask(OperationKind::CopyPart, Some(key), |store| {
             async move {
+                if let Some(between) = between {
+                    between.carry(Some(range.end - range.start)).await?;
+                }
                 store
                     .copy_part(&sent, &upload, number, &source, range)
                     .await
             }
             .boxed()
+        })
+        .await
+    }
+
+    async fn list_parts(
+        &self,
+        key: &ObjectKey,
+        upload: &str,
+    ) -> Result<Option<Vec<CompletedPart>>> {
+        let (sent, upload) = (key.clone(), upload.to_owned());
+        self.ask(OperationKind::ListParts, Some(key), |store| {
+            async move { store.list_parts(&sent, &upload).await }.boxed()
         })
         .await
     }
@@ -358,8 +398,12 @@ impl ObjectStore for FarStore {
     ) -> Result<PutReceipt> {
         let (sent, source) = (key.clone(), source.clone());
         let (attributes, precondition) = (attributes.cloned(), precondition.clone());
+        let between = self.between(&source);
         self.ask(OperationKind::Copy, Some(key), |store| {
             async move {
+                if let Some(between) = between {
+                    between.carry(None).await?;
+                }
                 store
                     .copy(&sent, &source, attributes.as_ref(), &precondition)
                     .await

@@ -27,6 +27,7 @@ fn class(kind: OperationKind) -> Class {
         | OperationKind::CompleteUpload
         | OperationKind::Copy
         | OperationKind::List
+        | OperationKind::ListParts
         | OperationKind::ListUploads
         | OperationKind::SetTags => Class::Write,
         OperationKind::CheckReadable

@@ -1,10 +1,12 @@
 //! The simulated sky: stores far away, functions, a ledger's service, notifications, and processes on which the real engine
 //! runs, all in virtual time.
 //!
-//! `gate` and `clock` make a process that can stand still and die; `way` and `far_store` put a distance between it and a store;
+//! `gate` and `clock` make a process that can stand still and die; `way` and `far_store` put a distance between it and a store,
+//! `between` one between two stores;
 //! `near_ledger` and `documents` between it and its ledger; `dispatch` gives parts out otherwise, for comparisons; `functions` runs workers elsewhere; `notifier` tells of changes, as
 //! unreliably as clouds do; `meter` counts what it all costs; `process` puts an engine together and starts it again.
 
+mod between;
 mod clock;
 mod dispatch;
 mod documents;

@@ -61,6 +61,7 @@ impl OpenStore for Opener {
             },
             gate: Arc::clone(&self.gate),
             sim: Arc::clone(&self.sim),
+            route: Arc::clone(&self.route),
             from: self.from.clone(),
             asker: self.asker.clone(),
         }))

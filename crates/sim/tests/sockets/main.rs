@@ -8,6 +8,7 @@
 //! | `restart` | the process dies, or stops, with an upload begun | the object arrives, no upload is left, what can be is resumed |
 //! | `throttled` | the destination refuses everything while events come and one is lost | no false receipt, all arrives, at full speed |
 //! | `changelog` | none | what the destination has is copied by its own store |
+//! | `server_copy` | none | a store fills one bucket from another by itself |
 //! | `stalled` | a process stands still beyond its lease, its publish on the wire | the destination never goes back |
 
 mod changelog;
@@ -17,6 +18,7 @@ mod overwritten;
 mod process;
 mod restart;
 mod scene;
+mod server_copy;
 mod stalled;
 mod throttled;
 mod webhook;

@@ -62,6 +62,11 @@ impl OpenStore for OverHttp {
     }
 }
 
+/// The store of a location, over a connection of its own.
+pub(crate) fn over_http(location: &Location) -> Arc<dyn ObjectStore> {
+    OverHttp.open(location).unwrap()
+}
+
 impl Scene {
     pub(crate) async fn open() -> Scene {
         let (east, west): (Region, Region) = (
@@ -113,8 +118,8 @@ impl Scene {
         };
         Scene {
             webhook,
-            source: OverHttp.open(&from).unwrap(),
-            target: OverHttp.open(&to).unwrap(),
+            source: over_http(&from),
+            target: over_http(&to),
             target_region: west,
             rule: Rule::new("rule", from, vec![to]),
             config,

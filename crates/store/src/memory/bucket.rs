@@ -269,6 +269,22 @@ impl Bucket {
         Ok(receipt)
     }
 
+    pub(super) fn list_parts(
+        &mut self,
+        full_key: &str,
+        upload: &str,
+    ) -> Result<Vec<CompletedPart>, Refusal> {
+        let states_checksums = self.style.states_checksums;
+        let held = self.upload(full_key, upload)?.parts.iter();
+        let listed = held.map(|(number, part)| CompletedPart {
+            number: *number,
+            etag: part.etag.clone(),
+            size: part.payload.size,
+            crc64: states_checksums.then_some(part.payload.crc64),
+        });
+        Ok(listed.collect())
+    }
+
     pub(super) fn complete_upload(
         &mut self,
         full_key: &str,

@@ -161,6 +161,16 @@ impl ObjectStore for MemoryStore {
         })
     }
 
+    async fn list_parts(
+        &self,
+        key: &ObjectKey,
+        upload: &str,
+    ) -> Result<Option<Vec<CompletedPart>>> {
+        self.begin(OperationKind::ListParts, Details::upload(key, upload))
+            .await?
+            .run(|bucket, full_key, _| bucket.list_parts(full_key, upload).map(Some))
+    }
+
     async fn complete_upload(
         &self,
         key: &ObjectKey,

@@ -1,10 +1,10 @@
-//! The parts that an object was uploaded in.
+//! The parts that an object was uploaded in, and those that an upload holds.
 
-use super::attributes::{quote, set, unquote};
+use super::attributes::{decode_crc64, quote, set, unquote};
 use super::endpoint::encode_query;
 use super::request::Call;
 use super::{S3Store, xml};
-use crate::{PartSum, Result};
+use crate::{CompletedPart, PartSum, Result};
 use http::Method;
 use skyfresh_sky::{Kind, ObjectVersion};
 
@@ -14,6 +14,45 @@ const PAGE: usize = 1_000;
 const MOST_PARTS: usize = 10_000;
 
 impl S3Store {
+    /// ListParts. Checksums are told of uploads that were begun with an algorithm. `None` where a part's tag is not told.
+    pub(super) async fn parts_held(
+        &self,
+        full_key: &str,
+        upload: &str,
+    ) -> Result<Option<Vec<CompletedPart>>> {
+        let operation = "list parts";
+        let mut parts: Vec<CompletedPart> = Vec::new();
+        let mut marker = 0;
+        loop {
+            let upload = encode_query(upload);
+            let query = format!("max-parts={PAGE}&part-number-marker={marker}&uploadId={upload}");
+            let call = Call::new(operation, Method::GET, Some(full_key), query);
+            let answer = self.call(call).await?;
+            let page: xml::ListPartsResult = self.document(operation, full_key, &answer.body)?;
+            for part in page.parts {
+                let Some(etag) = part.etag.as_deref().map(unquote) else {
+                    return Ok(None);
+                };
+                parts.push(CompletedPart {
+                    number: part.part_number,
+                    etag,
+                    size: part.size,
+                    crc64: part.checksum_crc64nvme.as_deref().and_then(decode_crc64),
+                });
+            }
+            if !page.is_truncated {
+                return Ok(Some(parts));
+            }
+            match page.next_part_number_marker.filter(|next| *next > marker) {
+                Some(next) if parts.len() <= MOST_PARTS => marker = next,
+                _ => {
+                    let context = "a truncated page of parts does not say where to go on";
+                    return Err(self.failed(Kind::RetryAfter, operation, full_key, context));
+                }
+            }
+        }
+    }
+
     /// GetObjectAttributes. It needs the right `s3:GetObjectAttributes`, and S3 tells of parts only where they were uploaded
     /// with checksums; some servers do not offer it: all of that means that nothing is told.
     pub(super) async fn read_parts(

@@ -97,6 +97,15 @@ impl ObjectStore for S3Store {
             .await
     }
 
+    async fn list_parts(
+        &self,
+        key: &ObjectKey,
+        upload: &str,
+    ) -> Result<Option<Vec<CompletedPart>>> {
+        let full_key = self.location.full_key(key);
+        self.parts_held(&full_key, upload).await
+    }
+
     async fn complete_upload(
         &self,
         key: &ObjectKey,

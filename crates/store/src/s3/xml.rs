@@ -87,6 +87,29 @@ pub(crate) struct ListedMultipartUpload {
     pub(crate) initiated: String,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct ListPartsResult {
+    #[serde(default)]
+    pub(crate) is_truncated: bool,
+    #[serde(default)]
+    pub(crate) next_part_number_marker: Option<u32>,
+    #[serde(default, rename = "Part")]
+    pub(crate) parts: Vec<HeldPart>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct HeldPart {
+    pub(crate) part_number: u32,
+    /// Left out by servers that do not know it (s3s-fs).
+    #[serde(rename = "ETag", default)]
+    pub(crate) etag: Option<String>,
+    pub(crate) size: u64,
+    #[serde(default, rename = "ChecksumCRC64NVME")]
+    pub(crate) checksum_crc64nvme: Option<String>,
+}
+
 /// Every version and delete marker below a prefix, for cleaning up after a probe.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]

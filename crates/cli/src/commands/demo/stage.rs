@@ -321,6 +321,7 @@ fn rule(sky: &LocalSky, regions: &[Region]) -> anyhow::Result<Rule> {
             location: location(sky, Some(home), region, bucket(index))?,
             region: Some(region.clone()),
             storage_class: BTreeMap::new(),
+            server_copy: false,
         });
     }
     Ok(rule)

@@ -70,6 +70,7 @@ fn of_s3(operation: &str) -> Option<&'static str> {
         "probe" | "put" | "create upload" | "upload part" | "complete upload" => "s3:PutObject",
         "delete" => "s3:DeleteObject",
         "abort upload" => "s3:AbortMultipartUpload",
+        "list parts" => "s3:ListMultipartUploadParts",
         "list uploads" => "s3:ListBucketMultipartUploads",
         "read notification configuration" => "s3:GetBucketNotification",
         "write notification configuration" => "s3:PutBucketNotification",

@@ -6,7 +6,7 @@ use crate::output::{Style, Table};
 use serde::Serialize;
 use skyfresh_plan::predict::{Family, Site};
 use skyfresh_plan::replicate::{
-    Ask, Candidate, Choice, FanOut, Planner, Settings, Verdict, fan_out,
+    Ask, Candidate, Choice, FanOut, Planner, Settings, StoreCopy, Verdict, fan_out,
 };
 use skyfresh_sky::catalog::Catalog;
 use skyfresh_sky::{Invalid, Region, Slo, Usd, format_bytes, parse_bytes, parse_delay};
@@ -50,6 +50,9 @@ pub(crate) struct Args {
     /// Plan for workers of a process in this region, without functions
     #[arg(long, value_name = "REGION", conflicts_with = "via")]
     process: Option<Region>,
+    /// Also look at the destination's store copying from the source's by itself, where both are of one provider
+    #[arg(long)]
+    server_copy: bool,
     /// Share of functions that start cold, 0 to 1
     #[arg(long, value_name = "SHARE", default_value = "0.05", value_parser = parse_share)]
     cold: f64,
@@ -243,6 +246,9 @@ fn ask(args: &Args, destination: &Region) -> Ask {
     }
     ask.sites.sort();
     ask.sites.dedup();
+    let provider = destination.provider;
+    let one_service = args.server_copy && args.source.provider == provider;
+    ask.server_copy = one_service.then(|| StoreCopy::usual(args.size, provider));
     ask
 }
 

@@ -46,6 +46,7 @@ pub(super) const CASES: &[Case] = cases![
     multipart::parts_out_of_order_from_two_handles,
     multipart::an_upload_is_invisible_until_completed,
     multipart::a_part_uploaded_again_is_replaced,
+    multipart::parts_held_are_listed,
     multipart::a_missing_part_completes_nothing,
     multipart::parts_may_be_left_out,
     multipart::a_bad_part_body_leaves_no_part,

@@ -120,6 +120,52 @@ pub(super) async fn a_part_uploaded_again_is_replaced(subject: &Subject<'_>) -> 
     Ok(Verdict::Passed)
 }
 
+/// By what is listed an upload can be completed, whoever sent its parts, and how often.
+pub(super) async fn parts_held_are_listed(subject: &Subject<'_>) -> CaseResult {
+    if !subject.capabilities.multipart {
+        return NO_MULTIPART;
+    }
+    let store = &*subject.store;
+    let upload = store
+        .create_upload(&key("x")?, &Attributes::default())
+        .await?;
+    let parts = [content(subject.part_bytes(), 1), content(17, 2)];
+    let sent = [
+        subject.part(store, "x", &upload, 2, &parts[1]).await?,
+        subject.part(store, "x", &upload, 1, &parts[0]).await?,
+        subject.part(store, "x", &upload, 2, &parts[1]).await?,
+    ];
+    let Some(listed) = store.list_parts(&key("x")?, &upload).await? else {
+        store.abort_upload(&key("x")?, &upload).await?;
+        return Ok(Verdict::NotSupported("listing of an upload's parts"));
+    };
+    ensure!(
+        listed.len() == 2 && listed.iter().map(|part| part.number).eq([1, 2]),
+        "two parts were sent, listed are {listed:?}"
+    );
+    for (part, sent) in listed.iter().zip([&sent[1], &sent[2]]) {
+        ensure!(
+            (part.size, &part.etag) == (sent.size, &sent.etag),
+            "{sent:?} was sent last, listed is {part:?}"
+        );
+        ensure!(
+            part.crc64.is_none() || part.crc64 == sent.crc64,
+            "{sent:?} was sent, listed is {part:?}"
+        );
+    }
+    store
+        .complete_upload(&key("x")?, &upload, &listed, &Precondition::None)
+        .await?;
+    subject.expect("x", &Bytes::from(parts.concat())).await?;
+    let gone = store.list_parts(&key("x")?, &upload).await;
+    refused(
+        "listing the parts of an upload that is gone",
+        gone,
+        &[Kind::Missing],
+    )?;
+    Ok(Verdict::Passed)
+}
+
 pub(super) async fn a_missing_part_completes_nothing(subject: &Subject<'_>) -> CaseResult {
     if !subject.capabilities.multipart {
         return NO_MULTIPART;
