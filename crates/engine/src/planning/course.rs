@@ -42,6 +42,7 @@ pub(crate) fn course(
     let wanted = Wanted {
         elapsed: elapsed(claim, looked),
         small_parts: known.small_parts,
+        changes_per_s: lane.lost_to_changes_per_s(&claim.task.task.key, looked),
         fresh: known.fresh,
         ..Wanted::of(lane, source.size)
     };
