@@ -17,7 +17,7 @@ use crate::throttle::Throttle;
 use crate::weights::Standing;
 use skyfresh_ledger::{Ledger, TaskKey};
 use skyfresh_sky::catalog::Catalog;
-use skyfresh_sky::{Clock, Location, ObjectKey, Region, Rng};
+use skyfresh_sky::{Clock, Location, ObjectKey, Provider, Region, Rng, Timestamp};
 use skyfresh_store::ObjectStore;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -218,6 +218,18 @@ impl Lane {
     pub(crate) fn read_store(&self, plan: &Plan) -> &Arc<dyn ObjectStore> {
         self.sibling(plan)
             .map_or(&self.source, |sibling| &sibling.store)
+    }
+
+    /// How often a key changes, in changes a second, where each change makes a copy under way begin again: 0 where the source
+    /// keeps what was overwritten, or the key is not known to change again and again. Google's generations are version ids too, but
+    /// are kept only where the bucket is told to, which cannot be seen from here.
+    pub(crate) fn lost_to_changes_per_s(&self, key: &ObjectKey, now: Timestamp) -> f64 {
+        let keeps =
+            self.source.capabilities().versioned && self.source_region.provider != Provider::Gcp;
+        match keeps {
+            true => 0.0,
+            false => self.rates.per_s(key, now).unwrap_or(0.0),
+        }
     }
 
     /// The region of a destination of the rule; the source's for any other name.

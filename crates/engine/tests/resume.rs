@@ -86,3 +86,44 @@ async fn after_an_outage_nothing_sits_out_its_delay() {
     );
     assert!(world.verify("mem://d1/").await.all_equal());
 }
+
+/// The source changes while the last parts are read: reads that have begun go on, and only a part that nobody reads yet would be
+/// lost. A worker that duplicates a slow one finds that it cannot, which is no reason to give up what is nearly there.
+#[tokio::test(start_paused = true)]
+async fn a_duplicate_that_finds_the_source_changed_gives_nothing_up() {
+    let mut world = World::new(33, 1);
+    let engine = world.engine(vec![World::rule(1)]).await;
+    world.quiet(&engine).await;
+    world.put("hot", vec![1; 8_000]).await;
+    let uploads = Arc::new(Mutex::new((0, 0)));
+    let seen = Arc::clone(&uploads);
+    world.sky.set_fault(Box::new(move |operation| {
+        let mut seen = seen.lock().unwrap();
+        match operation.kind {
+            OperationKind::CreateUpload => seen.0 += 1,
+            OperationKind::UploadPart => {
+                seen.1 += 1;
+                if seen.1 == 1 {
+                    // Far slower than the others: who is done with those tries to help.
+                    return Some(Fault::Delay(Duration::from_secs(8)));
+                }
+            }
+            _ => {}
+        }
+        None
+    }));
+    world.notify(&engine, "hot").await;
+    // All parts are being read, and none is old enough to be duplicated yet.
+    world.clock.sleep(Duration::from_millis(200)).await;
+    world.put("hot", vec![2; 8_000]).await;
+    world.clock.sleep(Duration::from_secs(10)).await;
+    let held = harness::read(world.store("mem://d1/").as_ref(), "hot").await;
+    assert!(
+        held == Some(vec![1; 8_000].into()),
+        "the version that was begun is there"
+    );
+    assert_eq!(uploads.lock().unwrap().0, 1, "by one attempt");
+    world.notify(&engine, "hot").await;
+    world.quiet(&engine).await;
+    assert!(world.verify("mem://d1/").await.all_equal());
+}

@@ -83,6 +83,7 @@ async fn pull(
     let mut duplicate_after = before_any_part(order);
     let (mut finished, mut total_time) = (0u32, Duration::ZERO);
     let mut failures_in_a_row = 0;
+    let mut changed = false;
     loop {
         let gives_way = turn.gives_way();
         if gives_way && running.is_empty() {
@@ -90,7 +91,7 @@ async fn pull(
             continue;
         }
         let free = order.parts_in_flight.max(1).saturating_sub(running.len());
-        if free > 0 && !gives_way {
+        if free > 0 && !gives_way && !changed {
             let now = context.clock.now();
             let claimed = context
                 .ledger
@@ -119,7 +120,7 @@ async fn pull(
         }
         let Some(copied) = running.next().await else {
             // Others hold the last parts.
-            if !order.stays {
+            if !order.stays || changed {
                 return Ok(None);
             }
             // Look again when the slowest of them may count as a straggler.
@@ -161,6 +162,13 @@ async fn pull(
                     .release_part(&order.attempt, &order.worker, copied.claim.number)
                     .await
                     .ok();
+                // The source has changed. Whoever holds the part too may read it since before that, as others their last parts:
+                // only a part that nobody reads is lost.
+                if error.kind == Kind::Precondition && copied.claim.duplicate {
+                    tracing::debug!(task = %order.task, part = copied.claim.number, %error, "left to the one that began it");
+                    changed = true;
+                    continue;
+                }
                 failures_in_a_row += 1;
                 if error.kind != Kind::RetryAfter || failures_in_a_row > PATIENCE {
                     return Err(error.into());

@@ -31,6 +31,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) multipart: bool,
     /// Parts of its last version may be unchanged: the smaller they are, the more of them.
     pub(crate) small_parts: bool,
+    /// Changes a second that would make its copy begin again; see [`Lane::lost_to_changes_per_s`].
+    pub(crate) changes_per_s: f64,
     /// Other destinations that hold this version, verified.
     pub(crate) fresh: Vec<Fresh>,
     /// How the destination's store can take it from the source's store by itself.
@@ -50,6 +52,7 @@ impl<'a> Wanted<'a> {
             limits: capabilities.upload_limits,
             multipart: capabilities.multipart,
             small_parts: false,
+            changes_per_s: 0.0,
             fresh: Vec::new(),
             server_copy: None,
         }
@@ -107,6 +110,7 @@ pub(super) fn ask(wanted: &Wanted<'_>, brain: &Brain, in_flight: &BTreeMap<Site,
     }
     ask.elapsed = wanted.elapsed;
     ask.server_copy = wanted.server_copy;
+    ask.changes_per_s = wanted.changes_per_s;
     ask.limits = limits(wanted);
     ask.in_flight = in_flight.clone();
     ask.process_workers = brain.process_workers;

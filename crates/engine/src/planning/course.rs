@@ -45,6 +45,7 @@ pub(crate) fn course(
     let wanted = Wanted {
         elapsed: elapsed(claim, looked),
         small_parts: known.small_parts,
+        changes_per_s: lane.lost_to_changes_per_s(&claim.task.task.key, looked),
         fresh: known.fresh,
         server_copy: known.server_copy,
         ..Wanted::of(lane, source.size)

@@ -44,6 +44,7 @@ pub(crate) fn until(lane: &Lane, claim: &Claim, now: Timestamp) -> Option<Timest
     let wanted = Wanted {
         slo,
         elapsed: now.since(task.changed_since) + kept_back,
+        changes_per_s: lane.lost_to_changes_per_s(&task.task.key, now),
         ..Wanted::of(lane, task.signal.size?)
     };
     let hold = brain.hold(&wanted, changes_per_s, cheapest)?;

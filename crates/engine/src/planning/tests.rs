@@ -46,6 +46,7 @@ impl Case {
             limits: UploadLimits::S3,
             multipart: true,
             small_parts: false,
+            changes_per_s: 0.0,
             fresh: Vec::new(),
             server_copy: None,
         }

@@ -41,16 +41,24 @@ pub struct Schedule {
     /// Seconds for which workers were there, start to finish, over all workers: what functions are billed for. A worker
     /// that finds no part left stays for the end, since it may have to duplicate one.
     pub busy_s: f64,
+    /// When the last part is begun for the first time, in seconds: from then on nothing is read that is not being read already,
+    /// but by duplicates. Infinite where no worker ever starts.
+    pub last_begun_s: f64,
 }
 
 /// Schedules `parts` parts.
 pub fn schedule(workers: &[Worker], parts: u64, dispatch: Dispatch) -> Schedule {
-    let finish_s = match dispatch {
-        _ if parts == 0 => 0.0,
+    let (finish_s, last_begun_s) = match dispatch {
+        _ if parts == 0 => (0.0, 0.0),
         Dispatch::Equal => equal(workers, parts),
-        Dispatch::Pull => last(&in_flight_at_the_end(workers, parts)),
+        Dispatch::Pull => {
+            let parts = in_flight_at_the_end(workers, parts);
+            (last(&parts), last_begun(&parts))
+        }
         Dispatch::PullAndDuplicate { after_s } => {
-            duplicated(in_flight_at_the_end(workers, parts), workers, after_s)
+            let parts = in_flight_at_the_end(workers, parts);
+            let last_begun_s = last_begun(&parts);
+            (duplicated(parts, workers, after_s), last_begun_s)
         }
     };
     let there = |worker: &Worker| (finish_s - worker.start_s).max(0.0);
@@ -59,23 +67,31 @@ pub fn schedule(workers: &[Worker], parts: u64, dispatch: Dispatch) -> Schedule 
     } else {
         0.0
     };
-    Schedule { finish_s, busy_s }
+    Schedule {
+        finish_s,
+        busy_s,
+        last_begun_s,
+    }
 }
 
-fn equal(workers: &[Worker], parts: u64) -> f64 {
+/// When the last of equal shares is done, and when its last part is begun.
+fn equal(workers: &[Worker], parts: u64) -> (f64, f64) {
     let (each, over) = match workers.len() as u64 {
-        0 => return f64::INFINITY,
+        0 => return (f64::INFINITY, f64::INFINITY),
         count => (parts / count, parts % count),
     };
     let ends = workers.iter().enumerate().map(|(index, worker)| {
         let own = each + u64::from((index as u64) < over);
         if own == 0 {
-            0.0
+            (0.0, 0.0)
         } else {
-            worker.start_s + own as f64 * worker.part_s
+            let begun_s = worker.start_s + (own - 1) as f64 * worker.part_s;
+            (begun_s + worker.part_s, begun_s)
         }
     });
-    ends.fold(0.0, f64::max)
+    ends.fold((0.0, 0.0), |latest, end| {
+        (f64::max(latest.0, end.0), f64::max(latest.1, end.1))
+    })
 }
 
 /// A worker's last part.
@@ -89,6 +105,11 @@ struct LastPart {
 fn last(parts: &[Option<LastPart>]) -> f64 {
     let ends = parts.iter().flatten().map(|part| part.done_s);
     ends.fold(f64::NAN, f64::max).max(0.0)
+}
+
+fn last_begun(parts: &[Option<LastPart>]) -> f64 {
+    let begun = parts.iter().flatten().map(|part| part.begun_s);
+    begun.fold(0.0, f64::max)
 }
 
 /// Below this many workers times parts the pool is played through; above, the moment of the last pull is searched for.

@@ -15,11 +15,13 @@ fn by_hand() {
         pulled,
         Schedule {
             finish_s: 4.0,
-            busy_s: 4.0 + 3.0
+            busy_s: 4.0 + 3.0,
+            last_begun_s: 2.0
         }
     );
     // Two each: the slow one ends at 1 + 2 × 3.
     assert_eq!(schedule(&two, 4, Dispatch::Equal).finish_s, 7.0);
+    assert_eq!(schedule(&two, 4, Dispatch::Equal).last_begun_s, 4.0);
     assert_eq!(
         schedule(&two, 3, Dispatch::Equal).finish_s,
         4.0,
@@ -83,7 +85,8 @@ fn at_the_edges() {
             alone,
             Schedule {
                 finish_s: 4.0,
-                busy_s: 2.0
+                busy_s: 2.0,
+                last_begun_s: 3.5
             },
             "{dispatch:?}"
         );
@@ -96,7 +99,8 @@ fn at_the_edges() {
         nobody,
         Schedule {
             finish_s: f64::INFINITY,
-            busy_s: 0.0
+            busy_s: 0.0,
+            last_begun_s: f64::INFINITY
         }
     );
 }

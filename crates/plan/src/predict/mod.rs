@@ -14,6 +14,9 @@ pub mod finish;
 pub mod fit;
 mod ladder;
 mod learn;
+mod rounds;
+#[cfg(test)]
+mod rounds_tests;
 mod route;
 mod samples;
 mod sketch;
@@ -24,6 +27,7 @@ mod warm_tests;
 
 pub use calibration::Calibration;
 pub use learn::Residuals;
+pub use rounds::Rounds;
 pub use route::{Family, Host, Leg, Route, Site};
 pub use samples::Samples;
 pub use sketch::Sketch;

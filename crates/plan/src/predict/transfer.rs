@@ -52,6 +52,11 @@ pub struct Transfer {
     pub delay_s: Samples,
     /// Mean of the seconds that all workers run, together.
     pub busy_s: f64,
+    /// Seconds from the decision until the last part's read has begun: a change of the source until then makes the copy begin
+    /// again, unless older versions are kept.
+    pub exposed_s: Samples,
+    /// Mean of the seconds from finding out that the source has changed until the copy begins again.
+    pub given_up_s: f64,
 }
 
 /// Objects up to this size are read while the destination's head is asked for (`engine/src/carry.rs`).
@@ -64,6 +69,11 @@ const STRAGGLER_LEAST_S: f64 = 0.5;
 const LEDGER_BEFORE: f64 = 4.0;
 /// Operations on the ledger for a part: claimed, finished.
 const LEDGER_A_PART: f64 = 2.0;
+/// Operations on the ledger to forget an attempt: its pool, its intent, the attempt (`engine/src/attempt.rs`).
+const LEDGER_FORGOTTEN: f64 = 3.0;
+/// The pause before a copy begins again whose source has changed, in seconds: 40, 80, 160 ms, then a retry's 100 ms and more
+/// (`engine/src/carry.rs`, `engine/src/backoff.rs`).
+const PAUSE_S: f64 = 0.1;
 /// Beyond so many slots fewer draws are made, down to so many: the last of many parts varies less from draw to draw.
 const MANY_SLOTS: usize = 64;
 const LEAST_DRAWS: usize = 512;
@@ -164,15 +174,18 @@ impl Drawing<'_> {
     fn inline(&self, size_bytes: u64) -> Schedule {
         let (start_s, mb_per_s) = self.instance(1.0);
         let (read_s, write_s) = self.request_s();
-        let again_s = if size_bytes > READ_AT_ONCE_BYTES {
-            read_s
+        let heads_s = self.heads_s();
+        // What is read at once is not looked at before.
+        let (again_s, last_begun_s) = if size_bytes > READ_AT_ONCE_BYTES {
+            (read_s, start_s + heads_s + read_s)
         } else {
-            0.0
+            (0.0, 0.0)
         };
-        let busy_s = self.heads_s() + again_s + size_bytes as f64 / 1e6 / mb_per_s + write_s;
+        let busy_s = heads_s + again_s + size_bytes as f64 / 1e6 / mb_per_s + write_s;
         Schedule {
             finish_s: start_s + busy_s,
             busy_s,
+            last_begun_s,
         }
     }
 
@@ -209,6 +222,10 @@ pub(super) fn transfer(asked: Asked<'_>) -> Transfer {
         _ => (draws * MANY_SLOTS / slots).max(draws.min(LEAST_DRAWS)),
     };
     let mut delays_s = Vec::with_capacity(draws);
+    // A part's claim, and its read until the source's answer is there. Not drawn: that would move every other draw.
+    let opened_s =
+        tables.ledger_s.mean() + route.read.round_trip_ms / 1_000.0 + tables.answer_mean_s;
+    let mut exposed_s = Vec::with_capacity(draws);
     let mut busy_s = 0.0;
     let mut workers = Vec::with_capacity(slots);
     for draw in 0..draws {
@@ -243,11 +260,13 @@ pub(super) fn transfer(asked: Asked<'_>) -> Transfer {
                 Schedule {
                     finish_s: before_s + pulled.finish_s + publish_s,
                     busy_s: pulled.busy_s / f64::from(parts_in_flight.max(1)) + publish_s,
+                    last_begun_s: before_s + pulled.last_begun_s + opened_s,
                 }
             }
         };
         delays_s.push(drawn.finish_s);
         busy_s += drawn.busy_s;
+        exposed_s.push(drawn.last_begun_s);
     }
     let delay_s = Samples::new(delays_s);
     let busy_s = busy_s / draws as f64;
@@ -255,7 +274,24 @@ pub(super) fn transfer(asked: Asked<'_>) -> Transfer {
         Family::Measured => delay_s,
         Family::NormalGumbel => normal_gumbel(Asked { draws, ..asked }),
     };
-    Transfer { delay_s, busy_s }
+    Transfer {
+        delay_s,
+        busy_s,
+        exposed_s: Samples::new(exposed_s),
+        given_up_s: given_up_s(route, tables, shape),
+    }
+}
+
+/// Until a copy begins again whose source has changed: an upload is discarded and forgotten, and a pause made.
+fn given_up_s(route: &Route, tables: &Tables, shape: Shape) -> f64 {
+    let discarded_s = match shape {
+        Shape::Inline => 0.0,
+        Shape::Parts { .. } => {
+            let request_s = route.write.round_trip_ms / 1_000.0 + tables.answer_mean_s;
+            request_s + LEDGER_FORGOTTEN * tables.ledger_s.mean()
+        }
+    };
+    discarded_s + PAUSE_S
 }
 
 /// λReplica's model: the time of one worker is Normal; n workers get equal shares, and the last of n Normals is Gumbel, with

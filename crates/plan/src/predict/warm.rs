@@ -29,7 +29,12 @@ struct Drawn {
     /// The error of the quantile that was asked for when drawing, as a share of it to both sides.
     error: f64,
     busy_s: f64,
+    exposed_s: [f32; EXPOSURES],
+    given_up_s: f64,
 }
+
+/// Equally likely times for which a transfer is exposed to changes of its source, that are kept of all that were drawn.
+const EXPOSURES: usize = 16;
 
 /// Draws beyond the percentile that is planned for: so many that its own error is about a fifth of the tail beyond it.
 const DRAWS_BEYOND: f64 = 20.0;
@@ -119,6 +124,11 @@ impl Warm {
             },
             delay_s: Ladder::of(&transfer.delay_s),
             busy_s: transfer.busy_s,
+            exposed_s: std::array::from_fn(|index| {
+                let middle = (index as f64 + 0.5) / EXPOSURES as f64;
+                transfer.exposed_s.quantile(middle) as f32
+            }),
+            given_up_s: transfer.given_up_s,
         });
         self.drawn.insert((shape, step), Arc::clone(&drawn));
         drawn
@@ -170,6 +180,21 @@ impl Predicted {
     /// Mean of the seconds that all workers run, together.
     pub fn busy_s(&self) -> f64 {
         self.below.busy_s + (self.above.busy_s - self.below.busy_s) * self.fraction
+    }
+
+    /// Seconds from the decision until the last read has begun, each as likely as the others, before anything learnt: a change
+    /// of the source until then makes the copy begin again, unless older versions are kept.
+    pub fn exposed_s(&self) -> impl Iterator<Item = f64> + '_ {
+        let both = self.below.exposed_s.iter().zip(&self.above.exposed_s);
+        both.map(|(below, above)| {
+            let (below_s, above_s) = (f64::from(*below), f64::from(*above));
+            below_s + (above_s - below_s) * self.fraction
+        })
+    }
+
+    /// Mean of the seconds from finding out that the source has changed until the copy begins again, before anything learnt.
+    pub fn given_up_s(&self) -> f64 {
+        self.below.given_up_s
     }
 
     /// How far the model's true quantile at the percentile planned for may lie from the predicted one, to both sides, since it

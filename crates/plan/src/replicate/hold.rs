@@ -3,7 +3,6 @@
 //! Source: λReplica, slides, "SLO-bounded Batching". No rule is published for *when* to wait; this one waits only where
 //! another change is expected in time, since otherwise waiting makes data older and saves nothing.
 
-use crate::predict::{Predicted, Residuals};
 use serde::{Deserialize, Serialize};
 use skyfresh_sky::Usd;
 
@@ -25,11 +24,11 @@ const SHORTEST_WAIT_S: f64 = 0.05;
 /// An expected saving below this probability is not worth older data.
 const LEAST_AGAIN: f64 = 0.1;
 
-/// How long a change may wait. `left_s` is what is left of the SLO's delay of the *oldest* change that the transfer would
+/// How long a change may wait. `takes_s` is what its transfer takes, in seconds, as often as a share says, with the rounds
+/// that are lost because the key changes meanwhile; `left_s` is what is left of the SLO's delay of the *oldest* change that the transfer would
 /// cover; `share` its percentile, 0 to 1; `changes_per_s` how often the key changes (Poisson); `price` that of one transfer.
 pub fn hold(
-    predicted: &Predicted,
-    learned: &Residuals,
+    takes_s: impl Fn(f64) -> f64,
     left_s: f64,
     share: f64,
     changes_per_s: f64,
@@ -41,8 +40,7 @@ pub fn hold(
         saves: Usd::ZERO,
     };
     let stricter = 1.0 - (1.0 - share) * SHARE_FOR_HOLDING;
-    let takes_s = predicted.learned_quantile(learned, stricter);
-    let wait_s = left_s - takes_s;
+    let wait_s = left_s - takes_s(stricter);
     if !wait_s.is_finite()
         || wait_s < SHORTEST_WAIT_S
         || changes_per_s.is_nan()

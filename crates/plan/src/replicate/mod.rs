@@ -107,6 +107,10 @@ pub struct Ask {
     pub unchanged_bytes: u64,
     /// What the destination takes.
     pub limits: PartLimits,
+    /// How often the object changes, in changes a second, where the source does not keep what was overwritten: a change while it
+    /// is read makes the copy begin again ([`Rounds`](crate::predict::Rounds)). 0 where it keeps it, or hardly changes.
+    #[serde(default)]
+    pub changes_per_s: f64,
     /// Functions under way at each site, over everything.
     pub in_flight: BTreeMap<Site, u64>,
     /// Most workers on one object in a process that decides for itself ([`Host::Process`](crate::predict::Host::Process)):
@@ -136,6 +140,7 @@ impl Ask {
             fresh: Vec::new(),
             server_copy: None,
             unchanged_bytes: 0,
+            changes_per_s: 0.0,
             limits: PartLimits::S3,
             in_flight: BTreeMap::new(),
             process_workers: u32::MAX,
@@ -175,6 +180,9 @@ pub struct Candidate {
     pub p50_s: f64,
     /// As many as the SLO's percentile says take no longer, in seconds.
     pub at_slo_s: f64,
+    /// Rounds that it takes, in the mean: more than 1 where the object changes while it is read ([`Ask::changes_per_s`]).
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub rounds: f64,
     /// By which share of itself that may be off, since the model was drawn and not computed.
     pub error: f64,
     /// One of its links was never measured: its delays stand on the catalogue's estimates.
@@ -182,10 +190,19 @@ pub struct Candidate {
     pub estimated: bool,
     /// The probability that it takes no longer than what is left of the SLO.
     pub in_time: f64,
-    /// What it costs.
+    /// What it costs; rounds that are lost come on top of it.
     pub cost: Cost,
     /// Why it may not be taken, where a quota or a limit says so.
     pub refused: Option<String>,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+fn is_one(rounds: &f64) -> bool {
+    *rounds == 1.0
 }
 
 /// What a choice is worth.
@@ -229,6 +246,8 @@ impl Choice {
 
 #[cfg(test)]
 mod fan_out_tests;
+#[cfg(test)]
+mod hold_tests;
 #[cfg(test)]
 mod store_copy_tests;
 #[cfg(test)]

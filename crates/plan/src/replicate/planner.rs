@@ -3,7 +3,7 @@
 use super::candidates::ways;
 use super::cost::POOL_UNITS_A_PART;
 use super::{Ask, Candidate, Choice, Hold, Verdict, Way, hold, price};
-use crate::predict::{Family, Predicted, Residuals, Route, Shape, Site, Warm};
+use crate::predict::{Family, Predicted, Residuals, Rounds, Route, Shape, Site, Warm};
 use skyfresh_sky::catalog::{Catalog, StateService, state_service};
 use skyfresh_sky::{Invalid, Region};
 use std::collections::HashMap;
@@ -146,14 +146,21 @@ impl Planner {
             let learned = taught.of(way);
             // What takes longer than predicted is billed for longer.
             let busy_s = predicted.busy_s() * learned.location();
-            let p50_s = predicted.learned_quantile(learned, 0.5);
+            let expected = Expected::of(ask, &predicted, learned);
+            // Of one round: it alone must not write more than a partition of the ledger takes.
+            let round_s = predicted.learned_quantile(learned, 0.5);
+            let p50_s = match expected.rounds.any() {
+                true => expected.quantile(0.5),
+                false => round_s,
+            };
             candidates.push(Candidate {
                 p50_s,
-                at_slo_s: predicted.learned_quantile(learned, ask.share()),
+                at_slo_s: expected.quantile(ask.share()),
+                rounds: expected.rounds.mean(),
                 error: predicted.error(),
                 estimated: legs.0 || legs.1,
-                in_time: predicted.learned_cdf(learned, ask.left_s()),
-                refused: refusal(state, ask, way, p50_s),
+                in_time: expected.cdf(ask.left_s()),
+                refused: refusal(state, ask, way, round_s),
                 cost: price(&catalog, state, ask, way, busy_s),
                 way: way.clone(),
             });
@@ -211,9 +218,9 @@ impl Planner {
             .get(&route)
             .map_or(&unknown, |taught| taught.of(&candidate.way));
         let price = candidate.cost.total();
+        let expected = Expected::of(ask, &predicted, learned);
         Ok(hold(
-            &predicted,
-            learned,
+            |p| expected.quantile(p),
             ask.left_s(),
             ask.share(),
             changes_per_s,
@@ -232,6 +239,38 @@ impl Planner {
         let taught = self.taught.entry(route).or_default();
         taught.of_mut(way).observe(took_s, median_s);
         Ok(())
+    }
+}
+
+/// What is expected of a way: what was predicted, what receipts have taught, and rounds that are lost.
+struct Expected<'a> {
+    predicted: &'a Predicted,
+    learned: &'a Residuals,
+    rounds: Rounds,
+}
+
+impl<'a> Expected<'a> {
+    fn of(ask: &Ask, predicted: &'a Predicted, learned: &'a Residuals) -> Self {
+        // What takes longer than predicted is exposed for longer.
+        let longer = learned.location();
+        let exposed_s = predicted.exposed_s().map(|s| s * longer);
+        let given_up_s = predicted.given_up_s() * longer;
+        Expected {
+            predicted,
+            learned,
+            rounds: Rounds::of(ask.changes_per_s, exposed_s, given_up_s),
+        }
+    }
+
+    fn quantile(&self, p: f64) -> f64 {
+        let once = |p| self.predicted.learned_quantile(self.learned, p);
+        let in_time = |s| self.predicted.learned_cdf(self.learned, s);
+        self.rounds.quantile(p, once, in_time)
+    }
+
+    fn cdf(&self, delay_s: f64) -> f64 {
+        let once = |s| self.predicted.learned_cdf(self.learned, s);
+        self.rounds.cdf(delay_s, once)
     }
 }
 
@@ -304,6 +343,9 @@ impl Taught {
         }
     }
 }
+
+/// From so many expected rounds on a choice says that some are lost.
+const LOST_ROUNDS_TOLD: f64 = 1.05;
 
 /// Picks from candidates in ascending order of price.
 fn pick(ask: &Ask, candidates: Vec<Candidate>) -> Choice {
@@ -396,6 +438,13 @@ fn pick(ask: &Ask, candidates: Vec<Candidate>) -> Choice {
             "the budget is spent: the cheapest, in time in {:.1}% of cases",
             winner.in_time * 100.0
         ),
+    };
+    let why = match winner.rounds >= LOST_ROUNDS_TOLD {
+        true => format!(
+            "{why}; it changes while it is copied, {:.1} rounds are expected",
+            winner.rounds
+        ),
+        false => why,
     };
     Choice {
         chosen: Some(index),

@@ -239,6 +239,8 @@ fn ask(args: &Args, destination: &Region) -> Ask {
     );
     ask.elapsed = args.elapsed;
     ask.premium = args.premium;
+    // As where the source keeps no older versions: a change while it is read makes the copy begin again.
+    ask.changes_per_s = args.changes.unwrap_or(0.0);
     ask.sites
         .extend(args.via.iter().cloned().filter_map(Site::functions));
     if let Some(region) = &args.process {
