@@ -81,6 +81,32 @@ async fn the_meter_bills_who_sends() {
     sky.shutdown().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn opaque_entity_tags_are_no_md5_and_a_given_md5_is_checked_all_the_same() {
+    let sky = start(SkyConfig {
+        opaque_etags: true,
+        ..config()
+    })
+    .await;
+    let client = Client::new(sky.endpoint(None, &west()));
+    let first = client.put("/data/k", "content").await;
+    let tag = first.header("etag").to_owned();
+    assert!(tag.starts_with("\"x") && tag.len() == 35, "{tag}");
+    assert_eq!(client.get("/data/k").await.header("etag"), tag);
+    // The same content again: another tag, as every write has its own.
+    assert_ne!(client.put("/data/k", "content").await.header("etag"), tag);
+    // The MD5 of nothing.
+    let md5 = [("content-md5", "1B2M2Y8AsgTpgAmY7PhCfg==")];
+    let wrong = client
+        .send(Method::PUT, "/data/k", &md5, "content")
+        .await
+        .unwrap();
+    assert_eq!(wrong.element("Code"), "BadDigest");
+    let right = client.send(Method::PUT, "/data/k", &md5, "").await.unwrap();
+    assert!(right.status.is_success(), "{}", right.text());
+    sky.shutdown().await;
+}
+
 fn on_disk(root: &std::path::Path, port: Option<u16>) -> SkyConfig {
     let mut config = SkyConfig {
         listen_port: port,

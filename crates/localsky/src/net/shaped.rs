@@ -6,22 +6,26 @@
 //! ```
 //!
 //! At most 256 chunks of 64 KiB are in flight per direction; then the sender waits, as it would for a full window.
+//!
+//! Bytes that already waited while a pump slept were on the line all that time, however late the pump woke up: a machine
+//! with too little processor time for its pumps does not make the line slower than it is said to be.
 
 use crate::random::StragglerDistribution;
 use crate::shaping::{Bandwidth, LinkShape};
 use bytes::{Bytes, BytesMut};
 use skyfresh_sky::{Clock, Rng};
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tokio_util::io::poll_read_buf;
 
 const CHUNK_BYTES: usize = 64 * 1024;
 const CHUNKS_IN_FLIGHT: usize = 256;
-/// Timers are this coarse: a pump that overslept may catch up by as much.
-const CATCH_UP_NS: f64 = 5e6;
 /// Waits shorter than this are not worth a timer.
 const SHORTEST_WAIT_NS: f64 = 1e6;
 
@@ -32,14 +36,13 @@ struct Pacer {
 }
 
 impl Pacer {
-    /// Takes the line for `bytes`; gives the time when the last of them is sent.
-    fn reserve(&self, now_ns: f64, bytes: usize, bytes_per_s: f64) -> f64 {
+    /// Takes the line for `bytes` that are there since `since_ns`; gives the time when the last of them is sent.
+    fn reserve(&self, since_ns: f64, bytes: usize, bytes_per_s: f64) -> f64 {
         let mut free_at_ns = self
             .free_at_ns
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let start = free_at_ns.max(now_ns - CATCH_UP_NS);
-        *free_at_ns = start + bytes as f64 / bytes_per_s * 1e9;
+        *free_at_ns = free_at_ns.max(since_ns) + bytes as f64 / bytes_per_s * 1e9;
         *free_at_ns
     }
 }
@@ -122,6 +125,21 @@ impl SharedLink {
     }
 }
 
+/// Reads once: how many bytes, and whether they had to be waited for.
+async fn read(
+    from: &mut (impl AsyncRead + Unpin),
+    buffer: &mut BytesMut,
+) -> std::io::Result<(usize, bool)> {
+    let mut waited = false;
+    let count = poll_fn(|context| {
+        let polled = poll_read_buf(Pin::new(&mut *from), context, buffer);
+        waited |= polled.is_pending();
+        polled
+    })
+    .await?;
+    Ok((count, waited))
+}
+
 /// One direction of a connection.
 struct Direction<'a> {
     total_bytes_per_s: f64,
@@ -154,20 +172,24 @@ impl Direction<'_> {
     ) -> std::io::Result<()> {
         let mut extra = self.first_delay;
         let mut last_due_ns = 0.0f64;
+        let mut sent_ns = 0.0f64;
         let mut buffer = BytesMut::new();
         loop {
             buffer.reserve(CHUNK_BYTES);
-            if from.read_buf(&mut buffer).await? == 0 {
+            let (count, waited) = read(&mut from, &mut buffer).await?;
+            if count == 0 {
                 return Ok(());
             }
             let chunk = buffer.split().freeze();
             let now_ns = self.clock.monotonic_ns() as f64;
-            let sent_ns = self
+            // What was there at once lay behind the chunk before it.
+            let since_ns = if waited { now_ns } else { now_ns.min(sent_ns) };
+            sent_ns = self
                 .connection
-                .reserve(now_ns, chunk.len(), self.connection_bytes_per_s)
+                .reserve(since_ns, chunk.len(), self.connection_bytes_per_s)
                 .max(
                     self.total
-                        .reserve(now_ns, chunk.len(), self.total_bytes_per_s),
+                        .reserve(since_ns, chunk.len(), self.total_bytes_per_s),
                 );
             let travel =
                 self.delay + std::mem::take(&mut extra) + self.jitter.mul_f64(self.rng.unit());
@@ -208,12 +230,26 @@ mod tests {
     fn a_line_is_shared_in_turn() {
         let pacer = Pacer::default();
         // 1,000 bytes at 1,000,000 bytes/s take a millisecond each.
-        assert_eq!(pacer.reserve(1e9, 1_000, 1e6), 1e9 - CATCH_UP_NS + 1e6);
+        assert_eq!(pacer.reserve(1e9, 1_000, 1e6), 1e9 + 1e6);
         for _ in 0..9 {
             pacer.reserve(1e9, 1_000, 1e6);
         }
-        assert_eq!(pacer.reserve(1e9, 1_000, 1e6), 1e9 - CATCH_UP_NS + 11e6);
-        // A line that was idle does not save up more than the catch-up.
-        assert_eq!(pacer.reserve(2e9, 1_000, 1e6), 2e9 - CATCH_UP_NS + 1e6);
+        assert_eq!(pacer.reserve(1e9, 1_000, 1e6), 1e9 + 11e6);
+        // A line that was idle saves nothing up.
+        assert_eq!(pacer.reserve(2e9, 1_000, 1e6), 2e9 + 1e6);
+    }
+
+    #[tokio::test]
+    async fn what_waited_is_told_from_what_was_waited_for() {
+        let (mut near, mut far) = tokio::io::duplex(16);
+        near.write_all(b"ab").await.unwrap();
+        let mut buffer = BytesMut::with_capacity(16);
+        assert_eq!(read(&mut far, &mut buffer).await.unwrap(), (2, false));
+        let later = async {
+            tokio::task::yield_now().await;
+            near.write_all(b"c").await.unwrap();
+        };
+        let (found, ()) = tokio::join!(read(&mut far, &mut buffer), later);
+        assert_eq!(found.unwrap(), (1, true));
     }
 }

@@ -64,6 +64,14 @@ impl Names {
         }
     }
 
+    /// Takes the name where it is shown as it is.
+    fn show_own(&self, name: String) -> String {
+        match self.0 {
+            Some(_) => self.show(&name),
+            None => name,
+        }
+    }
+
     fn show_some(&self, name: Option<&str>) -> Option<String> {
         name.map(|name| self.show(name))
     }
@@ -102,7 +110,7 @@ fn split<T, U>(
 fn shown_object(item: ListedObject, names: &Names, with_owner: bool) -> Object {
     let meta = &item.object.meta;
     Object {
-        key: Some(names.show(&item.key)),
+        key: Some(names.show_own(item.key)),
         e_tag: Some(shown_etag(&meta.etag)),
         last_modified: Some(shown_time(item.modified)),
         size: Some(length(meta.size)),

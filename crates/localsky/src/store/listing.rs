@@ -58,7 +58,7 @@ pub(crate) fn page<'a, V, T>(
     mut pick: impl FnMut(&'a str, &'a V) -> Option<T>,
 ) -> Page<T> {
     let mut entries = Vec::new();
-    let mut last: Option<String> = None;
+    let mut last: Option<&str> = None;
     let mut skip_prefix: Option<String> = None;
     let mut from = match &request.after {
         Some(after) if *after >= request.prefix => {
@@ -101,17 +101,17 @@ pub(crate) fn page<'a, V, T>(
             if entries.len() == request.limit {
                 return Page {
                     entries,
-                    next_after: last,
+                    next_after: last.map(str::to_owned),
                 };
             }
             if let Some(prefix) = common_prefix(key, request) {
                 entries.push(ListEntry::CommonPrefix(prefix.to_owned()));
-                last = Some(prefix.to_owned());
+                last = Some(prefix);
                 skip_prefix = Some(prefix.to_owned());
                 continue 'seek;
             }
             entries.push(ListEntry::Item(item));
-            last = Some(key.clone());
+            last = Some(key);
         }
         return Page {
             entries,

@@ -15,8 +15,11 @@ const REQUIREMENTS_PATH: &str = "xtask/bench-tools/requirements.txt";
 /// Of the crate, whose program this is.
 const S3S_FS_VERSION: &str = "0.14.1";
 
+/// Of Debian's package: years older, and quicker with small objects than what followed it.
+const DEBIAN_RCLONE_VERSION: &str = "1.60.1+dfsg-2+b5";
+
 /// What a comparison would want, and why it is not in it.
-const LEFT_OUT: [(&str, &str); 4] = [
+const LEFT_OUT: [(&str, &str); 3] = [
     (
         "s3sync (larrabee)",
         "is in no registry this installs from: it is built from source with Go",
@@ -27,11 +30,7 @@ const LEFT_OUT: [(&str, &str); 4] = [
     ),
     (
         "oli (OpenDAL)",
-        "takes a cargo build of a quarter of an hour; one connection, no verification",
-    ),
-    (
-        "rclone of the distribution",
-        "is older than the one measured, and slower",
+        "comes as source only, with a client for every store there is to build",
     ),
 ];
 
@@ -40,6 +39,8 @@ pub(super) struct Installed {
     directory: PathBuf,
     /// Why there are no peers.
     failure: Option<String>,
+    /// Why there is no rclone of Debian's.
+    debian_failure: Option<String>,
     /// `rclone 1.75.2`.
     versions: Vec<String>,
 }
@@ -54,13 +55,22 @@ impl Installed {
             true => python(&directory)?,
             false => Some("was not asked for".into()),
         };
+        let debian_failure = match tools.contains(&Tool::Rclone) {
+            true => debian_rclone(&directory)?,
+            false => Some("was not asked for".into()),
+        };
         let mut installed = Installed {
             directory,
             failure,
+            debian_failure,
             versions: Vec::new(),
         };
         if installed.failure.is_none() {
             installed.versions = versions(&installed.directory);
+        }
+        if installed.debian_failure.is_none() {
+            let version = format!("rclone {DEBIAN_RCLONE_VERSION} of Debian");
+            installed.versions.push(version);
         }
         if servers == Servers::S3sFs {
             install_s3s_fs(&installed.directory)?;
@@ -83,6 +93,14 @@ impl Installed {
         }
     }
 
+    /// Debian's rclone; why there is none, otherwise.
+    pub(super) fn debian_rclone(&self) -> Result<PathBuf, String> {
+        match &self.debian_failure {
+            Some(failure) => Err(format!("not installed: {failure}")),
+            None => Ok(self.directory.join(DEBIAN_RCLONE)),
+        }
+    }
+
     /// The other server.
     pub(super) fn s3s_fs(&self) -> Result<PathBuf> {
         let path = self.directory.join("bin").join("s3s-fs");
@@ -95,9 +113,14 @@ impl Installed {
     /// What is compared with, and what is not.
     pub(super) fn lines(&self) -> Vec<String> {
         let mut lines = vec![match &self.failure {
-            Some(failure) => format!("Peers: none; {REQUIREMENTS_PATH} {failure}."),
+            Some(failure) => format!("Peers of {REQUIREMENTS_PATH}: none, {failure}."),
             None => format!("Peers: {}.", self.versions.join(", ")),
         }];
+        if let Some(failure) = &self.debian_failure {
+            lines.push(format!(
+                "rclone {DEBIAN_RCLONE_VERSION} of Debian: {failure}."
+            ));
+        }
         let left_out: Vec<String> = LEFT_OUT
             .iter()
             .map(|(name, why)| format!("{name} {why}"))
@@ -141,6 +164,38 @@ fn python(directory: &Path) -> Result<Option<String>> {
         ));
     }
     fs::write(&stamp, REQUIREMENTS).context("cannot record what was installed")?;
+    Ok(None)
+}
+
+/// Where the package's program lies.
+const DEBIAN_RCLONE: &str = "debian/usr/bin/rclone";
+
+/// Unpacks Debian's package beside the system, not into it; `Some` says why it could not.
+fn debian_rclone(directory: &Path) -> Result<Option<String>> {
+    if directory.join(DEBIAN_RCLONE).is_file() {
+        return Ok(None);
+    }
+    let package = format!("rclone={DEBIAN_RCLONE_VERSION}");
+    println!("unpacking Debian's {package} into {}", directory.display());
+    let into = tempfile::tempdir_in(directory).context("cannot make a directory")?;
+    let mut download = Command::new("apt-get");
+    download
+        .args(["download", "--quiet=2", &package])
+        .current_dir(into.path());
+    if !process::run(&mut download).is_ok_and(|done| done) {
+        let why = format!("`apt-get download {package}` failed; `apt-get update` may help");
+        return Ok(Some(why));
+    }
+    for entry in fs::read_dir(into.path())? {
+        let mut unpack = Command::new("dpkg-deb");
+        unpack
+            .arg("--extract")
+            .arg(entry?.path())
+            .arg(directory.join("debian"));
+        if !process::run(&mut unpack).is_ok_and(|done| done) {
+            return Ok(Some("`dpkg-deb --extract` failed".into()));
+        }
+    }
     Ok(None)
 }
 

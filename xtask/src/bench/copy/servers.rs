@@ -191,9 +191,12 @@ fn localsky(program: &Path, work: Work, link: Option<&str>, log: &Path) -> Resul
         // MD5 would be most of the time of every copy, whatever the tool; a comparison has use for it.
         command.arg("--opaque-etags");
     }
-    // What was freed is used again, not given back and faulted in anew in the next run.
+    // What was freed is used again, not given back and faulted in anew in the next run: fresh pages are most of what a
+    // store in memory costs.
     command
         .env("MALLOC_ARENA_MAX", "1")
+        .env("MALLOC_MMAP_THRESHOLD_", (32_u64 << 20).to_string())
+        .env("MALLOC_TOP_PAD_", (64_u64 << 20).to_string())
         .env("MALLOC_TRIM_THRESHOLD_", (1_u64 << 36).to_string());
     Measured::start(&mut command, log).context("skyfresh localsky")
 }

@@ -2,6 +2,7 @@
 
 use super::{Invocation, OBJECT, Row, Scene, Tool};
 use crate::bench::copy::work::Work;
+use std::path::PathBuf;
 
 /// No request but those that copy: nothing is looked up at the destination before or after.
 const NO_EXTRAS: &str =
@@ -18,19 +19,28 @@ pub(super) fn rows(scene: &Scene<'_>) -> Vec<Row> {
         // Said of the product alone: the others hold what they list.
         Work::NothingOfMillion => return Vec::new(),
     };
-    settings(scene.work)
+    let row = |name: &str, label: &str, program: Result<PathBuf, String>, words: &str| Row {
+        tool: Tool::Rclone,
+        label: format!("{name} {label}"),
+        default_settings: name == NAME && label == "defaults",
+        command: program.map(|program| command(scene, Invocation::new(program).words(verb), words)),
+    };
+    let mut rows: Vec<Row> = settings(scene.work)
         .into_iter()
-        .map(|(label, words)| Row {
-            tool: Tool::Rclone,
-            label: format!("rclone {label}"),
-            default_settings: label == "defaults",
-            command: scene
-                .installed
-                .program("rclone")
-                .map(|program| command(scene, Invocation::new(program).words(verb), &words)),
-        })
-        .collect()
+        .map(|(label, words)| row(NAME, &label, scene.installed.program(NAME), &words))
+        .collect();
+    if scene.work == Work::Small {
+        let old = || scene.installed.debian_rclone();
+        rows.push(row("rclone 1.60", "defaults", old(), ""));
+        rows.push(row("rclone 1.60", "tuned @64", old(), TUNED_1_60));
+    }
+    rows
 }
+
+const NAME: &str = "rclone";
+
+/// What the settings of the newer one were called, as far as it has them.
+const TUNED_1_60: &str = "--transfers 64 --checkers 64 --no-check-dest --s3-no-head --s3-no-check-bucket --ignore-checksum";
 
 fn settings(work: Work) -> Vec<(String, String)> {
     let row = |label: &str, words: String| (label.to_owned(), words);
