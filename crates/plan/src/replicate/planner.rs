@@ -43,9 +43,9 @@ type RouteKey = (Region, Region, Site);
 
 /// What receipts of one lane have taught: of objects in one piece, and of those in parts.
 #[derive(Clone, Debug, Default)]
-struct Taught {
-    inline: Residuals,
-    parts: Residuals,
+pub(super) struct Taught {
+    pub(super) inline: Residuals,
+    pub(super) parts: Residuals,
 }
 
 /// Plans. Keeps what it has drawn and learnt; the same asks in the same order with the same receipts between them give
@@ -56,7 +56,7 @@ pub struct Planner {
     state: Option<&'static StateService>,
     settings: Settings,
     warm: HashMap<(RouteKey, u64), Warm>,
-    taught: HashMap<RouteKey, Taught>,
+    pub(super) taught: HashMap<RouteKey, Taught>,
 }
 
 impl Planner {
