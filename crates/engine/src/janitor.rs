@@ -1,11 +1,13 @@
 //! The janitor: nothing leaks for longer than its period.
 //!
-//! In: the upload journal, the age of receipts. Out: orphaned uploads aborted, old receipts and tombstones removed.
+//! In: the upload journal, the age of receipts. Out: orphaned uploads aborted, old receipts and tombstones removed, what was
+//! spent and learnt kept.
 //! Never: touches an upload that is not in our journal: a bucket may be shared with others.
 
 use crate::Result;
 use crate::finish::discard_upload;
 use crate::lane::Lane;
+use crate::planning::memory;
 use crate::probe;
 use skyfresh_ledger::UploadIntent;
 use skyfresh_sky::{Kind, Mutant, Timestamp};
@@ -70,6 +72,9 @@ pub(crate) async fn clean(lanes: &[Arc<Lane>]) -> Result<()> {
         .keep(&first.rule.name, ledger.as_ref(), now.before(SKEW))
         .await?;
     while ledger.prune(horizon).await? > 0 {}
+    for lane in lanes {
+        memory::keep(lane).await;
+    }
     Ok(())
 }
 

@@ -20,7 +20,7 @@ use skyfresh_sky::catalog::Catalog;
 use skyfresh_sky::{Clock, Location, ObjectKey, Provider, Region, Rng, Timestamp};
 use skyfresh_store::ObjectStore;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 use tokio::sync::Notify;
 
@@ -121,6 +121,8 @@ pub(crate) struct Lane {
     pub(crate) account: Arc<Account>,
     /// How often keys change.
     pub(crate) rates: Rates,
+    /// Receipts that taught what was last kept of it.
+    pub(crate) kept_receipts: AtomicU64,
     pub(crate) deletes: DeleteGuard,
     pub(crate) meter: LaneMeter,
     /// What was copied, and what users told of how.
@@ -168,6 +170,7 @@ impl Lane {
             siblings,
             account,
             rates: Rates::default(),
+            kept_receipts: AtomicU64::new(0),
             deletes: DeleteGuard::new(rule.max_deletes),
             meter: LaneMeter::new(rule.slo, shared.clock.now()),
             changelog: ChangelogState::default(),

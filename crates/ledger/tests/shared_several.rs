@@ -43,4 +43,5 @@ skyfresh_ledger::ledger_conformance! { make =>
     history::marks_answer_in_order,
     history::the_journal_finds_old_uploads,
     history::cursors_hold_small_json,
+    history::cursors_hold_records_of_64_kib,
 }

@@ -11,6 +11,7 @@ use crate::copy::{Executor, Line};
 use crate::intake::{submissions, sweep, watch};
 use crate::lane::{EngineConfig, Lane, Shared, Sibling};
 use crate::planning::account::Account;
+use crate::planning::memory;
 use crate::planning::{Brain, Planning};
 use crate::rule::{Rule, Scope, region_of};
 use crate::status::LaneState;
@@ -393,6 +394,7 @@ async fn run_lane(lane: Arc<Lane>, stop: CancellationToken) {
         claim::run(Arc::clone(&lane), stop.clone()),
         sweep::run(Arc::clone(&lane), stop)
     );
+    memory::keep(&lane).await;
 }
 
 async fn bring_up(lane: &Lane) -> Result<()> {
@@ -404,6 +406,7 @@ async fn bring_up(lane: &Lane) -> Result<()> {
             .load(name, ledger, lane.shared.clock.now())
             .await?;
     }
+    memory::load(lane).await;
     // Whatever kept keys waiting may be over now.
     let (rule, destination) = (&lane.rule.name, &lane.destination.name);
     lane.shared

@@ -5,12 +5,14 @@
 //! destination, the process or the platform cannot take.
 //!
 //! `course` is the question's answer for one object, `ask` puts the question together, `relay` finds destinations to read from,
-//! `rates` knows hot keys, `hold` decides whether to wait for the next change, `account` keeps what a rule has spent of its budget.
+//! `rates` knows hot keys, `hold` decides whether to wait for the next change, `account` keeps what a rule has spent of its budget,
+//! `memory` what receipts have taught.
 
 pub(crate) mod account;
 mod ask;
 pub(crate) mod course;
 pub(crate) mod hold;
+pub(crate) mod memory;
 pub(crate) mod rates;
 pub(crate) mod relay;
 

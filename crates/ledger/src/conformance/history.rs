@@ -304,3 +304,20 @@ pub async fn cursors_hold_small_json(ledger: Subject) {
     let huge = serde_json::Value::String("x".repeat(2 << 20));
     assert_kind(ledger.set_cursor("sweep", Some(huge)).await, Kind::Invalid);
 }
+
+/// A record as large as what is kept of a planner's learning may be (64 KiB of JSON), comes back as it
+/// was, and gives way to a smaller one.
+pub async fn cursors_hold_records_of_64_kib(ledger: Subject) {
+    let rows: Vec<_> = (0..4_500_u32)
+        .map(|n| serde_json::json!([n, 100_000 + n * 37 % 900_000]))
+        .collect();
+    let record = serde_json::json!({"layout": 1, "routes": rows});
+    let bytes = record.to_string().len();
+    assert!((60 << 10..=64 << 10).contains(&bytes), "{bytes}");
+    let name = "learnt/rule/destination";
+    ledger.set_cursor(name, Some(record.clone())).await.unwrap();
+    assert_eq!(ledger.cursor(name).await.unwrap(), Some(record));
+    let small = serde_json::json!({"layout": 1, "routes": []});
+    ledger.set_cursor(name, Some(small.clone())).await.unwrap();
+    assert_eq!(ledger.cursor(name).await.unwrap(), Some(small));
+}

@@ -65,6 +65,7 @@ macro_rules! ledger_conformance {
             history::marks_answer_in_order,
             history::the_journal_finds_old_uploads,
             history::cursors_hold_small_json,
+            history::cursors_hold_records_of_64_kib,
         }
     };
     ($make:path => $($module:ident::$case:ident),+ $(,)?) => {

@@ -5,7 +5,8 @@
 //! few receipts are in, the prior's shape is kept and only moved to where they lie; as they come in, their own
 //! distribution takes most of its place.
 
-use super::Sketch;
+use super::{KeptSketch, Sketch};
+use skyfresh_sky::Invalid;
 
 /// As many receipts as the prior counts for, for its shape. Chosen: a p99 is not seen in fewer than about a hundred.
 const PRIOR_RECEIPTS: f64 = 60.0;
@@ -45,6 +46,29 @@ impl Residuals {
             return;
         }
         self.sketch.observe(took_s / median_s);
+        self.settle();
+    }
+
+    /// What it knows, to be kept; `None` where there were no receipts.
+    pub fn keep(&self) -> Option<KeptSketch> {
+        self.sketch.keep()
+    }
+
+    /// Knows what was kept.
+    ///
+    /// # Errors
+    /// Nothing that can have been kept.
+    pub fn restore(kept: &KeptSketch) -> Result<Self, Invalid> {
+        let mut restored = Residuals {
+            sketch: Sketch::restore(HALF_LIFE_RECEIPTS, kept)?,
+            ..Residuals::default()
+        };
+        restored.settle();
+        Ok(restored)
+    }
+
+    /// What follows from the sketch.
+    fn settle(&mut self) {
         let weight = self.sketch.weight();
         let middle = self.sketch.quantile(0.5).unwrap_or(1.0);
         let trust = weight / (weight + PRIOR_LOCATION_RECEIPTS);

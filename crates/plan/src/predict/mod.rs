@@ -30,6 +30,6 @@ pub use learn::Residuals;
 pub use rounds::Rounds;
 pub use route::{Family, Host, Leg, Route, Site};
 pub use samples::Samples;
-pub use sketch::Sketch;
+pub use sketch::{KeptSketch, Sketch};
 pub use transfer::{Shape, Transfer};
 pub use warm::{Predicted, Warm};

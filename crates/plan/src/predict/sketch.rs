@@ -1,5 +1,8 @@
 //! What was observed, forgotten exponentially: quantiles of the recent past in constant memory.
 
+use serde::{Deserialize, Serialize};
+use skyfresh_sky::Invalid;
+
 /// Half of the width of a bucket, relative: a quantile is told to within 1% of its value.
 const ACCURACY: f64 = 0.01;
 /// What is smaller is counted as this.
@@ -21,6 +24,21 @@ pub struct Sketch {
     growth: f64,
     count: u64,
 }
+
+/// What a sketch remembers, to be kept elsewhere: a few hundred bytes, 20 kB at most.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeptSketch {
+    /// Observations there were in all.
+    pub count: u64,
+    /// How many fresh ones they amount to.
+    pub weight: f64,
+    /// Buckets that are filled, ascending, each with its share of the whole in millionths; smaller shares are left out.
+    pub buckets: Vec<(u16, u32)>,
+}
+
+/// The whole, in the shares that are kept.
+const WHOLE: f64 = 1e6;
 
 fn gamma_ln() -> f64 {
     libm::log((1.0 + ACCURACY) / (1.0 - ACCURACY))
@@ -58,6 +76,68 @@ impl Sketch {
             self.total *= shrink;
             self.next = 1.0;
         }
+    }
+
+    /// What it remembers; `None` before the first observation.
+    pub fn keep(&self) -> Option<KeptSketch> {
+        let share = |weight: f64| (weight / self.total * WHOLE).round() as u32;
+        let filled = (0..).zip(&self.weights);
+        (self.count > 0).then(|| KeptSketch {
+            count: self.count,
+            weight: self.weight(),
+            buckets: filled
+                .map(|(index, weight)| (index, share(*weight)))
+                .filter(|(_, share)| *share > 0)
+                .collect(),
+        })
+    }
+
+    /// A sketch of this half-life that remembers what another one did.
+    ///
+    /// # Errors
+    /// No sketch can have remembered this.
+    pub fn restore(half_life: f64, kept: &KeptSketch) -> Result<Self, Invalid> {
+        let no_sketch =
+            |what: &str, why: &str| Err(Invalid::new("kept sketch", what.to_owned(), why));
+        let mut sketch = Sketch::new(half_life);
+        let shares: f64 = kept
+            .buckets
+            .iter()
+            .map(|(_, share)| f64::from(*share))
+            .sum();
+        // Of as many buckets as there are, each may be rounded by half a millionth.
+        if (shares / WHOLE - 1.0).abs() > 0.01 {
+            return no_sketch(
+                &format!("{shares} millionths"),
+                "shares must add up to a million",
+            );
+        }
+        let ascending = kept.buckets.is_sorted_by(|a, b| a.0 < b.0);
+        let last = kept
+            .buckets
+            .last()
+            .map_or(0, |(index, _)| usize::from(*index));
+        if !ascending || last >= sketch.weights.len() {
+            return no_sketch(
+                &format!("buckets up to {last}"),
+                "must ascend and be ones there are",
+            );
+        }
+        // The weight that it comes near to and never has, and that of the first observation, with room for rounding.
+        let most = sketch.growth / (sketch.growth - 1.0);
+        if !(0.99..=most * 1.01).contains(&kept.weight) || kept.count == 0 {
+            let what = format!("weight {} of {} observations", kept.weight, kept.count);
+            return no_sketch(
+                &what,
+                "must be at least that of one, and no more than is ever remembered",
+            );
+        }
+        sketch.total = kept.weight / sketch.growth;
+        for (index, share) in &kept.buckets {
+            sketch.weights[usize::from(*index)] = f64::from(*share) / shares * sketch.total;
+        }
+        sketch.count = kept.count;
+        Ok(sketch)
     }
 
     /// How many observations there were in all.
@@ -130,6 +210,57 @@ mod tests {
         (0..100_000).for_each(|_| sketch.observe(2.0));
         assert!((sketch.quantile(0.0001).unwrap() - 2.0).abs() < 0.03);
         assert_eq!(sketch.count(), 101_053);
+    }
+
+    #[test]
+    fn what_it_remembers_can_be_kept() {
+        let mut sketch = Sketch::new(50.0);
+        assert_eq!(sketch.keep(), None);
+        for n in 0..1_000 {
+            sketch.observe(1.0 + f64::from(n % 37) / 10.0);
+        }
+        let kept = sketch.keep().unwrap();
+        let text = serde_json::to_string(&kept).unwrap();
+        assert!(text.len() < 1_000, "{text}");
+        let mut again = Sketch::restore(50.0, &serde_json::from_str(&text).unwrap()).unwrap();
+        assert_eq!(again.count(), 1_000);
+        assert!((again.weight() / sketch.weight() - 1.0).abs() < 1e-9);
+        // And goes on as if it had never been away.
+        for value in [None, Some(3.3), Some(0.2)] {
+            if let Some(value) = value {
+                (0..20).for_each(|_| sketch.observe(value));
+                (0..20).for_each(|_| again.observe(value));
+            }
+            for p in [0.01, 0.25, 0.5, 0.9, 0.99] {
+                assert_eq!(again.quantile(p), sketch.quantile(p), "p{p}, {value:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_no_sketch_remembers_is_refused() {
+        let good = KeptSketch {
+            count: 3,
+            weight: 2.9,
+            buckets: vec![(600, 400_000), (700, 600_000)],
+        };
+        assert!(Sketch::restore(50.0, &good).is_ok());
+        let bad = |change: fn(&mut KeptSketch)| {
+            let mut kept = good.clone();
+            change(&mut kept);
+            let told = Sketch::restore(50.0, &kept);
+            assert!(told.is_err(), "{kept:?}");
+        };
+        bad(|kept| kept.count = 0);
+        bad(|kept| kept.weight = 0.0);
+        bad(|kept| kept.weight = f64::NAN);
+        bad(|kept| kept.weight = 1e9);
+        bad(|kept| kept.buckets.clear());
+        bad(|kept| kept.buckets.reverse());
+        bad(|kept| kept.buckets[1].0 = 600);
+        bad(|kept| kept.buckets[1].0 = u16::MAX);
+        bad(|kept| kept.buckets[1].1 = 1);
+        bad(|kept| kept.buckets[1].1 = u32::MAX);
     }
 
     #[test]

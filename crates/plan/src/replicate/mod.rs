@@ -14,6 +14,7 @@ mod candidates;
 mod cost;
 mod fan_out;
 mod hold;
+mod learnt;
 mod planner;
 mod queue;
 mod urgency;
@@ -23,6 +24,7 @@ pub use candidates::{Way, shapes};
 pub use cost::{Cost, price};
 pub use fan_out::{FanOut, Leaf, fan_out};
 pub use hold::{Hold, hold};
+pub use learnt::Learnt;
 pub use planner::{Planner, Settings};
 pub use queue::{Queue, Ticket};
 pub use urgency::{Pending, in_order};
@@ -248,6 +250,8 @@ impl Choice {
 mod fan_out_tests;
 #[cfg(test)]
 mod hold_tests;
+#[cfg(test)]
+mod learnt_tests;
 #[cfg(test)]
 mod store_copy_tests;
 #[cfg(test)]

@@ -43,11 +43,11 @@ type RouteKey = (Region, Region, Site);
 
 /// What receipts of one lane have taught: of objects in one piece, of those in parts, and of those that a store copied.
 #[derive(Clone, Debug, Default)]
-struct Taught {
-    inline: Residuals,
-    parts: Residuals,
+pub(super) struct Taught {
+    pub(super) inline: Residuals,
+    pub(super) parts: Residuals,
     /// Copies that stores made by themselves: predicted like one stream, but not by the same machines.
-    copies: Residuals,
+    pub(super) copies: Residuals,
 }
 
 /// Plans. Keeps what it has drawn and learnt; the same asks in the same order with the same receipts between them give
@@ -58,7 +58,7 @@ pub struct Planner {
     state: Option<&'static StateService>,
     settings: Settings,
     warm: HashMap<(RouteKey, u64), Warm>,
-    taught: HashMap<RouteKey, Taught>,
+    pub(super) taught: HashMap<RouteKey, Taught>,
 }
 
 impl Planner {
