@@ -59,7 +59,15 @@ fn several_destinations_and_a_second_run() {
     let place = Place::new();
     let sky = Sky::start(&place);
     for number in 0..30 {
-        place.write(&format!("src/{number:02}"), "x");
+        let name = format!("src/{number:02}");
+        place.write(&name, "x");
+        // Within one second of S3's clock it could not be told which was first.
+        let earlier = std::time::SystemTime::now() - Duration::from_secs(10);
+        let file = std::fs::File::options()
+            .write(true)
+            .open(place.path(&name))
+            .unwrap();
+        file.set_modified(earlier).unwrap();
     }
     let (one, two) = (sky.location("data/one/"), sky.location("data/two/"));
     let args = [
