@@ -112,7 +112,7 @@ impl CopyArgs {
         let metadata = match self.metadata {
             Metadata::Keep => MetadataChoice::Keep,
             Metadata::None => MetadataChoice::Nothing,
-            Metadata::Set => MetadataChoice::Set(self.attributes()),
+            Metadata::Set => MetadataChoice::Set(Box::new(self.attributes())),
         };
         if self.metadata != Metadata::Set && !self.set.is_empty() {
             return Err(Told::new(Exit::Usage, "--set needs --metadata set")

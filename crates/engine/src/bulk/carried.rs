@@ -17,7 +17,7 @@ pub(super) fn attributes(
             content_type: head.attributes.content_type.clone(),
             ..Attributes::default()
         },
-        MetadataChoice::Set(attributes) => attributes.clone(),
+        MetadataChoice::Set(attributes) => Attributes::clone(attributes),
     };
     let mut fitted = capabilities.metadata.fit(wanted);
     // Classes are names of one provider; the destination's default is what its owner chose.

@@ -95,7 +95,7 @@ pub enum MetadataChoice {
     /// The content type only.
     Nothing,
     /// This instead.
-    Set(Attributes),
+    Set(Box<Attributes>),
 }
 
 /// When deleting at the targets is allowed.

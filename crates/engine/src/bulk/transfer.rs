@@ -183,7 +183,7 @@ async fn next_try(
             Some((open, failures))
         }
         Kind::Precondition if open.failures < PATIENCE => {
-            look_again(shared, listed, open, error, at_source).await
+            look_again(shared, listed, open, &error, at_source).await
         }
         _ => {
             fails(shared, &listed.key, target, listed.size, &error);
@@ -197,7 +197,7 @@ async fn look_again(
     shared: &Arc<Shared>,
     listed: &ListedObject,
     mut open: Open,
-    error: StoreError,
+    error: &StoreError,
     at_source: bool,
 ) -> Option<(Open, u32)> {
     let failures = open.failures;
@@ -211,7 +211,7 @@ async fn look_again(
         Ok(head) => Some(as_listed(&listed.key, &head)),
         Err(missing) if missing.kind == Kind::Missing && !missing.is_missing_bucket() => None,
         Err(_) => {
-            fails(shared, &listed.key, target, listed.size, &error);
+            fails(shared, &listed.key, target, listed.size, error);
             return None;
         }
     };

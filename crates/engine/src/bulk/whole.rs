@@ -19,7 +19,7 @@ use skyfresh_store::{
 /// What went wrong, and on which side.
 #[derive(Debug)]
 pub(super) struct Trouble {
-    pub(super) error: StoreError,
+    pub(super) error: Box<StoreError>,
     /// At the source; else at the target.
     pub(super) at_source: bool,
 }
@@ -27,7 +27,7 @@ pub(super) struct Trouble {
 impl Trouble {
     pub(super) fn at_source(error: StoreError) -> Self {
         Trouble {
-            error,
+            error: Box::new(error),
             at_source: true,
         }
     }
@@ -35,7 +35,7 @@ impl Trouble {
     /// The same for another target.
     pub(super) fn again(&self) -> Self {
         Trouble {
-            error: again(&self.error),
+            error: Box::new(again(&self.error)),
             at_source: self.at_source,
         }
     }
@@ -45,7 +45,10 @@ impl Trouble {
 impl From<StoreError> for Trouble {
     fn from(error: StoreError) -> Self {
         let at_source = error.operation == "get";
-        Trouble { error, at_source }
+        Trouble {
+            error: Box::new(error),
+            at_source,
+        }
     }
 }
 

@@ -116,7 +116,10 @@ async fn metadata_is_kept_left_or_set() {
         content_type: Some("y".into()),
         ..Attributes::default()
     };
-    assert_eq!(carried(MetadataChoice::Set(set.clone())).await, set);
+    assert_eq!(
+        carried(MetadataChoice::Set(Box::new(set.clone()))).await,
+        set
+    );
 }
 
 #[tokio::test(start_paused = true)]
