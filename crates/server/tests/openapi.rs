@@ -221,7 +221,7 @@ async fn with_a_failing_destination() -> Running {
         location: common::location("mem://second/"),
         region: None,
         storage_class: [("*".to_owned(), "STANDARD_IA".to_owned())].into(),
-        server_copy: true,
+        server_copy: false,
     });
     let sky = common::memory_sky();
     sky.create_bucket("second");
