@@ -6,5 +6,13 @@
 //! **Never:** does IO, reads a clock, draws randomness that no seed decides.
 
 pub mod check;
+pub mod multicast;
+pub mod network;
+pub mod overlay;
+mod packing;
 pub mod predict;
 pub mod replicate;
+pub mod solve;
+pub mod transfer;
+
+pub use packing::{LinkSharing, Work};

@@ -1,0 +1,209 @@
+//! On the grids that the papers measured; the rest of the planners' tests make their own networks.
+
+use super::*;
+use crate::check::check_overlay;
+use crate::network::read_grid;
+use skyfresh_sky::Region;
+
+fn grid_2022_01() -> Network {
+    read_grid(include_str!("../../grids/2022-01.csv")).unwrap()
+}
+
+fn grid_2022_11() -> Network {
+    read_grid(include_str!("../../grids/2022-11.csv")).unwrap()
+}
+
+pub(crate) fn region(name: &str) -> Region {
+    name.parse().unwrap()
+}
+
+pub(crate) fn request(
+    source: &str,
+    destinations: &[&str],
+    volume_gb: f64,
+    goal: Goal,
+    vms: u32,
+) -> Request {
+    let destinations = destinations.iter().map(|name| region(name)).collect();
+    let mut request = Request::new(region(source), destinations, volume_gb, goal);
+    request.vms_per_region = vms;
+    request
+}
+
+/// The four cases of Cloudcast's evaluation (footnotes 2 to 5), their deadlines, and what they cost by our reference runs.
+pub(crate) const CASES: [(&str, &str, [&str; 6], f64, f64); 4] = [
+    (
+        "aws",
+        "aws:ap-east-1",
+        [
+            "aws:us-west-1",
+            "aws:ap-northeast-3",
+            "aws:eu-north-1",
+            "aws:ap-south-1",
+            "aws:ca-central-1",
+            "aws:ap-northeast-1",
+        ],
+        80.0,
+        19.9921,
+    ),
+    (
+        "azure",
+        "azure:brazilsouth",
+        [
+            "azure:westeurope",
+            "azure:westus",
+            "azure:koreacentral",
+            "azure:australiaeast",
+            "azure:uaenorth",
+            "azure:centralindia",
+        ],
+        58.0,
+        41.232,
+    ),
+    (
+        "gcp",
+        "gcp:asia-southeast2-a",
+        [
+            "gcp:australia-southeast1-a",
+            "gcp:southamerica-east1-a",
+            "gcp:europe-west4-a",
+            "gcp:europe-west6-a",
+            "gcp:asia-east1-a",
+            "gcp:europe-west2-a",
+        ],
+        72.0,
+        40.119,
+    ),
+    (
+        "inter",
+        "gcp:asia-southeast1-a",
+        [
+            "azure:australiaeast",
+            "azure:eastasia",
+            "aws:ap-southeast-2",
+            "azure:brazilsouth",
+            "aws:sa-east-1",
+            "gcp:australia-southeast1-a",
+        ],
+        72.0,
+        53.727,
+    ),
+];
+
+#[test]
+fn the_papers_cases_cost_no_more_than_the_best_known() {
+    let network = grid_2022_11();
+    for (name, source, destinations, deadline_s, best_known_usd) in CASES {
+        let request = request(source, &destinations, 100.0, Goal::Deadline(deadline_s), 2);
+        let outcome = plan(&network, &request, Engine::Best).unwrap();
+        let plan = outcome
+            .plan()
+            .unwrap_or_else(|| panic!("{name}: {outcome:?}"));
+        assert_eq!(
+            check_overlay(&network, &request, plan),
+            Vec::<String>::new(),
+            "{name}"
+        );
+        assert!(plan.cost_usd <= best_known_usd, "{name}: {}", plan.cost_usd);
+        let bound = plan.lower_bound_usd.unwrap();
+        assert!(
+            plan.cost_usd <= bound * 1.002,
+            "{name}: {} above {bound}",
+            plan.cost_usd
+        );
+    }
+}
+
+#[test]
+fn skyplanes_routes_come_out_as_an_exact_solver_finds_them() {
+    let network = grid_2022_01();
+    // Source, destination, Gbit/s of the direct way and its $/GB, of the fastest plan and its $/GB: one machine a region.
+    let routes = [
+        (
+            "azure:canadacentral",
+            "gcp:asia-northeast1-a",
+            6.63,
+            0.0879,
+            15.85,
+            0.1945,
+        ),
+        (
+            "azure:eastus",
+            "aws:ap-northeast-1",
+            4.78,
+            0.0880,
+            9.65,
+            0.1704,
+        ),
+        ("aws:us-west-2", "azure:uksouth", 5.0, 0.0905, 5.0, 0.0905),
+        ("azure:westus", "aws:eu-west-1", 1.23, 0.0895, 9.70, 0.1379),
+        (
+            "gcp:asia-east1-a",
+            "aws:sa-east-1",
+            2.20,
+            0.1211,
+            7.0,
+            0.2051,
+        ),
+        (
+            "aws:af-south-1",
+            "aws:ap-southeast-2",
+            4.0,
+            0.1476,
+            5.0,
+            0.1657,
+        ),
+    ];
+    for (source, destination, direct_gbps, direct_usd, most_gbps, most_usd) in routes {
+        let with = |goal| request(source, &[destination], 50.0, goal, 1);
+        let asked = with(Goal::Fastest);
+        let outcome = plan(&network, &asked, Engine::Best).unwrap();
+        let fastest = outcome.plan().unwrap();
+        assert_eq!(
+            check_overlay(&network, &asked, fastest),
+            Vec::<String>::new()
+        );
+        assert!(
+            fastest.throughput_gbps >= most_gbps - 0.006,
+            "{source}: {}",
+            fastest.throughput_gbps
+        );
+        let usd = fastest.cost_usd / 50.0;
+        assert!(
+            usd <= most_usd * 1.001,
+            "{source}: ${usd} a GB at {} Gbit/s",
+            fastest.throughput_gbps
+        );
+        let direct = plan(&network, &with(Goal::Cheapest), Engine::Direct).unwrap();
+        let direct = direct.plan().unwrap();
+        assert!((direct.throughput_gbps - direct_gbps).abs() < 0.006);
+        assert!((direct.cost_usd / 50.0 - direct_usd).abs() < 0.00006);
+    }
+}
+
+#[test]
+fn every_engine_passes_the_checker_on_the_papers_cases() {
+    let network = grid_2022_11();
+    for (name, source, destinations, ..) in CASES {
+        let request = request(source, &destinations, 100.0, Goal::Cheapest, 2);
+        for (_, engine) in ENGINES {
+            if engine == Engine::Milp {
+                continue;
+            }
+            let outcome = plan(&network, &request, engine).unwrap();
+            let Some(plan) = outcome.plan() else {
+                assert_eq!(
+                    engine,
+                    Engine::S3Replication,
+                    "{name} {engine}: {outcome:?}"
+                );
+                continue;
+            };
+            assert_eq!(
+                check_overlay(&network, &request, plan),
+                Vec::<String>::new(),
+                "{name} {engine}"
+            );
+        }
+    }
+}
