@@ -46,6 +46,7 @@ pub(crate) fn whole_plan(limits: &Limits, draft: Draft) -> OverlayPlan {
             dst: region(*to),
             gbps: share / flow,
             gb: share * request.volume_gb,
+            usd_per_gb: instance.cost(*from, *to),
         })
         .collect();
     let priced = load.edges.iter();

@@ -98,4 +98,6 @@ pub struct EdgeVolume {
     pub gbps: f64,
     /// In all, GB.
     pub gb: f64,
+    /// What a GB costs, in dollars.
+    pub usd_per_gb: f64,
 }

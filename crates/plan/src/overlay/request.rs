@@ -55,6 +55,9 @@ pub struct Request {
     pub without_regions: BTreeSet<Region>,
     /// Providers through whose regions nothing may flow; source and destinations stay allowed.
     pub without_providers: BTreeSet<Provider>,
+    /// Whether data may flow through regions that have a store and no machines (free egress, say): it is written there and read
+    /// again.
+    pub through_stores: bool,
     /// Whether machines' start counts.
     pub start_up: StartUp,
 }
@@ -72,6 +75,7 @@ impl Request {
             sharing: None,
             without_regions: BTreeSet::new(),
             without_providers: BTreeSet::new(),
+            through_stores: false,
             start_up: StartUp::Ready,
         }
     }
@@ -199,7 +203,8 @@ impl<'a> Limits<'a> {
                 || request.without_providers.contains(&region.provider);
             let late =
                 request.start_up == StartUp::Counted && network.machine(node).start_s > start_s;
-            if (barred || late) && !ends {
+            let store = !request.through_stores && !network.has_machines(node);
+            if (barred || late || store) && !ends {
                 instance.forbid_node(node);
             }
         }

@@ -6,9 +6,14 @@
 //! by the colour-blind as well; lines differ in stroke too.
 
 mod axis;
+mod frontier;
 mod over_time;
+mod overlay_map;
 mod svg;
 mod tail;
+
+pub use frontier::frontier_picture;
+pub use overlay_map::overlay_map;
 
 use svg::{Align, Svg};
 

@@ -124,6 +124,62 @@ impl Svg {
         );
     }
 
+    /// A filled outline.
+    pub(super) fn shape(&mut self, places: &[Place], fill: &str) {
+        let _ = writeln!(
+            self.0,
+            "<path d=\"{}Z\" fill=\"{fill}\"/>",
+            path_through(places)
+        );
+    }
+
+    /// A curve that leaves its straight line by `bend` pixels in the middle, to the left of where it leads, and an arrowhead on
+    /// it. `width` in pixels.
+    pub(super) fn arrow(&mut self, from: Place, to: Place, bend: f64, colour: &str, width: f64) {
+        let (dx, dy) = (to.0 - from.0, to.1 - from.1);
+        let length = libm::hypot(dx, dy).max(1.0);
+        let (nx, ny) = (dy / length, -dx / length);
+        let control = (
+            (from.0 + to.0) / 2.0 + nx * bend * 2.0,
+            (from.1 + to.1) / 2.0 + ny * bend * 2.0,
+        );
+        let _ = writeln!(
+            self.0,
+            "<path d=\"M{:.1} {:.1}Q{:.1} {:.1} {:.1} {:.1}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"{width:.1}\" \
+             stroke-linecap=\"round\" stroke-opacity=\"0.9\"/>",
+            from.0, from.1, control.0, control.1, to.0, to.1
+        );
+        // The curve at 0.6 of its way, and where it heads there.
+        let at = |t: f64| {
+            let (a, b, c) = ((1.0 - t) * (1.0 - t), 2.0 * t * (1.0 - t), t * t);
+            (
+                a * from.0 + b * control.0 + c * to.0,
+                a * from.1 + b * control.1 + c * to.1,
+            )
+        };
+        let (tip, tail) = (at(0.62), at(0.58));
+        let (hx, hy) = (tip.0 - tail.0, tip.1 - tail.1);
+        let head = libm::hypot(hx, hy).max(1e-6);
+        let (ux, uy) = (hx / head, hy / head);
+        let size = 5.0 + 1.4 * width;
+        let base = (tip.0 - ux * size, tip.1 - uy * size);
+        let half = size * 0.5;
+        let corners = [
+            tip,
+            (base.0 - uy * half, base.1 + ux * half),
+            (base.0 + uy * half, base.1 - ux * half),
+        ];
+        self.shape(&corners, colour);
+    }
+
+    /// A disc with an edge.
+    pub(super) fn disc(&mut self, (x, y): Place, radius: f64, fill: &str, edge: &str) {
+        let _ = writeln!(
+            self.0,
+            "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{radius}\" fill=\"{fill}\" stroke=\"{edge}\" stroke-width=\"1.5\"/>"
+        );
+    }
+
     pub(super) fn dot(&mut self, (x, y): Place, fill: &str) {
         let _ = writeln!(
             self.0,
