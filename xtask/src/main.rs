@@ -16,6 +16,7 @@ mod cargo;
 mod ci;
 mod eval;
 mod process;
+mod python;
 mod report;
 mod runner;
 mod servers;

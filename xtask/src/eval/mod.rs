@@ -4,6 +4,8 @@
 
 mod families;
 mod mutants;
+mod overlay;
+mod plot;
 mod replica;
 mod stores;
 
@@ -21,6 +23,7 @@ pub(crate) struct Eval {
 enum Subject {
     Families(families::Families),
     Mutants(mutants::Mutants),
+    Overlay(overlay::Overlay),
     Replica(replica::Replica),
     Stores(stores::Stores),
 }
@@ -31,6 +34,7 @@ impl Eval {
         match self.subject {
             Subject::Families(subject) => subject.run(),
             Subject::Mutants(subject) => subject.run(),
+            Subject::Overlay(subject) => subject.run(),
             Subject::Replica(subject) => subject.run(),
             Subject::Stores(subject) => subject.run(),
         }

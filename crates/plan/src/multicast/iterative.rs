@@ -3,28 +3,82 @@
 //! Each stripe takes the cheapest tree in what capacity the stripes before it have left; a machine more, where one is needed, costs
 //! what it costs for the whole deadline. Later stripes never move earlier ones: that is what packing does better.
 
-use crate::overlay::{Draft, Limits, Outcome, OverlayPlan, whole_plan};
-use crate::packing::{Edges, Instance, Load, Work, price};
+use crate::network::Network;
+use crate::overlay::{Draft, Limits, Outcome, OverlayPlan, Request, whole_plan};
+use crate::packing::{Edges, Instance, Load, Pricing, Work, price};
 use crate::transfer::infeasible;
+use skyfresh_sky::{Invalid, Region, Rng};
 
 /// Regions that stand for all others, besides the source and the destinations (the paper's number).
 const CLUSTERS: usize = 20;
 const MOST_REPAIRS: usize = 64;
 
+/// Regions that relay where they are clustered, besides the source and the destinations, by name: for other solvers.
+///
+/// # Errors
+/// A request that no network could answer.
+pub fn standing_for_clusters(network: &Network, request: &Request) -> Result<Vec<Region>, Invalid> {
+    let limits = Limits::new(network, request, 0.0)?;
+    let away = far_from_centres(&limits.instance, CLUSTERS);
+    let all = network.regions().iter().enumerate();
+    Ok(all
+        .filter(|(node, _)| !away.contains(node))
+        .map(|(_, region)| region.clone())
+        .collect())
+}
+
+/// Which of the paper's approximations are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Approximations {
+    /// Only regions that stand for clusters of regions relay.
+    pub clustered: bool,
+    /// A stripe goes from the source to a relay, or from anywhere to a destination.
+    pub two_hops: bool,
+    /// A stripe at a time, not all at once.
+    pub by_stripe: bool,
+}
+
+/// The plan with some of the paper's approximations: what each of them costs (Cloudcast's table 3).
+///
+/// # Errors
+/// A request that no network could answer.
+pub fn approximated(
+    network: &Network,
+    request: &Request,
+    what: Approximations,
+    work: &mut Work,
+) -> Result<Outcome, Invalid> {
+    let limits = Limits::new(network, request, 0.0)?;
+    Ok(with(&limits, what, work))
+}
+
 /// The plan of the three approximations.
 pub(crate) fn iterative(limits: &Limits, work: &mut Work) -> Outcome {
+    let all = Approximations {
+        clustered: true,
+        two_hops: true,
+        by_stripe: true,
+    };
+    with(limits, all, work)
+}
+
+fn with(limits: &Limits, what: Approximations, work: &mut Work) -> Outcome {
     let mut near = limits.clone();
-    for node in far_from_centres(&limits.instance, CLUSTERS) {
-        near.instance.forbid_node(node);
+    if what.clustered {
+        for node in far_from_centres(&limits.instance, CLUSTERS) {
+            near.instance.forbid_node(node);
+        }
     }
-    // A stripe goes from the source to a relay, or from anywhere to a destination.
     let nodes = near.instance.nodes;
-    for from in (0..nodes).filter(|from| *from != limits.instance.source) {
-        for to in 0..nodes {
-            if !limits.instance.is_terminal(to) {
+    if what.two_hops {
+        for from in (0..nodes).filter(|from| *from != limits.instance.source) {
+            for to in (0..nodes).filter(|to| !limits.instance.is_terminal(*to)) {
                 near.instance.forbid(from, to);
             }
         }
+    }
+    if !what.by_stripe {
+        return super::best(&near, work);
     }
     match plan(&near, work) {
         Some(plan) => Outcome::Plan(Box::new(plan)),
@@ -58,8 +112,13 @@ fn plan(limits: &Limits, work: &mut Work) -> Option<OverlayPlan> {
     let mut machines = vec![0_u32; instance.nodes];
     let mut load = Load::new(instance.nodes);
     let mut trees: Vec<(Edges, u32)> = Vec::new();
-    for _ in 0..limits.stripes {
-        let tree = next_tree(instance, &load, &machines, longest, one, work)?;
+    for at in 0..limits.stripes {
+        let room = Room {
+            longest,
+            one,
+            later: limits.stripes - at - 1,
+        };
+        let tree = next_tree(instance, &load, &machines, room, work)?;
         load.add(instance, &tree, one);
         for (node, count) in machines.iter_mut().enumerate() {
             let needed = (load.machine_time(instance, node) / longest - 1e-9).ceil();
@@ -83,24 +142,36 @@ fn plan(limits: &Limits, work: &mut Work) -> Option<OverlayPlan> {
     Some(whole_plan(limits, draft))
 }
 
+/// What stripes have to fit into.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    /// Seconds a Gbit of the volume.
+    pub(super) longest: f64,
+    /// A stripe, as a share of the volume.
+    pub(super) one: f64,
+    /// How many more stripes the source must send after this one: room for each of them is kept.
+    pub(super) later: u32,
+}
+
 /// The cheapest tree for one more stripe, machines that it needs included.
-fn next_tree(
+pub(super) fn next_tree(
     instance: &Instance,
     load: &Load,
     machines: &[u32],
-    longest: f64,
-    one: f64,
+    room: Room,
     work: &mut Work,
 ) -> Option<Edges> {
     let mut barred = instance.clone();
+    let mut reserved = load.clone();
+    reserved.egress[instance.source] += f64::from(room.later) * room.one;
     for _ in 0..MOST_REPAIRS {
-        let weights = weights(&barred, load, machines, longest, one);
+        let weights = weights(&barred, &reserved, machines, room.longest, room.one);
         work.priced += 1;
-        let tree = price(&barred, &weights)?.tree;
-        let mut with = load.clone();
-        with.add(instance, &tree, one);
+        let tree = price(&barred, &weights, Pricing::Good)?.tree;
+        let mut with = reserved.clone();
+        with.add(instance, &tree, room.one);
         let over = (0..instance.nodes).find(|node| {
-            let needed = with.machine_time(instance, *node) / longest - 1e-9;
+            let needed = with.machine_time(instance, *node) / room.longest - 1e-9;
             needed > f64::from(instance.limit[*node])
         });
         let Some(node) = over else { return Some(tree) };
@@ -157,54 +228,42 @@ fn direct_time(instance: &Instance) -> f64 {
     load.time(instance, &instance.limit)
 }
 
-/// Regions that are neither an end nor the one that stands for its cluster. k-means on what leads out of and into each region:
-/// prices and bandwidths, each scaled to its largest; the first centres are as far from one another as can be.
+/// Regions that are neither an end nor the one that stands for its cluster: k-means on what leads out of each region, prices and
+/// bandwidths, the best of several beginnings drawn from a fixed seed.
 fn far_from_centres(instance: &Instance, clusters: usize) -> Vec<usize> {
+    const BEGINNINGS: usize = 10;
+    const TURNS: usize = 50;
     let nodes = instance.nodes;
     let features = features(instance);
-    let distance =
-        |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum() };
-    let mut centres: Vec<Vec<f64>> = vec![features[instance.source].clone()];
-    while centres.len() < clusters.min(nodes) {
-        let nearest = |node: usize| {
-            let all = centres
+    let rng = Rng::seeded(20);
+    let mut best: Option<(f64, Vec<Vec<f64>>)> = None;
+    for _ in 0..BEGINNINGS {
+        let mut centres = spread(&features, clusters.min(nodes), &rng);
+        for _ in 0..TURNS {
+            let owners: Vec<usize> = features
                 .iter()
-                .map(|centre| distance(centre, &features[node]));
-            all.fold(f64::INFINITY, f64::min)
-        };
-        let Some(furthest) = (0..nodes).max_by(|a, b| nearest(*a).total_cmp(&nearest(*b))) else {
-            break;
-        };
-        centres.push(features[furthest].clone());
-    }
-    let closest = |centres: &[Vec<f64>], node: usize| {
-        (0..centres.len()).min_by(|a, b| {
-            let to = |at: usize| distance(&centres[at], &features[node]);
-            to(*a).total_cmp(&to(*b))
-        })
-    };
-    for _ in 0..25 {
-        let owners: Vec<Option<usize>> = (0..nodes).map(|node| closest(&centres, node)).collect();
-        for (at, centre) in centres.iter_mut().enumerate() {
-            let members: Vec<usize> = (0..nodes)
-                .filter(|node| owners[*node] == Some(at))
+                .map(|one| closest(&centres, one).0)
                 .collect();
-            if members.is_empty() {
-                continue;
-            }
-            for (feature, value) in centre.iter_mut().enumerate() {
-                let sum: f64 = members.iter().map(|node| features[*node][feature]).sum();
-                *value = sum / members.len() as f64;
+            for (at, centre) in centres.iter_mut().enumerate() {
+                let members = || (0..nodes).filter(|node| owners[*node] == at);
+                let count = members().count();
+                for (feature, value) in centre.iter_mut().enumerate() {
+                    if count > 0 {
+                        let sum: f64 = members().map(|node| features[node][feature]).sum();
+                        *value = sum / count as f64;
+                    }
+                }
             }
         }
+        let inertia: f64 = features.iter().map(|one| closest(&centres, one).1).sum();
+        if best.as_ref().is_none_or(|(least, _)| inertia < *least) {
+            best = Some((inertia, centres));
+        }
     }
+    let centres = best.map_or_else(Vec::new, |(_, centres)| centres);
     let standing: Vec<usize> = centres
         .iter()
-        .filter_map(|centre| {
-            (0..nodes).min_by(|a, b| {
-                distance(centre, &features[*a]).total_cmp(&distance(centre, &features[*b]))
-            })
-        })
+        .map(|centre| closest(&features, centre).0)
         .collect();
     (0..nodes)
         .filter(|node| {
@@ -213,21 +272,48 @@ fn far_from_centres(instance: &Instance, clusters: usize) -> Vec<usize> {
         .collect()
 }
 
+/// Beginnings far from one another: each next one drawn with odds that grow with its squared distance (k-means++).
+fn spread(features: &[Vec<f64>], clusters: usize, rng: &Rng) -> Vec<Vec<f64>> {
+    let first = rng.below(features.len() as u64) as usize;
+    let mut centres = vec![features[first].clone()];
+    while centres.len() < clusters {
+        let odds: Vec<f64> = features
+            .iter()
+            .map(|one| closest(&centres, one).1)
+            .collect();
+        let mut left = rng.unit() * odds.iter().sum::<f64>();
+        let drawn = odds.iter().position(|odds| {
+            left -= odds;
+            left < 0.0
+        });
+        centres.push(features[drawn.unwrap_or(0)].clone());
+    }
+    centres
+}
+
+/// Which of `points` is the nearest, and its squared distance.
+fn closest(points: &[Vec<f64>], to: &[f64]) -> (usize, f64) {
+    let distance = |point: &[f64]| -> f64 {
+        let parts = point.iter().zip(to);
+        parts.map(|(a, b)| (a - b) * (a - b)).sum()
+    };
+    points
+        .iter()
+        .map(|point| distance(point))
+        .enumerate()
+        .min_by(|a, b| a.1.total_cmp(&b.1))
+        .unwrap_or((0, 0.0))
+}
+
+/// What it costs to send from a region to every other, and how fast that is, as the tables have it.
 fn features(instance: &Instance) -> Vec<Vec<f64>> {
     let nodes = instance.nodes;
     let finite = |value: f64| if value.is_finite() { value } else { 0.0 };
-    let most = |values: &[f64]| values.iter().copied().map(finite).fold(1e-12, f64::max);
-    let (dearest, fastest) = (most(&instance.usd_per_gb), most(&instance.gbps));
     (0..nodes)
         .map(|node| {
-            let mut line = Vec::with_capacity(4 * nodes);
-            for other in 0..nodes {
-                line.push(finite(instance.cost(node, other)) / dearest);
-                line.push(finite(instance.cost(other, node)) / dearest);
-                line.push(instance.rate(node, other) / fastest);
-                line.push(instance.rate(other, node) / fastest);
-            }
-            line
+            let usd = (0..nodes).map(|other| finite(instance.cost(node, other)));
+            let gbps = (0..nodes).map(|other| instance.rate(node, other));
+            usd.chain(gbps).collect()
         })
         .collect()
 }

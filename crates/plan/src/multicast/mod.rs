@@ -14,6 +14,7 @@ mod milp;
 mod stripes;
 
 pub(crate) use iterative::iterative;
+pub use iterative::{Approximations, approximated, standing_for_clusters};
 pub(crate) use milp::milp;
 pub use milp::reference_model;
 
@@ -27,6 +28,9 @@ const NEAR: Effort = Effort {
     most_nodes: 24,
     gap: 1e-4,
 };
+
+/// How much later than the fastest the cheapest may be, in stripes.
+const MARGINS: [f64; 6] = [4.0, 12.0, 40.0, 120.0, 400.0, 1600.0];
 
 /// With fewer stripes than this a stripe is so large that rounding shares may lose more than making stripes one at a time.
 const FEW_STRIPES: u32 = 64;
@@ -87,19 +91,18 @@ fn by_aim(
         }
         Aim::Time { budget } => {
             let least = found.bound * limits.gbits();
-            // Of the fastest the cheapest; stripes are whole, so a little time is left for their rounding.
-            let margin = 1.0 + 4.0 / f64::from(limits.stripes);
-            let longest = found.time * margin;
-            let cheapest = Aim::Cost { longest };
-            let cheaper = pack(&limits.instance, cheapest, NEAR, pool, work)?;
-            let bound = cheaper.bound * volume;
-            let rounded = whole(limits, cheaper, longest, pool, work)?;
-            let within = rounded.usd_per_gb <= budget * (1.0 + 1e-9);
-            let rounded = match within {
-                true => rounded,
-                // Rounded stripes cost a little more than the budget: what the packing itself found, rounded in more time.
-                false => whole(limits, found, longest * margin, pool, work)?,
-            };
+            // Of the fastest the cheapest. Stripes are whole, so a little time is left for their rounding; more, where that is too
+            // little, or makes them dearer than the budget.
+            let rounded = MARGINS.iter().find_map(|stripes| {
+                let longest = found.time * (1.0 + stripes / f64::from(limits.stripes));
+                let cheapest = Aim::Cost { longest };
+                let cheaper = pack(&limits.instance, cheapest, NEAR, pool, work)?;
+                let bound = cheaper.bound * volume;
+                let rounded = whole(limits, cheaper, longest, pool, work)?;
+                let within = rounded.usd_per_gb <= budget * (1.0 + 1e-9);
+                within.then_some((rounded, bound))
+            });
+            let (rounded, bound) = rounded?;
             (rounded, bound, Some(least))
         }
     };

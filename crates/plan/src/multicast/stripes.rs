@@ -1,7 +1,8 @@
 //! Whole stripes: from shares to multiplicities.
 
+use super::iterative::{Room, next_tree};
 use crate::overlay::Limits;
-use crate::packing::{Aim, Edges, Effort, Load, Packed, Pool, Work, machine_usd, pack, price};
+use crate::packing::{Aim, Edges, Effort, Load, Packed, Pool, Work, machine_usd, pack};
 
 /// Trees with their stripes, and what they cost.
 #[derive(Clone, Debug)]
@@ -12,10 +13,10 @@ pub(super) struct Whole {
 }
 
 /// Tighter and tighter deadlines for the shares, so that there is room to round them.
-const TRIES: u32 = 7;
+const TRIES: u32 = 4;
 
 /// Every tree keeps the whole part of its share; the stripes left over go one by one over the cheapest tree that has room for
-/// one more within `longest` seconds a Gbit. Where there is none, shares are made again for a slightly shorter time. `None` where
+/// one more within `longest` seconds a Gbit, machines that it needs included. Where there is none, shares are made again for a slightly shorter time. `None` where
 /// the machines have no room for whole stripes even so.
 pub(super) fn whole(
     limits: &Limits,
@@ -30,9 +31,12 @@ pub(super) fn whole(
         let more = 1.0 + packed.trees.len() as f64 / stripes;
         longest.min(packed.time * more)
     };
-    if let Some(found) = rounded(limits, &packed, room(&packed)) {
+    if let Some(found) = rounded(limits, &packed, room(&packed), Machines::Same, work) {
         return Some(found);
     }
+    // Machines more where whole stripes need them, or shares made again for a shorter time: whichever is cheaper.
+    let opened = rounded(limits, &packed, room(&packed), Machines::More, work);
+    let mut best = opened;
     let effort = Effort {
         most_nodes: 8,
         gap: 1e-4,
@@ -44,16 +48,40 @@ pub(super) fn whole(
             longest: horizon * (1.0 - shorter).max(0.5),
         };
         let again = pack(&limits.instance, aim, effort, pool, work);
-        if let Some(found) = again.and_then(|again| rounded(limits, &again, horizon)) {
-            return Some(found);
+        let found = again.and_then(|again| rounded(limits, &again, horizon, Machines::Same, work));
+        if let Some(found) = found {
+            let cheaper = best
+                .as_ref()
+                .is_none_or(|best| found.usd_per_gb < best.usd_per_gb);
+            return if cheaper { Some(found) } else { best };
         }
         shorter *= 1.7;
     }
-    None
+    if best.is_none() {
+        best = rounded(limits, &packed, horizon, Machines::More, work);
+    }
+    best
 }
 
-fn rounded(limits: &Limits, packed: &Packed, longest: f64) -> Option<Whole> {
-    let instance = &limits.instance;
+/// Whether rounding may take machines more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Machines {
+    Same,
+    More,
+}
+
+fn rounded(
+    limits: &Limits,
+    packed: &Packed,
+    longest: f64,
+    allowed: Machines,
+    work: &mut Work,
+) -> Option<Whole> {
+    let mut instance = limits.instance.clone();
+    if allowed == Machines::Same {
+        instance.limit.clone_from(&packed.machines);
+    }
+    let instance = &instance;
     let stripes = f64::from(limits.stripes);
     let one = 1.0 / stripes;
     let mut load = Load::new(instance.nodes);
@@ -67,43 +95,28 @@ fn rounded(limits: &Limits, packed: &Packed, longest: f64) -> Option<Whole> {
             left = left.saturating_sub(count);
         }
     }
-    let tolerance = longest * (1.0 + 1e-9);
+    let mut machines = packed.machines.clone();
     while left > 0 {
-        let mut barred = instance.clone();
-        let tree = loop {
-            let weights = room_weights(&barred, &load, &packed.machines, tolerance, one);
-            let tree = price(&barred, &weights)?.tree;
-            let mut with = load.clone();
-            with.add(instance, &tree, one);
-            if with.time(instance, &packed.machines) <= tolerance {
-                break tree;
-            }
-            // Room for one, but the tree leaves that region more than once: its dearest way out is barred.
-            let (from, to) = overfull(&barred, &with, &tree, &packed.machines, tolerance)?;
-            barred.forbid(from, to);
+        let room = Room {
+            longest,
+            one,
+            later: left - 1,
         };
-        // Of the same tree as many at once as fit.
-        let mut count = 0;
-        while count < left {
-            load.add(instance, &tree, one);
-            if load.time(instance, &packed.machines) > tolerance {
-                load.add(instance, &tree, -one);
-                break;
-            }
-            count += 1;
+        let tree = next_tree(instance, &load, &machines, room, work)?;
+        load.add(instance, &tree, one);
+        for (node, count) in machines.iter_mut().enumerate() {
+            let needed = (load.machine_time(instance, node) / longest - 1e-9).ceil();
+            *count = (*count).max(needed as u32);
         }
-        if count == 0 {
-            return None;
-        }
-        left -= count;
+        left -= 1;
         match trees.iter_mut().find(|(known, _)| *known == tree) {
-            Some((_, stripes)) => *stripes += count,
-            None => trees.push((tree, count)),
+            Some((_, stripes)) => *stripes += 1,
+            None => trees.push((tree, 1)),
         }
     }
     trees.sort();
     // Machines that whole stripes do not need.
-    let time = load.time(instance, &packed.machines);
+    let time = load.time(instance, &machines);
     let machines: Vec<u32> = (0..instance.nodes)
         .map(|node| {
             (load.machine_time(instance, node) / time - 1e-9)
@@ -122,53 +135,4 @@ fn rounded(limits: &Limits, packed: &Packed, longest: f64) -> Option<Whole> {
         machines,
         trees,
     })
-}
-
-/// Egress prices of the edges that have room for a stripe more; infinite elsewhere.
-fn room_weights(
-    instance: &crate::packing::Instance,
-    load: &Load,
-    machines: &[u32],
-    longest: f64,
-    one: f64,
-) -> Vec<f64> {
-    let nodes = instance.nodes;
-    let mut weights = vec![f64::INFINITY; nodes * nodes];
-    let room = |load: f64, capacity: f64| load + one <= capacity * longest;
-    for from in 0..nodes {
-        let out = f64::from(machines[from]);
-        if !room(load.egress[from], instance.egress_gbps[from] * out) {
-            continue;
-        }
-        for to in 0..nodes {
-            let usd = instance.cost(from, to);
-            let into = f64::from(machines[to]);
-            if !usd.is_finite() || !room(load.ingress[to], instance.ingress_gbps[to] * into) {
-                continue;
-            }
-            let on_edge = load.edges.get(&(from, to)).copied().unwrap_or(0.0);
-            if room(on_edge, instance.rate(from, to) * out) {
-                weights[from * nodes + to] = usd;
-            }
-        }
-    }
-    weights
-}
-
-/// The dearest edge of the tree out of a region that it fills beyond its room.
-fn overfull(
-    instance: &crate::packing::Instance,
-    load: &Load,
-    tree: &Edges,
-    machines: &[u32],
-    longest: f64,
-) -> Option<(usize, usize)> {
-    let over = |node: usize| {
-        let capacity = instance.egress_gbps[node] * f64::from(machines[node]) * longest;
-        load.egress[node] > capacity
-    };
-    tree.iter()
-        .filter(|(from, _)| over(*from))
-        .max_by(|a, b| instance.cost(a.0, a.1).total_cmp(&instance.cost(b.0, b.1)))
-        .copied()
 }

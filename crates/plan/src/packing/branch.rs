@@ -2,6 +2,7 @@
 
 use super::instance::{Instance, Load};
 use super::master::{Aim, Bounds, Pool, Relaxed, Work, solve};
+use super::price::Pricing;
 use super::tree::Edges;
 use std::collections::BTreeSet;
 
@@ -29,6 +30,17 @@ pub(crate) struct Effort {
     pub(crate) most_nodes: usize,
     /// How near to the bound is near enough, of it.
     pub(crate) gap: f64,
+}
+
+impl Effort {
+    /// Where trees are not priced exactly a node proves nothing: what rounding finds at the first ones is what there is.
+    fn nodes(&self, instance: &Instance) -> usize {
+        const UNPROVEN: usize = 4;
+        match instance.terminals.len() {
+            0..=6 => self.most_nodes,
+            _ => self.most_nodes.min(UNPROVEN),
+        }
+    }
 }
 
 struct Open {
@@ -70,7 +82,7 @@ pub(crate) fn pack(
         relaxed: root,
     }];
     let mut proven = f64::INFINITY;
-    for _ in 0..effort.most_nodes {
+    for _ in 0..effort.nodes(instance) {
         // The least bound; of equal ones the newest, which is the deepest.
         let Some(at) = (0..open.len()).min_by(|a, b| {
             let bounds = open[*a].relaxed.bound.total_cmp(&open[*b].relaxed.bound);
@@ -94,7 +106,8 @@ pub(crate) fn pack(
         up[branching].0 = value.ceil() as u32;
         for bounds in [down, up] {
             let start = &node.relaxed.trees;
-            let child = solve(instance, aim, &bounds, start, search.pool, search.work);
+            let pool = (&mut *search.pool, Pricing::Good);
+            let child = solve(instance, aim, &bounds, start, pool, search.work);
             if let Some(mut child) = child {
                 child.bound = child.bound.max(node.relaxed.bound);
                 search.round(&child);
@@ -128,7 +141,7 @@ pub(crate) fn relax(
     work: &mut Work,
 ) -> Option<Relaxed> {
     let bounds: Bounds = instance.limit.iter().map(|limit| (0, *limit)).collect();
-    solve(instance, aim, &bounds, &[], pool, work)
+    solve(instance, aim, &bounds, &[], (pool, Pricing::Proven), work)
 }
 
 fn objective(aim: Aim, packed: &Packed) -> f64 {
@@ -182,14 +195,8 @@ impl Search<'_> {
             return;
         }
         let bounds: Bounds = machines.iter().map(|count| (*count, *count)).collect();
-        let found = solve(
-            self.instance,
-            self.aim,
-            &bounds,
-            start,
-            self.pool,
-            self.work,
-        );
+        let pool = (&mut *self.pool, Pricing::Good);
+        let found = solve(self.instance, self.aim, &bounds, start, pool, self.work);
         let Some(found) = found else { return };
         let packed = trimmed(self.instance, found.trees, &machines);
         let better = match &self.best {

@@ -7,7 +7,7 @@
 //! machines. (Charnes and Cooper's substitution does the same to Skyplane's objective, equation 4a.)
 
 use super::instance::{Instance, LinkSharing};
-use super::price::price;
+use super::price::{Pricing, price};
 use super::tree::{Edges, weight};
 use crate::solve::simplex::{ColumnId, End, RowId, Simplex};
 use std::collections::BTreeMap;
@@ -50,13 +50,14 @@ const GAP: f64 = 1e-9;
 pub(crate) type Pool = Vec<Edges>;
 
 /// Solves the master by column generation, beginning with the trees of `start`. Of `pool` those come in that would better it,
-/// before anything is priced; it takes the new ones in. `None` where the volume cannot be carried within the bounds.
+/// before anything is priced; it takes the new ones in. Good trees are looked for first; where `pricing` asks for it, that there
+/// are no better ones is proven in the end. `None` where the volume cannot be carried within the bounds.
 pub(crate) fn solve(
     instance: &Instance,
     aim: Aim,
     bounds: &Bounds,
     start: &[(Edges, f64)],
-    pool: &mut Pool,
+    (pool, pricing): (&mut Pool, Pricing),
     work: &mut Work,
 ) -> Option<Relaxed> {
     work.masters += 1;
@@ -65,6 +66,7 @@ pub(crate) fn solve(
         master.add(tree);
     }
     let mut bound: f64 = f64::NEG_INFINITY;
+    let mut stage = Pricing::Good;
     for _ in 0..MOST_ROUNDS {
         let before = master.lp.pivots;
         let end = master.lp.optimise();
@@ -76,18 +78,25 @@ pub(crate) fn solve(
         let weights = master.weights(&duals);
         let objective = master.lp.objective();
         let worth = duals[master.demand];
-        if master.add_from(pool, &weights, worth - GAP * (1.0 + objective.abs())) {
+        let better = worth - GAP * (1.0 + objective.abs());
+        if master.add_from(pool, &weights, better) {
             continue;
         }
         work.priced += 1;
-        let priced = price(instance, &weights)?;
-        // Σ y = 1, so no solution can gain more than the best tree's reduced cost.
-        bound = bound.max(objective + (priced.bound - worth).min(0.0));
-        if priced.weight - worth > -GAP * (1.0 + objective.abs()) || master.knows(&priced.tree) {
-            break;
+        let priced = price(instance, &weights, stage)?;
+        if priced.bound.is_finite() {
+            // Σ y = 1, so no solution can gain more than the best tree's reduced cost.
+            bound = bound.max(objective + (priced.bound - worth).min(0.0));
         }
-        master.add(&priced.tree);
-        pool.push(priced.tree);
+        if priced.weight < better && !master.knows(&priced.tree) {
+            master.add(&priced.tree);
+            pool.push(priced.tree);
+            stage = Pricing::Good;
+        } else if stage == pricing || priced.bound == priced.weight {
+            break;
+        } else {
+            stage = pricing;
+        }
     }
     master.read(bound)
 }

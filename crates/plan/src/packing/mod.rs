@@ -24,7 +24,7 @@ pub use instance::LinkSharing;
 pub(crate) use instance::{GBIT_PER_GB, Instance, Load};
 pub use master::Work;
 pub(crate) use master::{Aim, Pool, Relaxed};
-pub(crate) use price::price;
+pub(crate) use price::{Pricing, price};
 pub(crate) use tree::{Edges, arborescence};
 
 #[cfg(test)]

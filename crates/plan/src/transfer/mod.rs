@@ -20,8 +20,8 @@ use crate::packing::{Aim, Effort, Packed, Work, pack};
 
 /// To the optimum: the programmes are small.
 const EXACT: Effort = Effort {
-    most_nodes: 600,
-    gap: 1e-7,
+    most_nodes: 160,
+    gap: 1e-6,
 };
 
 pub(crate) fn best(limits: &Limits, work: &mut Work) -> Outcome {

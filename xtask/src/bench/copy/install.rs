@@ -9,6 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// What is installed, read at build time for the versions in it.
 const REQUIREMENTS: &str = include_str!("../../../bench-tools/requirements.txt");
 const REQUIREMENTS_PATH: &str = "xtask/bench-tools/requirements.txt";
 
@@ -52,7 +53,7 @@ impl Installed {
         fs::create_dir_all(&directory)
             .with_context(|| format!("cannot create {}", directory.display()))?;
         let failure = match tools.iter().any(|tool| tool.is_peer()) {
-            true => python(&directory)?,
+            true => crate::python::environment(&directory.join("python"), REQUIREMENTS_PATH)?,
             false => Some("was not asked for".into()),
         };
         let debian_failure = match tools.contains(&Tool::Rclone) {
@@ -128,43 +129,6 @@ impl Installed {
         lines.push(format!("Not compared with: {}.", left_out.join("; ")));
         lines
     }
-}
-
-/// Makes the environment the requirements ask for; `Some` says why it could not.
-fn python(directory: &Path) -> Result<Option<String>> {
-    let environment = directory.join("python");
-    // Written last, so that an installation that broke off is begun again.
-    let stamp = environment.join("installed-requirements.txt");
-    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == REQUIREMENTS) {
-        return Ok(None);
-    }
-    println!(
-        "installing {REQUIREMENTS_PATH} into {}",
-        environment.display()
-    );
-    let mut make = Command::new("python3");
-    make.args(["-m", "venv", "--clear"]).arg(&environment);
-    if !process::run(&mut make).is_ok_and(|made| made) {
-        return Ok(Some(
-            "need Python 3 with venv: `python3 -m venv` failed".into(),
-        ));
-    }
-    let mut install = Command::new(environment.join("bin/python"));
-    install
-        .current_dir(workspace::root())
-        .args(["-m", "pip", "install", "--quiet", "--no-input"])
-        .args([
-            "--disable-pip-version-check",
-            "--requirement",
-            REQUIREMENTS_PATH,
-        ]);
-    if !process::run(&mut install)? {
-        return Ok(Some(
-            "could not be installed: pip's message is above".into(),
-        ));
-    }
-    fs::write(&stamp, REQUIREMENTS).context("cannot record what was installed")?;
-    Ok(None)
 }
 
 /// Where the package's program lies.

@@ -2,10 +2,10 @@
 //! prior recovers.
 
 use super::choice::{Case, Design, Planned};
-use super::plot::{Axis, BLUE, Guide, Mark, Plot, Series, VERMILION};
 use super::stats::quantile;
 use super::world::Lab;
 use super::{Replica, SIZES, SOURCE, delay, region};
+use crate::eval::plot::{Axis, BLUE, Guide, Mark, Plot, Series, VERMILION};
 use crate::report::Report;
 use crate::workspace;
 use anyhow::{Context, Result};

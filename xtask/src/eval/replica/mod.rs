@@ -13,7 +13,6 @@ mod changelog;
 mod choice;
 mod delay;
 mod peers;
-mod plot;
 mod stats;
 mod world;
 

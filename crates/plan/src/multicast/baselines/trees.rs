@@ -3,7 +3,7 @@
 
 use super::{Baseline, all_machines};
 use crate::overlay::{Draft, Limits};
-use crate::packing::{Work, price, spanning};
+use crate::packing::{Pricing, Work, price, spanning};
 
 /// Edmonds' arborescence on source and destinations.
 pub(super) struct SpanningTree;
@@ -39,7 +39,7 @@ impl Baseline for Steiner {
             }
         }
         work.priced += 1;
-        let tree = price(&instance, &instance.usd_per_gb)?.tree;
+        let tree = price(&instance, &instance.usd_per_gb, Pricing::Proven)?.tree;
         Some(all_machines(limits, vec![(tree, limits.stripes)], None))
     }
 }

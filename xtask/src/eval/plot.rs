@@ -4,8 +4,8 @@
 
 use std::fmt::Write as _;
 
-pub(super) const BLUE: &str = "#0072B2";
-pub(super) const VERMILION: &str = "#D55E00";
+pub(crate) const BLUE: &str = "#0072B2";
+pub(crate) const VERMILION: &str = "#D55E00";
 const INK: &str = "#222222";
 const QUIET: &str = "#555555";
 const GRID: &str = "#e3e3e3";
@@ -19,13 +19,13 @@ const BOTTOM: f64 = 530.0;
 
 /// One axis.
 #[derive(Clone, Debug)]
-pub(super) struct Axis {
-    pub(super) label: &'static str,
-    pub(super) low: f64,
-    pub(super) high: f64,
-    pub(super) logarithmic: bool,
+pub(crate) struct Axis {
+    pub(crate) label: &'static str,
+    pub(crate) low: f64,
+    pub(crate) high: f64,
+    pub(crate) logarithmic: bool,
     /// Values with a label.
-    pub(super) ticks: Vec<f64>,
+    pub(crate) ticks: Vec<f64>,
 }
 
 impl Axis {
@@ -42,7 +42,7 @@ impl Axis {
 
 /// How a mark looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mark {
+pub(crate) enum Mark {
     Circle,
     Square,
     Triangle,
@@ -50,31 +50,31 @@ pub(super) enum Mark {
 
 /// What is drawn under one name in the legend.
 #[derive(Clone, Debug)]
-pub(super) struct Series {
-    pub(super) name: String,
-    pub(super) colour: &'static str,
-    pub(super) points: Vec<(f64, f64)>,
+pub(crate) struct Series {
+    pub(crate) name: String,
+    pub(crate) colour: &'static str,
+    pub(crate) points: Vec<(f64, f64)>,
     /// A mark at each point, filled or only an edge; `None`: a line through all.
-    pub(super) mark: Option<(Mark, bool)>,
+    pub(crate) mark: Option<(Mark, bool)>,
 }
 
 /// See the module.
 #[derive(Clone, Debug)]
-pub(super) struct Plot {
-    pub(super) title: String,
-    pub(super) subtitle: String,
-    pub(super) x: Axis,
-    pub(super) y: Axis,
-    pub(super) series: Vec<Series>,
-    pub(super) guides: Vec<Guide>,
+pub(crate) struct Plot {
+    pub(crate) title: String,
+    pub(crate) subtitle: String,
+    pub(crate) x: Axis,
+    pub(crate) y: Axis,
+    pub(crate) series: Vec<Series>,
+    pub(crate) guides: Vec<Guide>,
 }
 
 /// A line from point to point, for the eye, and what it says at its end.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Guide {
-    pub(super) from: (f64, f64),
-    pub(super) to: (f64, f64),
-    pub(super) says: &'static str,
+pub(crate) struct Guide {
+    pub(crate) from: (f64, f64),
+    pub(crate) to: (f64, f64),
+    pub(crate) says: &'static str,
 }
 
 fn escaped(text: &str) -> String {
@@ -90,7 +90,7 @@ fn number(value: f64) -> String {
 
 impl Plot {
     /// The document.
-    pub(super) fn svg(&self) -> String {
+    pub(crate) fn svg(&self) -> String {
         let mut svg = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{HEIGHT}\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" \
              role=\"img\" font-family=\"system-ui, 'Segoe UI', Helvetica, Arial, sans-serif\">\n<title>{}</title>\n\
