@@ -2,7 +2,7 @@
 //!
 //! **In:** a [`BulkJob`]: a source, targets, which objects, how. **Out:** a [`BulkTally`], a [`BulkRecord`] for each object.
 //! **Never:** counts an object as copied that its target's store has not confirmed; reads an object once for each target; holds
-//! more of a listing than two pages a side; deletes after a listing that failed.
+//! more of a listing than 16 pages a side; deletes after a listing that failed.
 //!
 //! ```text
 //!                         ┌─ small ─► one slot each ─► whole: GET ─► PUT to each target ─┐
@@ -17,6 +17,7 @@
 //! seen there, and nothing newer) is what keeps it from undoing somebody else's. What it shares with the rest of the engine is how bytes are
 //! read, checked and published (`copy`, `finish`), and the ledger, which remembers objects in parts.
 
+mod ahead;
 mod carried;
 mod deletes;
 mod fan;
@@ -27,6 +28,7 @@ mod listing;
 mod options;
 mod pace;
 mod parts;
+mod pivot;
 mod server_copy;
 mod shared;
 mod tally;
@@ -34,6 +36,7 @@ mod transfer;
 mod upload;
 mod walk;
 mod whole;
+mod width;
 
 pub use journal::OpenLedger;
 pub use options::{

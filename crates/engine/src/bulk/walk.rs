@@ -1,7 +1,7 @@
 //! Lists the source and every target in key order, and passes on what must be copied.
 //!
 //! In: listings. Out: items, into bounded queues, while listing goes on: the first copy begins after the first page. Never: more
-//! than two pages a side in memory; a failed listing taken for its end.
+//! than 16 pages a side in memory; a failed listing taken for its end.
 
 use super::judge::{Skip, Verdict, judge};
 use super::listing::Listing;
@@ -104,9 +104,9 @@ pub(super) async fn walk(shared: &Arc<Shared>, walk: &Walk, queues: Queues) -> V
     let unusable: Vec<String> = source.unusable.iter().filter(covered).cloned().collect();
     tally.add_unusable(&unusable);
     for (side, target) in sides.iter().zip(&tally.targets) {
-        target.usage.listed(side.listing.requests);
+        target.usage.listed(side.listing.requests());
     }
-    tally.targets[0].usage.source_listed(source.requests);
+    tally.targets[0].usage.source_listed(source.requests());
     let all = complete.is_ok_and(|complete| complete);
     tally.source_complete.store(all, Ordering::Relaxed);
     sides
