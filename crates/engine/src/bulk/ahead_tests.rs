@@ -70,11 +70,6 @@ impl Bucket {
         assert!(listed.iter().eq(&self.keys), "{name}: not what is there");
         assert_eq!(listing.listed, listed.len() as u64);
         assert_eq!(listing.requests(), asked.load(Ordering::Relaxed));
-        println!(
-            "{name}: {} pages, {} asked for, {took:?}",
-            self.pages(),
-            listing.requests()
-        );
         (took, listing.requests())
     }
 }

@@ -8,6 +8,7 @@ use super::listing::Listing;
 use super::options::{BulkOptions, Walk};
 use super::shared::Shared;
 use super::tally::{BulkOutcome, BulkRecord, add};
+use super::upload::Early;
 use crate::Error;
 use skyfresh_sky::ObjectKey;
 use skyfresh_store::ListedObject;
@@ -20,6 +21,18 @@ use tokio::sync::mpsc;
 pub(super) struct Item {
     pub(super) listed: ListedObject,
     pub(super) wants: Vec<Want>,
+    /// What was begun while it was found out who wants it.
+    pub(super) early: Option<Early>,
+}
+
+impl Item {
+    pub(super) fn new(listed: ListedObject, wants: Vec<Want>) -> Self {
+        Item {
+            listed,
+            wants,
+            early: None,
+        }
+    }
 }
 
 /// A target that wants an object.
@@ -178,7 +191,7 @@ async fn merge(
         }
         if options.dry_run {
             dry(shared, &listed, &wants);
-        } else if !queues.push(Item { listed, wants }).await {
+        } else if !queues.push(Item::new(listed, wants)).await {
             return Ok(false);
         }
     }
