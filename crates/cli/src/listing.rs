@@ -1,6 +1,6 @@
 //! What a command names, opened and walked: page by page, with bounded reading ahead.
 
-mod disk;
+pub(crate) mod disk;
 mod level;
 mod named;
 
@@ -51,18 +51,14 @@ impl Place {
     /// # Errors
     /// A store cannot be opened as configured.
     pub(crate) fn open(opener: &dyn OpenStore, objects: Objects) -> anyhow::Result<Self> {
-        let objects = match objects.location.scheme {
-            Scheme::File => disk::rooted(objects),
-            _ => objects,
-        };
+        let objects = disk::rooted(objects);
         let cannot = || format!("cannot open {}", objects.location);
         let mut whole = objects.location.clone();
         whole.prefix.clear();
         let store = opener.open(&whole).with_context(cannot)?;
         let (listed, _) = objects.listing();
         let front = listed.prefix.clone();
-        // A directory's store has no part that is listed by itself.
-        let listed = match front.is_empty() || whole.scheme == Scheme::File {
+        let listed = match front.is_empty() {
             true => Arc::clone(&store),
             false => opener.open(&listed).with_context(cannot)?,
         };
@@ -285,10 +281,7 @@ impl Place {
 
     /// A page of what is listed, by the keys of the listing.
     async fn list(&self, after: Option<&str>, limit: usize) -> anyhow::Result<ListPage> {
-        let listed = match self.objects.location.scheme {
-            Scheme::File => disk::list(self.store.as_ref(), &self.front, after, limit).await,
-            _ => self.listed.list(after, limit).await,
-        };
+        let listed = self.listed.list(after, limit).await;
         listed.with_context(|| format!("cannot list {}", self.described()))
     }
 

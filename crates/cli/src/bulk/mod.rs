@@ -13,6 +13,7 @@ use crate::catalog_file;
 use crate::commands::with_config;
 use crate::context::Context;
 use crate::exit::{Exit, Told};
+use crate::listing::disk;
 use crate::objects::{Objects, Which};
 use crate::open::{self, Opener};
 use anyhow::Context as _;
@@ -151,7 +152,9 @@ pub(crate) async fn run(request: Request<'_>, context: &Context) -> anyhow::Resu
 
 /// The job, with both sides open.
 fn job(request: &Request<'_>, opener: &Opener) -> anyhow::Result<BulkJob> {
-    let source = open(opener, &request.source.location)?;
+    // Below a directory that a store keeps, attributes and checksums are in what is kept around it.
+    let source = disk::rooted(request.source.clone());
+    let source = open(opener, &source.location)?;
     let mut targets = Vec::new();
     for target in &request.targets {
         let same_service = !request.args.no_server_copy

@@ -222,3 +222,46 @@ fn killed_again_and_again_it_goes_on() {
     let verified = place.run(&["verify", "./src", &bucket, "--deep"]);
     assert_eq!(verified.code, Some(0), "{verified:?}");
 }
+
+#[test]
+fn below_a_directory_that_a_store_keeps_objects_have_what_is_kept_around_them() {
+    let place = Place::new();
+    let sky = Sky::start(&place);
+    place.write("page", "<p>");
+    let set = ["--metadata", "set", "--set", "content-type=text/x-page"];
+    let to = sky.location("data/kept/sub/deep/page");
+    let copied = place.run(&[&["cp", "page", &to][..], &set[..]].concat());
+    assert_eq!(copied.code, Some(0), "{copied:?}");
+    let kept = place.run(&["cp", "-r", &sky.location("data/kept/"), "./kept"]);
+    assert_eq!(kept.code, Some(0), "{kept:?}");
+    place.write("kept/sub-beside", "not meant");
+    for (from, to, key) in [
+        ("kept/sub/deep/page", "data/one/page", "data/one/page"),
+        ("kept/sub", "data/all/", "data/all/deep/page"),
+        ("kept/sub/deep/p*", "data/glob/", "data/glob/page"),
+    ] {
+        let recursive: &[&str] = if key == "data/all/deep/page" {
+            &["-r"]
+        } else {
+            &[]
+        };
+        let copied = place.run(&[&["cp", from, &sky.location(to), "--json"], recursive].concat());
+        assert_eq!(copied.code, Some(0), "{from}: {copied:?}");
+        assert_eq!(
+            copied.stdout.lines().count(),
+            2,
+            "{from}: one object and a summary"
+        );
+        let head = place.run(&["head", &sky.location(key), "--json"]).json();
+        assert_eq!(head["content_type"], "text/x-page", "{from}: {head}");
+    }
+    // By the same keys: what is there already is not taken for something else.
+    let to = sky.location("data/all/");
+    let synced = place.run(&["sync", "kept/sub", &to, "--delete", "-y", "--json"]);
+    let summary = synced.json();
+    assert_eq!(
+        (&summary["deleted"], &summary["failed"]),
+        (&0.into(), &0.into()),
+        "{synced:?}"
+    );
+}

@@ -1,47 +1,26 @@
-//! A listing as a stream of objects in key order, one page ahead of its reader.
+//! A listing as a stream of objects in key order, some pages ahead of its reader.
 
-use crate::{Error, Result};
-use skyfresh_sky::{Clock, Kind, ObjectKey};
-use skyfresh_store::{ListPage, ListedObject, ObjectStore};
+use super::ahead::Ahead;
+use crate::Result;
+use skyfresh_sky::{Clock, ObjectKey};
+use skyfresh_store::{ListedObject, ObjectStore};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use tokio::task::JoinHandle;
 
-/// Keys in a page.
-const PAGE: usize = 1_000;
 /// Keys that a report keeps of those that cannot be copied.
 const MOST_UNUSABLE: usize = 100;
 
-/// One side's listing. Holds two pages at most: the one being read, and the next, which is fetched meanwhile.
+/// One side's listing. Holds the page being read, and those that [`Ahead`] holds: 16 at most.
 #[derive(Debug)]
 pub(super) struct Listing {
-    store: Arc<dyn ObjectStore>,
-    /// Only keys that begin with this.
-    literal: String,
     page: VecDeque<ListedObject>,
-    /// Where the page after this one begins; `None` once the listing is complete.
-    next: Next,
-    /// Objects listed so far, and pages asked for.
+    ahead: Ahead,
+    /// Objects listed so far.
     pub(super) listed: u64,
-    pub(super) requests: u64,
     /// How long the first page took to come, ns.
     pub(super) first_page_ns: Option<u64>,
-    clock: Arc<dyn Clock>,
     /// Full keys that are there but that no key here can name.
     pub(super) unusable: Vec<String>,
-}
-
-/// A page, and how long it took to come, ns.
-type Page = (skyfresh_store::Result<ListPage>, u64);
-
-#[derive(Debug)]
-enum Next {
-    /// Not asked for yet.
-    After(Option<String>),
-    /// On its way.
-    Coming(JoinHandle<Page>),
-    /// There is nothing after this page.
-    Complete,
 }
 
 impl Listing {
@@ -49,37 +28,41 @@ impl Listing {
     pub(super) fn new(store: Arc<dyn ObjectStore>, literal: &str, clock: Arc<dyn Clock>) -> Self {
         let after = (!literal.is_empty()).then(|| before(literal)).flatten();
         Listing {
-            store,
-            literal: literal.to_owned(),
             page: VecDeque::new(),
-            next: Next::After(after),
+            ahead: Ahead::new(store, literal, after, clock),
             listed: 0,
-            requests: 0,
             first_page_ns: None,
-            clock,
             unusable: Vec::new(),
         }
     }
 
+    /// The same in pages of so many keys.
+    #[cfg(test)]
+    pub(super) fn in_pages_of(mut self, keys: usize) -> Self {
+        self.ahead.set_page(keys);
+        self
+    }
+
+    /// Pages in memory or under way, with the one being read.
+    #[cfg(test)]
+    pub(super) fn pages_held(&self) -> usize {
+        usize::from(!self.page.is_empty()) + self.ahead.held()
+    }
+
+    /// Pages asked for: each is billed, whatever comes of it.
+    pub(super) fn requests(&self) -> u64 {
+        self.ahead.requests
+    }
+
     /// Asks for the first page, so that it is on its way while other things begin.
     pub(super) fn start(&mut self) {
-        if let Next::After(after) = &self.next {
-            let (store, after) = (Arc::clone(&self.store), after.clone());
-            self.requests += 1;
-            let clock = Arc::clone(&self.clock);
-            let page = tokio::spawn(async move {
-                let began_ns = clock.monotonic_ns();
-                let page = store.list(after.as_deref(), PAGE).await;
-                (page, clock.monotonic_ns().saturating_sub(began_ns))
-            });
-            self.next = Next::Coming(page);
-        }
+        self.ahead.ask();
     }
 
     /// The next object, which stays. `None` at the end; a listing that fails midway is an error, never an end.
     pub(super) async fn peek(&mut self) -> Result<Option<&ListedObject>> {
-        while self.page.is_empty() && !matches!(self.next, Next::Complete) {
-            self.turn().await?;
+        while self.page.is_empty() && self.turn().await? {
+            self.ahead.ask();
         }
         Ok(self.page.front())
     }
@@ -95,71 +78,34 @@ impl Listing {
         if !self.page.is_empty() {
             return Ok(());
         }
-        // The page on its way may end before the key, too; the one after it need not be asked for where it is.
-        while self.page.is_empty() && !matches!(self.next, Next::Complete) {
-            self.turn().await?;
+        let floor = before(key.as_str());
+        loop {
+            // The page on its way may end before the key, too; the one after it need not be asked for where it is.
+            if let Some(floor) = &floor {
+                self.ahead.skip(floor);
+            }
+            if !self.page.is_empty() {
+                self.ahead.ask();
+                return Ok(());
+            }
+            if !self.turn().await? {
+                return Ok(());
+            }
             while self.page.pop_front_if(|object| object.key < *key).is_some() {}
-            if self.page.is_empty()
-                && let Next::Coming(page) = &self.next
-                && let Some(after) = before(key.as_str())
-            {
-                page.abort();
-                self.next = Next::After(Some(after));
-            }
         }
-        Ok(())
     }
 
-    /// Takes the next page in, and asks for the one after it.
-    async fn turn(&mut self) -> Result<()> {
-        self.start();
-        let Next::Coming(coming) = std::mem::replace(&mut self.next, Next::Complete) else {
-            return Ok(());
+    /// Takes the next page in. `false` at the end.
+    async fn turn(&mut self) -> Result<bool> {
+        let Some(chunk) = self.ahead.next().await? else {
+            return Ok(false);
         };
-        let location = self.store.location();
-        let (page, took_ns) = coming.await.map_err(|error| {
-            let what = location.to_string();
-            Error::new(Kind::Internal, "list", what, error.to_string())
-        })?;
-        let page = page?;
-        self.first_page_ns.get_or_insert(took_ns);
-        self.listed += page.objects.len() as u64;
+        self.first_page_ns.get_or_insert(chunk.took_ns);
+        self.listed += chunk.objects.len() as u64;
         let room = MOST_UNUSABLE.saturating_sub(self.unusable.len());
-        let below = |name: &String| {
-            let relative = name.strip_prefix(location.prefix.as_str());
-            relative.is_some_and(|name| !name.is_empty() && name.starts_with(&self.literal))
-        };
-        self.unusable
-            .extend(page.unusable.into_iter().filter(below).take(room));
-        self.page = page.objects.into();
-        if let Some(next) = page.next {
-            self.next = Next::After(Some(next));
-        }
-        if !self.literal.is_empty() {
-            let beyond = |key: &str| key > self.literal.as_str() && !key.starts_with(&self.literal);
-            while self
-                .page
-                .pop_back_if(|object| beyond(object.key.as_str()))
-                .is_some()
-            {
-                self.next = Next::Complete;
-            }
-            while self
-                .page
-                .pop_front_if(|object| object.key.as_str() < self.literal.as_str())
-                .is_some()
-            {}
-        }
-        self.start();
-        Ok(())
-    }
-}
-
-impl Drop for Listing {
-    fn drop(&mut self) {
-        if let Next::Coming(page) = &self.next {
-            page.abort();
-        }
+        self.unusable.extend(chunk.unusable.into_iter().take(room));
+        self.page = chunk.objects.into();
+        Ok(true)
     }
 }
 
@@ -235,7 +181,7 @@ mod tests {
                 .map(|object| object.key.to_string()),
             Some("05400".to_owned())
         );
-        assert!(listing.requests <= 4, "{} pages", listing.requests);
+        assert!(listing.requests() <= 4, "{} pages", listing.requests());
         listing
             .seek(&ObjectKey::new("05400x").unwrap())
             .await

@@ -2,7 +2,7 @@
 //!
 //! **In:** a [`BulkJob`]: a source, targets, which objects, how. **Out:** a [`BulkTally`], a [`BulkRecord`] for each object.
 //! **Never:** counts an object as copied that its target's store has not confirmed; reads an object once for each target; holds
-//! more of a listing than two pages a side; deletes after a listing that failed.
+//! more of a listing than 16 pages a side; deletes after a listing that failed.
 //!
 //! ```text
 //!                         ┌─ small ─► one slot each ─► whole: GET ─► PUT to each target ─┐
@@ -17,6 +17,7 @@
 //! seen there, and nothing newer) is what keeps it from undoing somebody else's. What it shares with the rest of the engine is how bytes are
 //! read, checked and published (`copy`, `finish`), and the ledger, which remembers objects in parts.
 
+mod ahead;
 mod carried;
 mod deletes;
 mod fan;
@@ -24,9 +25,11 @@ mod journal;
 mod judge;
 mod leftovers;
 mod listing;
+mod one;
 mod options;
 mod pace;
 mod parts;
+mod pivot;
 mod server_copy;
 mod shared;
 mod tally;
@@ -34,6 +37,7 @@ mod transfer;
 mod upload;
 mod walk;
 mod whole;
+mod width;
 
 pub use journal::OpenLedger;
 pub use options::{
@@ -44,18 +48,16 @@ pub use tally::{BulkListener, BulkOutcome, BulkRecord, BulkTally, TargetTally};
 use crate::Bandwidth;
 use crate::throttle::Throttle;
 use journal::Journal;
-use judge::{Verdict, judge};
 use pace::Pace;
 use shared::{Link, Shared};
-use skyfresh_sky::{Clock, Kind, ObjectKey, Rng};
+use skyfresh_sky::{Clock, Rng};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use tally::add;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use transfer::{Way, as_listed};
-use walk::{Extras, Item, Queues, Want};
+use transfer::Way;
+use walk::{Extras, Item, Queues};
 
 /// Objects up to this size are collected, so that one read serves every target and every try.
 pub(crate) const SMALL_BYTES: u64 = 1 << 20;
@@ -151,7 +153,7 @@ pub async fn run(job: BulkJob, seams: BulkSeams, tally: Arc<BulkTally>) {
     let extras = match &shared.job.selection {
         Selection::Walk(walk) => walk::walk(&shared, walk, queues).await,
         Selection::One { key, .. } => {
-            one(&shared, key, &queues).await;
+            one::one(&shared, key, &queues).await;
             drop(queues);
             Vec::new()
         }
@@ -230,67 +232,18 @@ fn start(shared: &Arc<Shared>, tasks: &TaskTracker, item: Item, way: Way) {
 
 /// The largest object that goes in one request to all that want this one.
 fn largest_whole(shared: &Shared, item: &Item) -> u64 {
-    let preferred = shared.job.options.part_bytes.unwrap_or(WHOLE_BYTES);
-    let targets = item.wants.iter().map(|want| {
-        let capabilities = shared.job.targets[want.target].store.capabilities();
-        let most = capabilities.upload_limits.max_put_bytes;
-        match capabilities.multipart {
-            true => preferred.min(most),
-            false => most,
-        }
-    });
-    targets.min().unwrap_or(preferred)
+    let targets = item.wants.iter();
+    let most = targets.map(|want| largest_whole_at(shared, want.target));
+    most.min().unwrap_or(WHOLE_BYTES)
 }
 
-/// Looks at a single object at both sides, and puts it in line where it must be copied.
-async fn one(shared: &Arc<Shared>, key: &ObjectKey, queues: &Queues) {
-    let (job, tally) = (&shared.job, &shared.tally);
-    let listed = match job.source.head(key).await {
-        Ok(head) => as_listed(key, &head),
-        Err(error) => return tally.source_fails(error.kind, error.to_string()),
-    };
-    tally.targets[0].usage.source_read();
-    add(&tally.source_listed, 1);
-    add(&tally.selected, 1);
-    let mut wants = Vec::new();
-    for (index, target) in job.targets.iter().enumerate() {
-        let name = job.name_at(index, key);
-        tally.targets[index].usage.target_read();
-        let began_ns = shared.clock.monotonic_ns();
-        let head = match listed.size > WHOLE_BYTES {
-            // What it will need is made ready meanwhile.
-            true => futures::join!(target.store.head(name), shared.journal.prepare()).0,
-            false => target.store.head(name).await,
-        };
-        shared.round_trip(shared.clock.monotonic_ns().saturating_sub(began_ns));
-        let held = match head {
-            Ok(head) => Some(as_listed(key, &head)),
-            Err(error) if error.kind == Kind::Missing && !error.is_missing_bucket() => None,
-            Err(error) => {
-                tally.targets[index].give_up(error.kind, error.to_string());
-                continue;
-            }
-        };
-        match judge(&job.options, &listed, held.as_ref()) {
-            Verdict::Skip(skip) => shared.skipped(key, index, listed.size, skip),
-            verdict => wants.push(Want {
-                target: index,
-                held,
-                compare_heads: verdict == Verdict::Heads,
-            }),
-        }
-    }
-    tally.source_complete.store(true, Ordering::Relaxed);
-    if wants.is_empty() {
-        return;
-    }
-    for want in &wants {
-        add(&tally.targets[want.target].planned, 1);
-        add(&tally.targets[want.target].planned_bytes, listed.size);
-    }
-    if job.options.dry_run {
-        walk::dry(shared, &listed, &wants);
-    } else {
-        queues.push(Item { listed, wants }).await;
+/// The largest object that goes to a target in one request.
+fn largest_whole_at(shared: &Shared, target: usize) -> u64 {
+    let preferred = shared.job.options.part_bytes.unwrap_or(WHOLE_BYTES);
+    let capabilities = shared.job.targets[target].store.capabilities();
+    let most = capabilities.upload_limits.max_put_bytes;
+    match capabilities.multipart {
+        true => preferred.min(most),
+        false => most,
     }
 }

@@ -6,7 +6,7 @@
 use super::fan::fan_out;
 use super::shared::Shared;
 use super::tally::add;
-use super::upload::{Upload, abandon, begin, end};
+use super::upload::{Early, Upload, abandon, begin, end};
 use super::walk::Want;
 use super::whole::{Landed, Trouble};
 use crate::backoff::retry_delay;
@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 /// Passing failures of a part before its upload is given up.
 const PATIENCE: u32 = 6;
 
-/// Copies to each of `wants`.
+/// Copies to each of `wants`, into the uploads that are open already, where there are some.
 ///
 /// # Errors
 /// The source could not be read at all, or has changed meanwhile.
@@ -32,18 +32,30 @@ pub(super) async fn copy(
     shared: &Arc<Shared>,
     key: &ObjectKey,
     wants: &[&Want],
+    early: Option<Early>,
 ) -> Result<Vec<Result<Landed, Trouble>>, Trouble> {
     let Some(first) = wants.first() else {
         return Ok(Vec::new());
     };
-    shared.tally.targets[first.target].usage.source_read();
-    let head = shared.job.source.head(key).await;
-    let head = Arc::new(head.map_err(Trouble::at_source)?);
+    let mut early = match early {
+        Some(early) => early,
+        None => {
+            shared.tally.targets[first.target].usage.source_read();
+            let head = shared.job.source.head(key).await;
+            Early {
+                head: Arc::new(head.map_err(Trouble::at_source)?),
+                opened: Vec::new(),
+            }
+        }
+    };
+    let head = Arc::clone(&early.head);
     if head.size <= super::SMALL_BYTES {
         // It was large when it was listed.
         return super::whole::copy(shared, key, wants).await;
     }
-    let begun = wants.iter().map(|want| begin(shared, key, want, &head));
+    let begun = wants
+        .iter()
+        .map(|want| begin(shared, key, want, &head, early.take(want.target)));
     let begun = futures::future::join_all(begun).await;
     let uploads: Vec<Result<Arc<Upload>, Trouble>> = begun
         .into_iter()

@@ -31,7 +31,7 @@ pub(super) struct Shared {
 }
 
 /// Answers that take longer come from far away: connections wait more than they move, and many are needed.
-const LONG_WAY_NS: u64 = 15_000_000;
+pub(super) const LONG_WAY_NS: u64 = 15_000_000;
 /// Parts and streamed objects at once at first, over a long way.
 const FIRST_LARGE_FAR: usize = 32;
 /// Small objects at once at first, over a long way.

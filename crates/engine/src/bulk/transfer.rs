@@ -7,6 +7,7 @@ use super::judge::{Skip, Verdict, judge};
 use super::pace::Slot;
 use super::shared::Shared;
 use super::tally::{BulkOutcome, BulkRecord, add};
+use super::upload::{self, Early};
 use super::walk::{Item, Want};
 use super::whole::{self, Landed, Trouble};
 use super::{parts, server_copy};
@@ -45,10 +46,17 @@ pub(super) async fn object(shared: &Arc<Shared>, item: Item, way: Way) {
             open.push(Open { want, failures: 0 });
         }
     }
+    let mut early = item.early;
+    for unwanted in early
+        .iter_mut()
+        .flat_map(|early| early.without(|target| open.iter().any(|it| it.want.target == target)))
+    {
+        upload::discard(shared, key, &unwanted).await;
+    }
     let mut moved = 0;
     let mut throttled = false;
     while !open.is_empty() {
-        let results = once(shared, &item.listed, &open, &way).await;
+        let results = once(shared, &item.listed, &open, &way, early.take()).await;
         let mut left = Vec::new();
         let mut wait = None;
         for (open, result) in open.into_iter().zip(results) {
@@ -91,6 +99,7 @@ async fn once(
     listed: &ListedObject,
     open: &[Open],
     way: &Way,
+    early: Option<Early>,
 ) -> Vec<Result<Landed, Trouble>> {
     let mut results: Vec<Option<Result<Landed, Trouble>>> = Vec::with_capacity(open.len());
     for open in open {
@@ -110,7 +119,7 @@ async fn once(
     if !rest.is_empty() {
         let copied = match way {
             Way::Whole(_) => whole::copy(shared, &listed.key, &rest).await,
-            Way::Parts => parts::copy(shared, &listed.key, &rest).await,
+            Way::Parts => parts::copy(shared, &listed.key, &rest, early).await,
         };
         moved =
             copied.unwrap_or_else(|trouble| rest.iter().map(|_| Err(trouble.again())).collect());

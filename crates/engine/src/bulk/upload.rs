@@ -15,7 +15,7 @@ use skyfresh_sky::{Kind, ObjectKey};
 use skyfresh_store::{Error as StoreError, ObjectHead, UploadLimits};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The smallest part that is chosen over a long way, where many at once are what makes it fast. Smaller ones spend their time
 /// waiting for answers.
@@ -88,18 +88,50 @@ impl Upload {
     }
 }
 
+/// An upload at one target to which parts can be added, before it is known what the target holds: what it is published by comes
+/// with the want.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) target: usize,
+    attempt: String,
+    id: String,
+    part_bytes: u64,
+    parts: u32,
+    done: Vec<PartDone>,
+}
+
+/// Uploads that were opened while it was found out whether they are wanted, and the source as it was then.
+#[derive(Debug)]
+pub(super) struct Early {
+    pub(super) head: Arc<ObjectHead>,
+    pub(super) opened: Vec<Opened>,
+}
+
+impl Early {
+    /// Takes the one at a target out.
+    pub(super) fn take(&mut self, target: usize) -> Option<Opened> {
+        let index = self.opened.iter().position(|it| it.target == target)?;
+        Some(self.opened.swap_remove(index))
+    }
+
+    /// Takes those out at targets that are not `wanted`.
+    pub(super) fn without(&mut self, wanted: impl Fn(usize) -> bool) -> Vec<Opened> {
+        let unwanted = |opened: &mut Opened| !wanted(opened.target);
+        self.opened.extract_if(.., unwanted).collect()
+    }
+}
+
 /// Goes on with the upload that an earlier run left, or begins one.
-pub(super) async fn begin(
+pub(super) async fn open(
     shared: &Shared,
     key: &ObjectKey,
-    want: &Want,
+    target: usize,
     head: &ObjectHead,
-) -> Result<Upload, Trouble> {
-    let (options, store) = (&shared.job.options, &shared.job.targets[want.target].store);
-    let (name, location) = (shared.job.name_at(want.target, key), store.location());
+) -> Result<Opened, Trouble> {
+    let (options, store) = (&shared.job.options, &shared.job.targets[target].store);
+    let (name, location) = (shared.job.name_at(target, key), store.location());
     let capabilities = store.capabilities();
     let limits = capabilities.upload_limits;
-    let fitted = carried::attributes(options, head, &capabilities);
     let identity = journal::identity(location, name, &head.version);
     let found = shared.journal.find(&identity).await.map_err(in_ledger)?;
     let part_bytes = match (&found, options.part_bytes) {
@@ -126,14 +158,40 @@ pub(super) async fn begin(
             let intend = shared.journal.intend(&identity, part_bytes, location, name);
             let intent = intend.await.map_err(in_ledger)?;
             let attempt = intent.attempt.clone();
-            shared.tally.targets[want.target].usage.target_write();
+            shared.tally.targets[target].usage.target_write();
             let began_ns = shared.clock.monotonic_ns();
+            let fitted = carried::attributes(options, head, &capabilities);
             let id = store.create_upload(name, &fitted.attributes).await?;
             shared.round_trip(shared.clock.monotonic_ns().saturating_sub(began_ns));
             shared.journal.begun(intent, &id, parts);
             (attempt, id, Vec::new())
         }
     };
+    Ok(Opened {
+        target,
+        attempt,
+        id,
+        part_bytes,
+        parts,
+        done,
+    })
+}
+
+/// Makes an upload ready for parts, under the condition that the target holds what the want says.
+pub(super) async fn begin(
+    shared: &Shared,
+    key: &ObjectKey,
+    want: &Want,
+    head: &ObjectHead,
+    early: Option<Opened>,
+) -> Result<Upload, Trouble> {
+    let opened = match early {
+        Some(opened) => opened,
+        None => open(shared, key, want.target, head).await?,
+    };
+    let options = &shared.job.options;
+    let capabilities = shared.job.targets[want.target].store.capabilities();
+    let fitted = carried::attributes(options, head, &capabilities);
     let plan = Plan {
         source: head.version.clone(),
         size: head.size,
@@ -149,21 +207,22 @@ pub(super) async fn begin(
             capabilities.complete_if_version,
         ),
         strategy: Strategy::Multipart {
-            part_bytes,
-            parts,
+            part_bytes: opened.part_bytes,
+            parts: opened.parts,
             workers: 1,
         },
         site: None,
         via: None,
         expected: None,
     };
+    let done = opened.done.into_iter().map(|part| (part.number, part));
     Ok(Upload {
-        target: want.target,
-        attempt,
-        id,
-        part_bytes,
+        target: opened.target,
+        attempt: opened.attempt,
+        id: opened.id,
+        part_bytes: opened.part_bytes,
         plan,
-        done: Mutex::new(done.into_iter().map(|part| (part.number, part)).collect()),
+        done: Mutex::new(done.collect()),
         trouble: Mutex::new(None),
         over: AtomicBool::new(false),
     })
@@ -225,16 +284,27 @@ pub(super) async fn end(
 
 /// Discards an upload that cannot be gone on with. Passing trouble keeps it: the next run goes on there.
 pub(super) async fn abandon(shared: &Shared, key: &ObjectKey, upload: &Upload, error: &StoreError) {
-    if error.kind == Kind::RetryAfter {
-        return;
+    if error.kind != Kind::RetryAfter {
+        abort(shared, key, upload.target, &upload.id, &upload.attempt).await;
     }
-    let store = &shared.job.targets[upload.target].store;
-    let name = shared.job.name_at(upload.target, key);
-    if let Err(error) = store.abort_upload(name, &upload.id).await {
+}
+
+/// Discards an upload that turned out not to be wanted.
+pub(super) async fn discard(shared: &Shared, key: &ObjectKey, opened: &Opened) {
+    abort(shared, key, opened.target, &opened.id, &opened.attempt).await;
+}
+
+async fn abort(shared: &Shared, key: &ObjectKey, target: usize, id: &str, attempt: &str) {
+    let store = &shared.job.targets[target].store;
+    shared.tally.targets[target].usage.target_write();
+    if let Err(error) = store
+        .abort_upload(shared.job.name_at(target, key), id)
+        .await
+    {
         tracing::debug!(%key, %error, "the next run will abort this upload");
         return;
     }
-    shared.journal.ended(&upload.attempt);
+    shared.journal.ended(attempt);
 }
 
 #[cfg(test)]

@@ -1,13 +1,14 @@
 //! Lists the source and every target in key order, and passes on what must be copied.
 //!
 //! In: listings. Out: items, into bounded queues, while listing goes on: the first copy begins after the first page. Never: more
-//! than two pages a side in memory; a failed listing taken for its end.
+//! than 16 pages a side in memory; a failed listing taken for its end.
 
 use super::judge::{Skip, Verdict, judge};
 use super::listing::Listing;
 use super::options::{BulkOptions, Walk};
 use super::shared::Shared;
 use super::tally::{BulkOutcome, BulkRecord, add};
+use super::upload::Early;
 use crate::Error;
 use skyfresh_sky::ObjectKey;
 use skyfresh_store::ListedObject;
@@ -20,6 +21,18 @@ use tokio::sync::mpsc;
 pub(super) struct Item {
     pub(super) listed: ListedObject,
     pub(super) wants: Vec<Want>,
+    /// What was begun while it was found out who wants it.
+    pub(super) early: Option<Early>,
+}
+
+impl Item {
+    pub(super) fn new(listed: ListedObject, wants: Vec<Want>) -> Self {
+        Item {
+            listed,
+            wants,
+            early: None,
+        }
+    }
 }
 
 /// A target that wants an object.
@@ -104,9 +117,9 @@ pub(super) async fn walk(shared: &Arc<Shared>, walk: &Walk, queues: Queues) -> V
     let unusable: Vec<String> = source.unusable.iter().filter(covered).cloned().collect();
     tally.add_unusable(&unusable);
     for (side, target) in sides.iter().zip(&tally.targets) {
-        target.usage.listed(side.listing.requests);
+        target.usage.listed(side.listing.requests());
     }
-    tally.targets[0].usage.source_listed(source.requests);
+    tally.targets[0].usage.source_listed(source.requests());
     let all = complete.is_ok_and(|complete| complete);
     tally.source_complete.store(all, Ordering::Relaxed);
     sides
@@ -178,7 +191,7 @@ async fn merge(
         }
         if options.dry_run {
             dry(shared, &listed, &wants);
-        } else if !queues.push(Item { listed, wants }).await {
+        } else if !queues.push(Item::new(listed, wants)).await {
             return Ok(false);
         }
     }

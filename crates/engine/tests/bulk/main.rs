@@ -4,6 +4,7 @@
 
 mod deletes;
 mod faults;
+mod one;
 mod parts;
 mod scene;
 

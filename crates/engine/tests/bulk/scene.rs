@@ -133,6 +133,12 @@ impl Scene {
             .unwrap()
     }
 
+    /// Whether no upload is remembered any more.
+    pub(crate) async fn ledger_is_empty(&self) -> bool {
+        let ever = Timestamp::from_unix_ms(u64::MAX);
+        self.ledger.uploads("bulk", ever).await.unwrap().is_empty()
+    }
+
     pub(crate) async fn pass_seconds(&self, seconds: u64) {
         self.clock.sleep(Duration::from_secs(seconds)).await;
     }

@@ -61,30 +61,52 @@ struct Entry {
 /// One page being gathered.
 pub(super) struct Walk<'a> {
     root: &'a Root,
+    /// Only keys that begin with this.
+    prefix: &'a str,
     after: Option<&'a str>,
+    /// What is named like `after` itself belongs to the page: at the beginning, the file named like the prefix.
+    from_it: bool,
     limit: usize,
     page: ListPage,
     last: Option<String>,
 }
 
-/// A page of at most `limit` keys after `after`.
-pub(super) fn page(root: &Root, after: Option<&str>, limit: usize) -> Outcome<ListPage> {
+/// A page of at most `limit` keys that begin with `prefix`, by what follows it, after `after`. Names that cannot be keys are whole.
+pub(super) fn page(
+    root: &Root,
+    prefix: &str,
+    after: Option<&str>,
+    limit: usize,
+) -> Outcome<ListPage> {
+    let from_it = after.is_none();
+    let after = match (prefix, after) {
+        ("", after) => after.map(str::to_owned),
+        (prefix, after) => Some(format!("{prefix}{}", after.unwrap_or_default())),
+    };
     let mut walk = Walk {
         root,
-        after,
+        prefix,
+        after: after.as_deref(),
+        from_it,
         limit,
         page: ListPage::default(),
         last: None,
     };
     let dir = root.dir.try_clone().tried(|| "open the directory".into())?;
     walk.directory(dir, "")?;
-    Ok(walk.page)
+    let mut page = walk.page;
+    page.next = page.next.map(|next| next[prefix.len()..].to_owned());
+    Ok(page)
 }
 
 impl Walk<'_> {
     /// Visits a directory whose keys begin with `prefix`. False ends the walk: the page is full.
     fn directory(&mut self, dir: OwnedFd, prefix: &str) -> Outcome<bool> {
         for entry in self.sorted(&dir, prefix)? {
+            // What begins with it stands together, and what comes before it comes before the page.
+            if !entry.key.starts_with(self.prefix) && !self.prefix.starts_with(&entry.key) {
+                return Ok(false);
+            }
             let go_on = match entry.what {
                 What::Directory => match open_dir(dir.as_fd(), &entry.name) {
                     Ok(below) => self.directory(below, &entry.key)?,
@@ -128,7 +150,7 @@ impl Walk<'_> {
             return Ok(false);
         }
         self.last = Some(entry.key.clone());
-        let Ok(key) = ObjectKey::new(entry.key.clone()) else {
+        let Ok(key) = ObjectKey::new(&entry.key[self.prefix.len()..]) else {
             self.page.unusable.push(entry.key);
             return Ok(true);
         };
@@ -143,7 +165,7 @@ impl Walk<'_> {
             fingerprint,
             beside,
         };
-        let (head, _) = head_of(self.root, key.as_str(), &found)?;
+        let (head, _) = head_of(self.root, &entry.key, &found)?;
         self.page.objects.push(ListedObject {
             key,
             size: head.size,
@@ -209,7 +231,7 @@ impl Walk<'_> {
         match what {
             // Keys below it may come after, though what they all begin with does not.
             What::Directory => key > after || after.starts_with(key),
-            _ => key > after,
+            _ => key > after || (self.from_it && key == after),
         }
     }
 }

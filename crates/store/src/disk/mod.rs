@@ -112,7 +112,8 @@ struct Shared {
 }
 
 impl DiskStore {
-    /// A store of the directory at `location`, which may come to exist later: until then its bucket is missing.
+    /// A store of the directory at `location`, or of what lies below its prefix there; it may come to exist later: until then its bucket
+    /// is missing.
     ///
     /// # Errors
     /// The location is none of a directory.

@@ -113,12 +113,17 @@ impl Shared {
 
 fn target(location: &Location, key: Option<&ObjectKey>) -> String {
     match key {
-        Some(key) => format!("file://{}/{key}", location.bucket),
+        Some(key) => format!("file://{}/{}", location.bucket, location.full_key(key)),
         None => format!("file://{}", location.bucket),
     }
 }
 
 impl DiskStore {
+    /// A key as the directory has it.
+    fn name(&self, key: &ObjectKey) -> String {
+        self.location.full_key(key)
+    }
+
     pub(super) fn error(
         &self,
         operation: &'static str,
@@ -148,7 +153,7 @@ impl DiskStore {
     ) -> Result<(ObjectHead, File, Fingerprint)> {
         let mut attempts = RACY_ATTEMPTS;
         loop {
-            let (name, wanted) = (key.as_str().to_owned(), options.version.clone());
+            let (name, wanted) = (self.name(key), options.version.clone());
             let (head, plain_file, file, fingerprint) = self
                 .run("get", Some(key), move |shared| {
                     let (head, sidecar, file, found) = publish::open(&shared.root()?, &name)?;
@@ -245,13 +250,13 @@ impl ObjectStore for DiskStore {
     async fn check_readable(&self) -> Result<()> {
         self.run("check readable", None, |shared| {
             let root = shared.root()?;
-            listing::page(&root, None, 1).map(drop)
+            listing::page(&root, "", None, 1).map(drop)
         })
         .await
     }
 
     async fn head(&self, key: &ObjectKey) -> Result<ObjectHead> {
-        let name = key.as_str().to_owned();
+        let name = self.name(key);
         self.run("head", Some(key), move |shared| {
             publish::head(&shared.root()?, &name)
         })
@@ -278,7 +283,7 @@ impl ObjectStore for DiskStore {
         options: PutOptions,
         body: ByteStream,
     ) -> Result<PutReceipt> {
-        let (name, condition) = (key.as_str().to_owned(), options.precondition.clone());
+        let (name, condition) = (self.name(key), options.precondition.clone());
         let (size, limits) = (options.size, self.known_capabilities().upload_limits);
         let attributes = options.attributes.clone();
         self.run("put", Some(key), move |shared| {
@@ -287,13 +292,13 @@ impl ObjectStore for DiskStore {
             publish::check_now(&shared.root()?, &name, &condition)
         })
         .await?;
-        let hash = Shelf::of(key.as_str()).hash();
+        let hash = Shelf::of(&self.name(key)).hash();
         let received = self
             .shared
             .receive(&hash, size, body)
             .await
             .map_err(|trouble| self.error("put", Some(key), trouble))?;
-        let name = key.as_str().to_owned();
+        let name = self.name(key);
         self.run("put", Some(key), move |shared| {
             let root = shared.root_to_write()?;
             let staged = received.into_staged(&root, &hash)?;
@@ -307,7 +312,7 @@ impl ObjectStore for DiskStore {
     }
 
     async fn create_upload(&self, key: &ObjectKey, attributes: &Attributes) -> Result<String> {
-        let (name, attributes) = (key.as_str().to_owned(), attributes.clone());
+        let (name, attributes) = (self.name(key), attributes.clone());
         self.run("create upload", Some(key), move |shared| {
             check_attributes(&attributes)?;
             uploads::create(
@@ -329,18 +334,18 @@ impl ObjectStore for DiskStore {
         body: ByteStream,
     ) -> Result<PartReceipt> {
         let limits = self.known_capabilities().upload_limits;
-        let (name, id) = (key.as_str().to_owned(), upload.to_owned());
+        let (name, id) = (self.name(key), upload.to_owned());
         self.run("upload part", Some(key), move |shared| {
             uploads::check(&shared.root()?, &name, &id, number, size, &limits)
         })
         .await?;
-        let hash = Shelf::of(key.as_str()).hash();
+        let hash = Shelf::of(&self.name(key)).hash();
         let received = self
             .shared
             .receive(&hash, size, body)
             .await
             .map_err(|trouble| self.error("upload part", Some(key), trouble))?;
-        let (name, id) = (key.as_str().to_owned(), upload.to_owned());
+        let (name, id) = (self.name(key), upload.to_owned());
         self.run("upload part", Some(key), move |shared| {
             let root = shared.root_to_write()?;
             let staged = received.into_staged(&root, &hash)?;
@@ -358,7 +363,7 @@ impl ObjectStore for DiskStore {
         range: Range<u64>,
     ) -> Result<PartReceipt> {
         let limits = self.known_capabilities().upload_limits;
-        let (name, id, source) = (key.as_str().to_owned(), upload.to_owned(), source.clone());
+        let (name, id, source) = (self.name(key), upload.to_owned(), source.clone());
         self.run("copy part", Some(key), move |shared| {
             let root = shared.root_to_write()?;
             let size = range.end.saturating_sub(range.start);
@@ -377,7 +382,7 @@ impl ObjectStore for DiskStore {
         precondition: &Precondition,
     ) -> Result<PutReceipt> {
         let limits = self.known_capabilities().upload_limits;
-        let (name, id) = (key.as_str().to_owned(), upload.to_owned());
+        let (name, id) = (self.name(key), upload.to_owned());
         let (parts, precondition) = (parts.to_vec(), precondition.clone());
         self.run("complete upload", Some(key), move |shared| {
             uploads::complete(
@@ -393,7 +398,7 @@ impl ObjectStore for DiskStore {
     }
 
     async fn abort_upload(&self, key: &ObjectKey, upload: &str) -> Result<()> {
-        let (name, id) = (key.as_str().to_owned(), upload.to_owned());
+        let (name, id) = (self.name(key), upload.to_owned());
         self.run("abort upload", Some(key), move |shared| {
             uploads::abort(&shared.root_to_write()?, &name, &id)
         })
@@ -402,10 +407,18 @@ impl ObjectStore for DiskStore {
 
     async fn list_uploads(&self, after: Option<&str>) -> Result<UploadPage> {
         let after = after.map(str::to_owned);
-        self.run("list uploads", None, move |shared| {
+        let page = self.run("list uploads", None, move |shared| {
             uploads::page(&shared.root()?, after.as_deref())
-        })
-        .await
+        });
+        let mut page = page.await?;
+        page.uploads.retain_mut(|upload| {
+            let key = self.location.relative_key(upload.key.as_str());
+            key.is_some_and(|key| {
+                upload.key = key;
+                true
+            })
+        });
+        Ok(page)
     }
 
     async fn copy(
@@ -416,7 +429,7 @@ impl ObjectStore for DiskStore {
         precondition: &Precondition,
     ) -> Result<PutReceipt> {
         let limits = self.known_capabilities().upload_limits;
-        let (name, source) = (key.as_str().to_owned(), source.clone());
+        let (name, source) = (self.name(key), source.clone());
         let (attributes, precondition) = (attributes.cloned(), precondition.clone());
         self.run("copy", Some(key), move |shared| {
             if let Some(attributes) = &attributes {
@@ -436,16 +449,16 @@ impl ObjectStore for DiskStore {
     }
 
     async fn list(&self, after: Option<&str>, limit: usize) -> Result<ListPage> {
-        let after = after.map(str::to_owned);
+        let (prefix, after) = (self.location.prefix.clone(), after.map(str::to_owned));
         let limit = limit.clamp(1, PAGE_LIMIT);
         self.run("list", None, move |shared| {
-            listing::page(&shared.root()?, after.as_deref(), limit)
+            listing::page(&shared.root()?, &prefix, after.as_deref(), limit)
         })
         .await
     }
 
     async fn delete(&self, key: &ObjectKey, precondition: &Precondition) -> Result<()> {
-        let (name, precondition) = (key.as_str().to_owned(), precondition.clone());
+        let (name, precondition) = (self.name(key), precondition.clone());
         self.run("delete", Some(key), move |shared| {
             publish::delete(&shared.root()?, &name, &precondition)
         })
@@ -453,7 +466,7 @@ impl ObjectStore for DiskStore {
     }
 
     async fn tags(&self, key: &ObjectKey) -> Result<BTreeMap<String, String>> {
-        let name = key.as_str().to_owned();
+        let name = self.name(key);
         self.run("tags", Some(key), move |shared| {
             publish::tags(&shared.root()?, &name)
         })
@@ -461,7 +474,7 @@ impl ObjectStore for DiskStore {
     }
 
     async fn set_tags(&self, key: &ObjectKey, tags: &BTreeMap<String, String>) -> Result<()> {
-        let (name, tags) = (key.as_str().to_owned(), tags.clone());
+        let (name, tags) = (self.name(key), tags.clone());
         self.run("set tags", Some(key), move |shared| {
             publish::set_tags(&shared.root_to_write()?, &name, &tags)
         })

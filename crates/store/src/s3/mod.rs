@@ -32,6 +32,7 @@ mod read;
 mod request;
 mod service;
 mod signing;
+mod sigv4;
 mod store;
 mod tags;
 mod verify;
@@ -46,8 +47,8 @@ pub use service::AwsService;
 use crate::http::{ConcurrencyLimiter, HttpClient};
 use crate::{Capabilities, ConditionSupport, Error, Result, UploadLimits, Verification};
 use endpoint::Endpoint;
-use reqsign_aws_v4::RequestSigner;
 use signing::Signer;
+use sigv4::Scope;
 use skyfresh_sky::{Clock, Invalid, Kind, Location, Rng, Scheme};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -69,16 +70,16 @@ pub struct S3Store {
     knowledge: RwLock<Knowledge>,
 }
 
-/// Where requests go, and the signer for that region.
+/// Where requests go, and what their signatures have in common.
 struct Route {
     endpoint: Endpoint,
-    signer: RequestSigner,
+    scope: Scope,
 }
 
 impl Route {
     fn new(endpoint: Endpoint) -> Self {
-        let signer = RequestSigner::new("s3", &endpoint.region);
-        Route { endpoint, signer }
+        let scope = Scope::new(&endpoint.region);
+        Route { endpoint, scope }
     }
 }
 

@@ -208,7 +208,7 @@ impl S3Store {
         parts.headers.clone_from(&call.headers);
         let signed = self
             .signer
-            .sign(&route.signer, &mut parts)
+            .sign_unhashed(&route.scope, &mut parts)
             .await
             .map_err(|unsigned| {
                 let error = fail(unsigned.kind, unsigned.context.into());

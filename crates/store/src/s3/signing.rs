@@ -1,11 +1,11 @@
-//! Credentials and signatures (`reqsign`), with the lifetime of cached credentials in our hands.
+//! Credentials (`reqsign`) and signatures with them, with the lifetime of cached credentials in our hands.
 //!
 //! Credentials that state an expiry are kept until shortly before it; others (files, environment) are reread at the latest
 //! every [`REREAD_INTERVAL_NS`], and at once where the store refuses the ones used, so that rotating a file needs no restart.
 
 use super::config::{Credentials, S3Config};
+use super::sigv4::Scope;
 use crate::http::HttpClient;
-use http::HeaderValue;
 use http::request::Parts;
 use reqsign_aws_v4::{Credential, DefaultCredentialProvider, RequestSigner};
 use reqsign_core::{
@@ -13,10 +13,13 @@ use reqsign_core::{
 };
 use skyfresh_sky::{Clock, Kind};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 const REREAD_INTERVAL_NS: u64 = 300_000_000_000;
 /// A refused credential is not reread more often than this, so that a storm of refusals does not become one of reads.
 const RENEW_INTERVAL_NS: u64 = 1_000_000_000;
+/// Credentials must last as long as an operation takes.
+const HEADROOM: Duration = Duration::from_secs(10);
 
 enum Provider {
     Static(Credential),
@@ -185,6 +188,32 @@ impl Signer {
         ))
     }
 
+    /// Adds the signature to a request of a store, whose payload is not hashed; tells with which credentials.
+    pub(super) async fn sign_unhashed(
+        &self,
+        scope: &Scope,
+        parts: &mut Parts,
+    ) -> Result<Generation, Unsigned> {
+        let cached = self.current().await?;
+        let (credential, generation) = (&cached.credential, cached.generation);
+        let unsigned = |kind, context| Unsigned {
+            kind,
+            context,
+            source: None,
+        };
+        let until = reqsign_core::time::Timestamp::now() + HEADROOM;
+        if !credential.is_valid_at(until) {
+            return Err(unsigned(
+                Kind::Denied,
+                "the credentials are empty or expire now",
+            ));
+        }
+        scope
+            .sign(parts, credential, generation, self.clock.now())
+            .map_err(|why| unsigned(Kind::Invalid, why))?;
+        Ok(Generation(generation))
+    }
+
     /// Adds the signature to a request; tells with which credentials.
     pub(super) async fn sign(
         &self,
@@ -204,38 +233,10 @@ impl Signer {
                 source: Some(error),
             }
         };
-        let spaced = parts.headers.values().any(has_repeated_spaces);
-        if spaced {
-            // The canonical form has single spaces (signature documentation, "CanonicalHeaders"); the wire has the value.
-            let mut canonical = parts.clone();
-            for value in canonical
-                .headers
-                .values_mut()
-                .filter(|value| has_repeated_spaces(value))
-            {
-                *value = single_spaced(value);
-            }
-            let before = canonical.headers.clone();
-            signer
-                .sign_request(
-                    &self.context,
-                    &mut canonical,
-                    Some(&cached.credential),
-                    None,
-                )
-                .await
-                .map_err(failed)?;
-            for (name, value) in &canonical.headers {
-                if !before.contains_key(name) {
-                    parts.headers.insert(name, value.clone());
-                }
-            }
-        } else {
-            signer
-                .sign_request(&self.context, parts, Some(&cached.credential), None)
-                .await
-                .map_err(failed)?;
-        }
+        signer
+            .sign_request(&self.context, parts, Some(&cached.credential), None)
+            .await
+            .map_err(failed)?;
         Ok(Generation(cached.generation))
     }
 
@@ -264,14 +265,4 @@ fn same(a: &Credential, b: &Credential) -> bool {
     a.access_key_id == b.access_key_id
         && a.secret_access_key == b.secret_access_key
         && a.session_token == b.session_token
-}
-
-fn has_repeated_spaces(value: &HeaderValue) -> bool {
-    value.as_bytes().windows(2).any(|pair| pair == b"  ")
-}
-
-fn single_spaced(value: &HeaderValue) -> HeaderValue {
-    let mut bytes = value.as_bytes().to_vec();
-    bytes.dedup_by(|next, kept| *next == b' ' && *kept == b' ');
-    HeaderValue::from_bytes(&bytes).unwrap_or_else(|_| value.clone())
 }

@@ -119,6 +119,15 @@ pub(super) fn verdicts(work: Work, judged: &Judged, smaller: Option<Figure>) -> 
             // A tenth is what runs of the same differ by.
             within("the same memory as for 100,000 keys", PEAK_MB, 1.1, smaller),
         ],
+        Work::NothingFar => vec![
+            within(
+                "wall ≤ 0.25× a listing page by page",
+                WALL,
+                0.25,
+                judged.limit,
+            ),
+            below("peak memory < 50 MB", 50.0),
+        ],
         Work::OneLargeFar => vec![within(
             "wall ≤ 1.05× LIMIT at 32 connections",
             WALL,

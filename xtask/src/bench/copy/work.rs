@@ -27,6 +27,9 @@ pub(super) enum Work {
     /// Sync of 1,000,000 keys with nothing to do
     #[value(name = "d1m")]
     NothingOfMillion,
+    /// Sync of 100,000 keys with nothing to do, over a long way
+    #[value(name = "df")]
+    NothingFar,
     /// One object of 1 GiB over a long way
     #[value(name = "e")]
     OneLargeFar,
@@ -46,12 +49,13 @@ pub(super) struct Contents {
 
 impl Work {
     /// In the order of the tables.
-    pub(super) const ALL: [Work; 7] = [
+    pub(super) const ALL: [Work; 8] = [
         Work::OneLarge,
         Work::Medium,
         Work::Small,
         Work::Nothing,
         Work::NothingOfMillion,
+        Work::NothingFar,
         Work::OneLargeFar,
         Work::SmallFar,
     ];
@@ -64,6 +68,7 @@ impl Work {
             Work::Small => "c",
             Work::Nothing => "d",
             Work::NothingOfMillion => "d1m",
+            Work::NothingFar => "df",
             Work::OneLargeFar => "e",
             Work::SmallFar => "f",
         }
@@ -77,6 +82,7 @@ impl Work {
             Work::Small => "10,000 objects of 10 KiB",
             Work::Nothing => "sync of 100,000 keys, nothing to do",
             Work::NothingOfMillion => "sync of 1,000,000 keys, nothing to do",
+            Work::NothingFar => "sync of 100,000 keys at 80 ms, nothing to do",
             Work::OneLargeFar => {
                 "one object of 1 GiB at 80 ms, 50 MB/s a connection, 400 MB/s in all"
             }
@@ -92,7 +98,7 @@ impl Work {
             Work::OneLarge | Work::OneLargeFar => (1, GIB),
             Work::Medium => (64, 16 * MIB),
             Work::Small | Work::SmallFar => (10_000, 10 * KIB),
-            Work::Nothing => (100_000, 16),
+            Work::Nothing | Work::NothingFar => (100_000, 16),
             Work::NothingOfMillion => (1_000_000, 16),
         }
     }
@@ -108,12 +114,15 @@ impl Work {
 
     /// Whether anything is copied: if not, the destination is filled before.
     pub(super) fn copies(self) -> bool {
-        !matches!(self, Work::Nothing | Work::NothingOfMillion)
+        !matches!(
+            self,
+            Work::Nothing | Work::NothingOfMillion | Work::NothingFar
+        )
     }
 
     /// The way to the destination; `None`: loopback as it is.
     pub(super) fn link(self) -> Option<&'static str> {
-        matches!(self, Work::OneLargeFar | Work::SmallFar).then_some(LONG_WAY)
+        matches!(self, Work::NothingFar | Work::OneLargeFar | Work::SmallFar).then_some(LONG_WAY)
     }
 }
 

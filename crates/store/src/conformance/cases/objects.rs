@@ -4,7 +4,7 @@ use crate::checksum::Crc64;
 use crate::conformance::subject::{Subject, chunked, content, failing, key, refused};
 use crate::conformance::{CaseResult, Failure, Verdict, ensure};
 use crate::{GetOptions, Precondition, PutOptions};
-use skyfresh_sky::{Attributes, Kind, Scheme};
+use skyfresh_sky::{Attributes, Kind};
 use std::collections::BTreeMap;
 
 /// Sizes around those at which implementations change their ways.
@@ -377,11 +377,6 @@ pub(super) async fn missing_bucket_is_not_a_missing_key(subject: &Subject<'_>) -
 }
 
 pub(super) async fn prefixes_are_isolated(subject: &Subject<'_>) -> CaseResult {
-    if subject.place.scheme == Scheme::File {
-        return Ok(Verdict::NotSupported(
-            "prefixes: a directory is a place of its own",
-        ));
-    }
     let mut inner_place = subject.place.clone();
     inner_place.prefix.push_str("a/b");
     let inner = subject.backend.open(&inner_place).await?;

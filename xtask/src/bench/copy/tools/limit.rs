@@ -31,7 +31,7 @@ pub(in crate::bench::copy) fn rows(scene: &Scene<'_>) -> Vec<Row> {
         }
         Work::Medium => at("pipe", &[1, 2, 4]),
         Work::Small => at("pipe", &[4, 16, 64]),
-        Work::Nothing | Work::NothingOfMillion => vec![row("listing", "list")],
+        Work::Nothing | Work::NothingOfMillion | Work::NothingFar => vec![row("listing", "list")],
         Work::OneLargeFar => at(&format!("parts --key {OBJECT}"), &[8, 32]),
         Work::SmallFar => at("pipe", &[64, 256, 1024]),
     }

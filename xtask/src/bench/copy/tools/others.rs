@@ -61,7 +61,7 @@ pub(super) fn obstore(scene: &Scene<'_>) -> Vec<Row> {
         Work::OneLarge => &[8],
         Work::Medium => &[8],
         Work::Small => &[16, 64],
-        Work::Nothing | Work::NothingOfMillion => return Vec::new(),
+        Work::Nothing | Work::NothingOfMillion | Work::NothingFar => return Vec::new(),
         Work::OneLargeFar => &[8, 32],
         Work::SmallFar => &[256, 1024],
     };

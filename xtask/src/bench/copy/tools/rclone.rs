@@ -15,7 +15,7 @@ pub(super) fn rows(scene: &Scene<'_>) -> Vec<Row> {
     let verb = match scene.work {
         Work::OneLarge | Work::OneLargeFar => "copyto",
         Work::Medium | Work::Small | Work::SmallFar => "copy",
-        Work::Nothing => "sync",
+        Work::Nothing | Work::NothingFar => "sync",
         // Said of the product alone: the others hold what they list.
         Work::NothingOfMillion => return Vec::new(),
     };
@@ -69,7 +69,7 @@ fn settings(work: Work) -> Vec<(String, String)> {
             row("tuned @64", parallel(64)),
         ],
         // Without a flag it compares times, and asks for each object's: 200,000 requests.
-        Work::Nothing => vec![
+        Work::Nothing | Work::NothingFar => vec![
             row("--checksum", "--checksum".into()),
             row(
                 "--checksum --fast-list, tuned",

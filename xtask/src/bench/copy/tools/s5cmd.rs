@@ -15,7 +15,7 @@ pub(super) fn rows(scene: &Scene<'_>) -> Vec<Row> {
         ],
         Work::Small => &[("defaults", "", ""), ("tuned @64", "--numworkers 64", "")],
         // It compares what one endpoint has.
-        Work::Nothing | Work::NothingOfMillion => return Vec::new(),
+        Work::Nothing | Work::NothingOfMillion | Work::NothingFar => return Vec::new(),
         Work::OneLargeFar => &[
             ("defaults", "", ""),
             ("tuned @32", "", "--concurrency 32 --part-size 8"),

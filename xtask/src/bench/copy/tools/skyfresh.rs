@@ -22,7 +22,9 @@ pub(super) fn rows(scene: &Scene<'_>) -> Vec<Row> {
         Work::Medium | Work::Small | Work::SmallFar => {
             ("skyfresh cp -r", command("cp -r", "").words("-y"))
         }
-        Work::Nothing | Work::NothingOfMillion => ("skyfresh sync", command("sync", "")),
+        Work::Nothing | Work::NothingOfMillion | Work::NothingFar => {
+            ("skyfresh sync", command("sync", ""))
+        }
     };
     vec![Row {
         tool: Tool::Skyfresh,
