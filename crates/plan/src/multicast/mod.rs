@@ -25,7 +25,7 @@ use stripes::whole;
 
 /// Near enough: what is left is a part of the machines' price.
 const NEAR: Effort = Effort {
-    most_nodes: 24,
+    most_nodes: 14,
     gap: 1e-4,
 };
 

@@ -207,3 +207,186 @@ fn every_engine_passes_the_checker_on_the_papers_cases() {
         }
     }
 }
+
+/// A fault put into a plan, and what the checker says of it.
+type Fault = (fn(&mut OverlayPlan), &'static str);
+
+#[test]
+fn the_checker_sees_what_is_wrong() {
+    let network = grid_2022_11();
+    let (_, source, destinations, deadline_s, _) = CASES[0];
+    let asked = request(source, &destinations, 100.0, Goal::Deadline(deadline_s), 2);
+    let outcome = plan(&network, &asked, Engine::Best).unwrap();
+    let right = outcome.plan().unwrap();
+    let faults: [Fault; 16] = [
+        (|plan| plan.cost_usd *= 0.99, "cost:"),
+        (|plan| plan.egress_usd += 1.0, "egress:"),
+        (|plan| plan.vm_usd = 0.0, "machines:"),
+        (|plan| plan.time_s /= 2.0, "rate and volume do not agree"),
+        (|plan| plan.throughput_gbps *= 2.0, "throughput"),
+        (|plan| plan.trees[0].stripes += 1, "stripes, the volume has"),
+        (
+            |plan| drop(plan.trees[0].edges.pop()),
+            "does not lead from the source",
+        ),
+        (|plan| plan.trees.truncate(1), "stripes, the volume has"),
+        (|plan| plan.edges[0].gb += 5.0, "its trees"),
+        (|plan| drop(plan.edges.pop()), "not among the links"),
+        (
+            |plan| plan.vms.values_mut().for_each(|count| *count = 1),
+            "Gbit/s, of",
+        ),
+        (
+            |plan| plan.vms.values_mut().for_each(|count| *count = 9),
+            "has 9 machines",
+        ),
+        (
+            |plan| plan.lower_bound_usd = Some(plan.cost_usd * 1.01),
+            "lower bound",
+        ),
+        (
+            |plan| plan.trees[0].edges[0].0 = region("aws:nowhere"),
+            "not in the network",
+        ),
+        (|plan| plan.destinations.truncate(2), "other regions"),
+        (
+            |plan| {
+                let edge = plan.trees[0].edges[0].clone();
+                plan.trees[0]
+                    .edges
+                    .push((edge.1.clone(), plan.source.clone()));
+            },
+            "leads back to the source",
+        ),
+    ];
+    for (fault, said) in faults {
+        let mut wrong = right.clone();
+        fault(&mut wrong);
+        let found = check_overlay(&network, &asked, &wrong);
+        assert!(
+            found.iter().any(|line| line.contains(said)),
+            "{said}: {found:?}"
+        );
+    }
+    let mut tighter = asked.clone();
+    tighter.goal = Goal::Deadline(deadline_s / 2.0);
+    let missed = check_overlay(&network, &tighter, right);
+    assert!(
+        missed.iter().any(|line| line.contains("is missed")),
+        "{missed:?}"
+    );
+    let relay = right.vms.keys().find(|region| {
+        !destinations.contains(&region.to_string().as_str()) && **region != asked.source
+    });
+    let mut barred = asked.clone();
+    barred.without_regions.extend(relay.cloned());
+    let found = check_overlay(&network, &barred, right);
+    assert!(
+        found.iter().any(|line| line.contains("is barred")),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn what_is_barred_is_not_used_and_plans_are_repeated_exactly() {
+    let network = grid_2022_11();
+    let (_, source, destinations, ..) = CASES[3];
+    let mut asked = request(source, &destinations, 100.0, Goal::Deadline(120.0), 2);
+    let free = plan(&network, &asked, Engine::Best).unwrap();
+    assert_eq!(free, plan(&network, &asked, Engine::Best).unwrap());
+    let free = free.plan().unwrap();
+    // Each relay of the best plan is barred in turn: dearer, never used.
+    let relays = free
+        .vms
+        .keys()
+        .filter(|region| **region != asked.source && !asked.destinations.contains(region));
+    for relay in relays {
+        let mut without = asked.clone();
+        without.without_regions.insert(relay.clone());
+        let outcome = plan(&network, &without, Engine::Best).unwrap();
+        let plan = outcome.plan().unwrap();
+        assert_eq!(
+            check_overlay(&network, &without, plan),
+            Vec::<String>::new()
+        );
+        assert!(
+            plan.cost_usd >= free.lower_bound_usd.unwrap() - 1e-9,
+            "{relay}"
+        );
+    }
+    asked.without_providers.extend([
+        skyfresh_sky::Provider::Aws,
+        skyfresh_sky::Provider::Azure,
+        skyfresh_sky::Provider::Gcp,
+    ]);
+    let ends = plan(&network, &asked, Engine::Best).unwrap();
+    let ends = ends.plan().unwrap();
+    assert!(
+        ends.vms
+            .keys()
+            .all(|region| *region == asked.source || asked.destinations.contains(region))
+    );
+}
+
+#[test]
+fn free_egress_between_clouds_is_used_where_it_is_cheaper() {
+    let network = grid_2022_11().with_store(region("cloudflare:auto"), 0.0, 10.0);
+    let mut asked = request(
+        "gcp:europe-west2-a",
+        &["aws:ap-southeast-2", "azure:australiaeast"],
+        100.0,
+        Goal::Cheapest,
+        2,
+    );
+    let without = plan(&network, &asked, Engine::Best).unwrap();
+    asked.through_stores = true;
+    let with = plan(&network, &asked, Engine::Best).unwrap();
+    let (without, with) = (without.plan().unwrap(), with.plan().unwrap());
+    assert_eq!(check_overlay(&network, &asked, with), Vec::<String>::new());
+    assert!(
+        with.cost_usd < without.cost_usd,
+        "{} and {}",
+        with.cost_usd,
+        without.cost_usd
+    );
+    assert!(
+        with.edges
+            .iter()
+            .any(|edge| edge.src == region("cloudflare:auto"))
+    );
+    assert!(
+        !without
+            .edges
+            .iter()
+            .any(|edge| edge.src == region("cloudflare:auto"))
+    );
+}
+
+#[test]
+fn machines_that_start_late_are_waited_for_or_done_without() {
+    let catalog = skyfresh_sky::catalog::Catalog::embedded();
+    let network = Network::from_catalog(&catalog, crate::network::MachinePrices::OnDemand);
+    let mut asked = request(
+        "aws:us-east-1",
+        &["aws:eu-west-1", "gcp:us-central1"],
+        50.0,
+        Goal::Deadline(300.0),
+        2,
+    );
+    asked.start_up = StartUp::Counted;
+    let outcome = plan(&network, &asked, Engine::Best).unwrap();
+    let counted = outcome.plan().unwrap();
+    assert_eq!(
+        check_overlay(&network, &asked, counted),
+        Vec::<String>::new()
+    );
+    // AWS's machines are the slowest of those that must take part: 35 s; Azure's would take 56.
+    assert!((counted.start_s - 35.0).abs() < 1e-9, "{}", counted.start_s);
+    asked.goal = Goal::Deadline(30.0);
+    let late = plan(&network, &asked, Engine::Best).unwrap();
+    assert!(late.plan().is_none());
+    asked.start_up = StartUp::Ready;
+    asked.goal = Goal::Deadline(300.0);
+    let ready = plan(&network, &asked, Engine::Best).unwrap();
+    assert!(ready.plan().unwrap().cost_usd < counted.cost_usd);
+}

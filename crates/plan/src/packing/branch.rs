@@ -66,7 +66,7 @@ pub(crate) fn pack(
     work: &mut Work,
 ) -> Option<Packed> {
     let bounds: Bounds = instance.limit.iter().map(|limit| (0, *limit)).collect();
-    let root = relax(instance, aim, pool, work)?;
+    let root = relax(instance, aim, effort.gap / 2.0, pool, work)?;
     let relaxed = root.bound;
     let mut search = Search {
         instance,
@@ -106,7 +106,7 @@ pub(crate) fn pack(
         up[branching].0 = value.ceil() as u32;
         for bounds in [down, up] {
             let start = &node.relaxed.trees;
-            let pool = (&mut *search.pool, Pricing::Good);
+            let pool = (&mut *search.pool, Pricing::Good, 0.0);
             let child = solve(instance, aim, &bounds, start, pool, search.work);
             if let Some(mut child) = child {
                 child.bound = child.bound.max(node.relaxed.bound);
@@ -133,15 +133,23 @@ pub(crate) fn pack(
     Some(best)
 }
 
-/// The optimum where machines need not be whole.
+/// The optimum where machines need not be whole, to within `gap` of it.
 pub(crate) fn relax(
     instance: &Instance,
     aim: Aim,
+    gap: f64,
     pool: &mut Pool,
     work: &mut Work,
 ) -> Option<Relaxed> {
     let bounds: Bounds = instance.limit.iter().map(|limit| (0, *limit)).collect();
-    solve(instance, aim, &bounds, &[], (pool, Pricing::Proven), work)
+    solve(
+        instance,
+        aim,
+        &bounds,
+        &[],
+        (pool, Pricing::Proven, gap),
+        work,
+    )
 }
 
 fn objective(aim: Aim, packed: &Packed) -> f64 {
@@ -195,7 +203,7 @@ impl Search<'_> {
             return;
         }
         let bounds: Bounds = machines.iter().map(|count| (*count, *count)).collect();
-        let pool = (&mut *self.pool, Pricing::Good);
+        let pool = (&mut *self.pool, Pricing::Good, 0.0);
         let found = solve(self.instance, self.aim, &bounds, start, pool, self.work);
         let Some(found) = found else { return };
         let packed = trimmed(self.instance, found.trees, &machines);

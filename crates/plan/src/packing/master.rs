@@ -51,13 +51,13 @@ pub(crate) type Pool = Vec<Edges>;
 
 /// Solves the master by column generation, beginning with the trees of `start`. Of `pool` those come in that would better it,
 /// before anything is priced; it takes the new ones in. Good trees are looked for first; where `pricing` asks for it, that there
-/// are no better ones is proven in the end. `None` where the volume cannot be carried within the bounds.
+/// are none by which it would be better than by `gap`, of it, is proven in the end. `None` where the volume cannot be carried within the bounds.
 pub(crate) fn solve(
     instance: &Instance,
     aim: Aim,
     bounds: &Bounds,
     start: &[(Edges, f64)],
-    (pool, pricing): (&mut Pool, Pricing),
+    (pool, pricing, gap): (&mut Pool, Pricing, f64),
     work: &mut Work,
 ) -> Option<Relaxed> {
     work.masters += 1;
@@ -87,6 +87,10 @@ pub(crate) fn solve(
         if priced.bound.is_finite() {
             // Σ y = 1, so no solution can gain more than the best tree's reduced cost.
             bound = bound.max(objective + (priced.bound - worth).min(0.0));
+        }
+        let near = stage == Pricing::Proven && bound >= objective - gap * objective.abs();
+        if near && priced.weight < better {
+            break;
         }
         if priced.weight < better && !master.knows(&priced.tree) {
             master.add(&priced.tree);

@@ -103,7 +103,13 @@ pub fn frontier(
 /// it is a breakpoint.
 fn breakpoints(limits: &Limits, fastest: f64, pool: &mut Pool, work: &mut Work) -> Vec<(f64, f64)> {
     let solve = |time: f64, pool: &mut Pool, work: &mut Work| -> Option<(f64, f64, f64)> {
-        let found: Relaxed = relax(&limits.instance, Aim::Cost { longest: time }, pool, work)?;
+        let found: Relaxed = relax(
+            &limits.instance,
+            Aim::Cost { longest: time },
+            0.0,
+            pool,
+            work,
+        )?;
         Some((time, found.objective, found.slope))
     };
     // Beyond the cheapest relaxed plan more time saves nothing; its own time is where the last breakpoint lies.

@@ -20,7 +20,7 @@ use crate::packing::{Aim, Effort, Packed, Work, pack};
 
 /// To the optimum: the programmes are small.
 const EXACT: Effort = Effort {
-    most_nodes: 160,
+    most_nodes: 100,
     gap: 1e-6,
 };
 
