@@ -37,7 +37,7 @@ pub(crate) fn start(
     let directives = match environment.get("SKYFRESH_LOG") {
         Some(directives) => directives.to_owned(),
         None => [
-            "sky", "store", "ledger", "channel", "engine", "localsky", "server",
+            "sky", "store", "ledger", "channel", "relay", "engine", "localsky", "server",
         ]
         .iter()
         .map(|name| format!("skyfresh_{name}={level}"))

@@ -1,0 +1,124 @@
+use super::*;
+use crate::edges::cut;
+
+const A: TreeId = TreeId(0);
+const B: TreeId = TreeId(1);
+
+fn tracker(count: u64, destinations: usize) -> Tracker {
+    let chunks = cut(0, 0, "k", "v", count * 10, 10);
+    let shares = vec![0; chunks.len()];
+    Tracker::new(chunks, &shares, 1, DestinationSet::first(destinations))
+}
+
+fn ids(assigned: &[Assignment]) -> Vec<(u64, u32, u64)> {
+    assigned
+        .iter()
+        .map(|one| (one.chunk.id, one.attempt, one.wanted.0))
+        .collect()
+}
+
+#[test]
+fn a_window_is_filled_and_refilled_as_chunks_are_written_everywhere() {
+    let mut tracker = tracker(3, 2);
+    tracker.begin(A, 0, DestinationSet::first(2));
+    assert_eq!(ids(&tracker.assign(A, 2, 0)), [(0, 0, 3), (1, 0, 3)]);
+    assert!(tracker.written(0, 0, 1));
+    assert!(!tracker.written(0, 0, 1), "the same again is no news");
+    assert!(tracker.assign(A, 2, 1).is_empty());
+    assert!(tracker.written(0, 1, 1));
+    assert_eq!(ids(&tracker.assign(A, 2, 1)), [(2, 0, 3)]);
+    for chunk in [1, 2] {
+        assert!(!tracker.is_done());
+        tracker.written(chunk, 0, 2);
+        tracker.written(chunk, 1, 2);
+    }
+    assert!(tracker.is_done());
+    assert_eq!(tracker.held(1), (3, 30));
+}
+
+#[test]
+fn only_what_was_not_acknowledged_is_sent_again_and_only_to_who_lacks_it() {
+    let mut tracker = tracker(3, 2);
+    tracker.begin(A, 0, DestinationSet::first(2));
+    tracker.assign(A, 9, 0);
+    tracker.written(0, 0, 1);
+    tracker.written(0, 1, 1);
+    tracker.written(1, 1, 1);
+    tracker.end(A);
+    tracker.begin(B, 0, DestinationSet::first(2));
+    assert_eq!(ids(&tracker.assign(B, 9, 2)), [(1, 1, 1), (2, 1, 3)]);
+    assert_eq!(tracker.resent, 2);
+}
+
+#[test]
+fn a_failed_try_counts_once() {
+    let mut tracker = tracker(1, 1);
+    tracker.begin(A, 0, DestinationSet::first(1));
+    tracker.assign(A, 9, 0);
+    assert_eq!(tracker.lost(0, 0), Some(1));
+    assert_eq!(tracker.lost(0, 0), None, "that try is over");
+    assert_eq!(ids(&tracker.assign(A, 9, 0)), [(0, 1, 1)]);
+    assert_eq!(
+        tracker.lost(0, 0),
+        None,
+        "an old try says nothing of the new one"
+    );
+    assert_eq!(tracker.lost(0, 1), Some(2));
+}
+
+#[test]
+fn silence_is_counted_from_the_last_word_of_the_same_destination() {
+    let mut tracker = tracker(2, 2);
+    tracker.begin(A, 0, DestinationSet::first(2));
+    tracker.assign(A, 9, 100);
+    assert!(tracker.stalled(200, 100).is_empty());
+    tracker.written(0, 0, 190);
+    // The second destination has said nothing since the chunks were sent.
+    let stalled = tracker.stalled(250, 100);
+    assert_eq!(
+        stalled,
+        [
+            (1, 0, DestinationSet::one(1)),
+            (0, 0, DestinationSet::one(1))
+        ]
+    );
+}
+
+#[test]
+fn a_destination_that_is_given_up_holds_nothing_up() {
+    let mut tracker = tracker(2, 2);
+    tracker.begin(A, 0, DestinationSet::first(2));
+    tracker.assign(A, 9, 0);
+    tracker.written(0, 0, 1);
+    tracker.give_up(1);
+    assert!(!tracker.is_done());
+    tracker.written(1, 0, 1);
+    assert!(tracker.is_done());
+    assert_eq!((tracker.held(0).0, tracker.held(1).0), (2, 0));
+}
+
+#[test]
+fn what_a_tree_does_not_reach_goes_to_one_that_does() {
+    let chunks = cut(0, 0, "k", "v", 20, 10);
+    let mut tracker = Tracker::new(chunks, &[0, 1], 2, DestinationSet::first(2));
+    tracker.begin(A, 0, DestinationSet::one(0));
+    tracker.begin(B, 1, DestinationSet::one(1));
+    assert_eq!(ids(&tracker.assign(A, 9, 0)), [(0, 0, 1)]);
+    assert_eq!(ids(&tracker.assign(B, 9, 0)), [(1, 0, 2)]);
+    tracker.written(0, 0, 1);
+    tracker.written(1, 1, 1);
+    assert!(tracker.assign(A, 9, 1).is_empty() && tracker.assign(B, 9, 1).len() == 1);
+    let more = tracker.assign(A, 9, 1);
+    tracker.written(0, 1, 2);
+    assert_eq!(ids(&more), [(1, 1, 1)]);
+    tracker.written(1, 0, 2);
+    assert!(tracker.is_done());
+}
+
+#[test]
+fn a_group_without_trees_is_carried_by_others() {
+    let chunks = cut(0, 0, "k", "v", 20, 10);
+    let mut tracker = Tracker::new(chunks, &[0, 1], 2, DestinationSet::first(1));
+    tracker.begin(A, 0, DestinationSet::first(1));
+    assert_eq!(tracker.assign(A, 9, 0).len(), 2);
+}
