@@ -155,7 +155,7 @@ async fn copy_elsewhere(
     usage: &Arc<Usage>,
 ) -> Result<Published> {
     let order = WorkOrder {
-        worker: lane.shared.rng.token().to_string(),
+        worker: lane.shared.rng.token(),
         parts_in_flight: 1,
         // There is no upload: nothing is left behind that would have to be found again.
         ..order(lane, claim, plan, String::new(), String::new())
