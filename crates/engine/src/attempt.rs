@@ -134,7 +134,14 @@ fn resumable(
     Some(order(lane, claim, plan, previous.id.clone(), upload))
 }
 
-fn order(lane: &Lane, claim: &Claim, plan: &Plan, attempt: String, upload: String) -> WorkOrder {
+/// What a worker of this attempt is told.
+pub(crate) fn order(
+    lane: &Lane,
+    claim: &Claim,
+    plan: &Plan,
+    attempt: String,
+    upload: String,
+) -> WorkOrder {
     WorkOrder {
         task: claim.task.task.clone(),
         attempt,

@@ -118,10 +118,16 @@ async fn once(
 ) -> Result<Round> {
     let key = &claim.task.task.key;
     let looked = lane.shared.clock.now();
-    let (seen, target) = futures::join!(
-        look_at_source(lane, claim, usage),
-        look_at_target(lane, key, usage)
-    );
+    let source = look_at_source(lane, claim, usage);
+    let target = look_at_target(lane, key, usage);
+    let (seen, target) = match lane.shared.inline.is_short() {
+        // A read that has begun takes its share of the network, also while it waits for the destination's answer.
+        true => {
+            let target = target.await;
+            (source.await, target)
+        }
+        false => futures::join!(source, target),
+    };
     let (seen, target) = (seen?, target?);
     let mark = match &target {
         Some(_) => {

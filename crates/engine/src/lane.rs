@@ -2,7 +2,7 @@
 
 use crate::carry::READ_AT_ONCE_BYTES;
 use crate::changelog::{ChangelogSizes, ChangelogState};
-use crate::copy::{Executor, Line};
+use crate::copy::{Executor, Inline};
 use crate::decide::{Plan, Sizing};
 use crate::guard::DeleteGuard;
 use crate::outage::Outage;
@@ -16,6 +16,8 @@ use crate::status::LaneMeter;
 use crate::throttle::Throttle;
 use crate::weights::Standing;
 use skyfresh_ledger::{Ledger, TaskKey};
+use skyfresh_plan::predict::{Route, Site};
+use skyfresh_plan::replicate::Stream;
 use skyfresh_sky::catalog::Catalog;
 use skyfresh_sky::{Clock, Location, ObjectKey, Provider, Region, Rng, Timestamp};
 use skyfresh_store::ObjectStore;
@@ -37,6 +39,9 @@ pub struct EngineConfig {
     pub parts_in_flight: usize,
     /// Objects copied in one request at once, over all lanes: beyond it the most urgent goes first.
     pub inline_in_flight: usize,
+    /// What the process's network card carries, in bytes a second and both directions together: no more objects are copied in one
+    /// request at once than fill it, the most urgent first. `None`: nobody says, and only their number is bounded.
+    pub network_bytes_per_s: Option<u64>,
     /// Part sizes and workers, where nothing plans.
     pub sizing: Sizing,
     /// From which sizes it is looked for what is at the destination already.
@@ -65,6 +70,7 @@ impl EngineConfig {
             parts_in_flight: 2,
             // Four lanes at their full concurrency.
             inline_in_flight: 256,
+            network_bytes_per_s: None,
             sizing: Sizing::default(),
             changelog: ChangelogSizes::default(),
             server_copy_least_bytes: READ_AT_ONCE_BYTES + 1,
@@ -84,7 +90,7 @@ pub(crate) struct Shared {
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) executor: Arc<dyn Executor>,
     /// Where objects that are copied in one request wait.
-    pub(crate) inline: Arc<Line>,
+    pub(crate) inline: Inline,
     pub(crate) catalog: Catalog,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) rng: Rng,
@@ -119,6 +125,8 @@ pub(crate) struct Lane {
     pub(crate) siblings: Arc<[Sibling]>,
     /// What the rule has spent of its budget.
     pub(crate) account: Arc<Account>,
+    /// One stream from its source to its destination; `None` where nobody asks.
+    pub(crate) stream: Option<Stream>,
     /// How often keys change.
     pub(crate) rates: Rates,
     /// Receipts that taught what was last kept of it.
@@ -165,7 +173,18 @@ impl Lane {
         let destination = rule.destinations[number].clone();
         let Sibling { store, region, .. } = &siblings[number];
         let (target, target_region) = (Arc::clone(store), region.clone());
+        let stream = shared.config.network_bytes_per_s.and_then(|_| {
+            let home = match &shared.brain {
+                Some(brain) => brain.home().clone(),
+                None => source_region.clone(),
+            };
+            let (from, to, home) = (&source_region, &target_region, Site::process(home));
+            // Without a state service nothing in it can be unknown.
+            let route = Route::of(&shared.catalog, from, to, &home, None, 0.0);
+            route.ok().map(|route| Stream::of(&route))
+        });
         Lane {
+            stream,
             number,
             siblings,
             account,

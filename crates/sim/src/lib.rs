@@ -12,5 +12,5 @@ pub mod storm;
 pub mod trace;
 mod world;
 
-pub use observer::{Guarantee, Misses, Timed, Violation};
+pub use observer::{Guarantee, Missed, Misses, Timed, Violation};
 pub use world::{Bill, Dispatch, FunctionSettings};

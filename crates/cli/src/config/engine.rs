@@ -3,6 +3,7 @@
 use super::diagnose::ConfigError;
 use super::model::{Resolver, Text};
 use serde::Deserialize;
+use skyfresh_engine::Bandwidth;
 use skyfresh_engine::planning::Planning;
 use skyfresh_plan::replicate::{Planner, Settings};
 use skyfresh_sky::catalog::Catalog;
@@ -27,6 +28,8 @@ pub(crate) struct EngineSection {
     pub(crate) parts_in_flight: usize,
     /// Parts in flight in the whole process: bounds memory.
     pub(crate) max_parts_in_flight: usize,
+    /// What this machine's network carries; `None` where nobody says.
+    pub(crate) network: Option<Bandwidth>,
     /// For how long a key is claimed unless renewed.
     pub(crate) lease: Duration,
     /// How often orphaned uploads are looked for.
@@ -52,6 +55,7 @@ impl Default for EngineSection {
             workers: MOST_WORKERS,
             parts_in_flight: engine.parts_in_flight,
             max_parts_in_flight: 64,
+            network: None,
             lease: engine.lease,
             janitor_period: engine.janitor_period,
             retention: engine.retention,
@@ -95,6 +99,7 @@ impl EngineSection {
         config.lane_concurrency = self.lane_concurrency;
         // Four lanes at their full concurrency.
         config.inline_in_flight = self.lane_concurrency.saturating_mul(4);
+        config.network_bytes_per_s = self.network.map(|network| network.bytes_per_second);
         config.parts_in_flight = self.parts_in_flight;
         config.sizing.part_bytes = self.part_size_bytes;
         config.sizing.max_workers = self.workers;
@@ -115,6 +120,7 @@ pub(super) struct RawEngine {
     workers: Option<Spanned<u32>>,
     parts_in_flight: Option<Spanned<usize>>,
     max_parts_in_flight: Option<Spanned<usize>>,
+    network: Option<Text>,
     lease: Option<Text>,
     janitor_period: Option<Text>,
     retention: Option<Text>,
@@ -159,6 +165,9 @@ impl RawEngine {
             parts_in_flight: resolver.positive(&self.parts_in_flight, default.parts_in_flight)?,
             max_parts_in_flight: resolver
                 .positive(&self.max_parts_in_flight, default.max_parts_in_flight)?,
+            network: resolver.parsed(&self.network, default.network, |text| {
+                Bandwidth::try_from(text.to_owned()).map(Some)
+            })?,
             lease: resolver.parsed(&self.lease, default.lease, some_delay)?,
             janitor_period: resolver.parsed(
                 &self.janitor_period,

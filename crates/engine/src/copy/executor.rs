@@ -49,7 +49,14 @@ pub trait Executor: Send + Sync + std::fmt::Debug {
     /// Runs one worker until its pool is complete or closed. What it uses is added to `usage` as it goes, so that nothing
     /// is left out of the bill when it is stopped. Returns the published object if it was this worker that completed the
     /// last part, verified everything and published. Dropping the future stops the worker at any point.
+    ///
+    /// An order whose plan is to copy in one request has no pool and no upload: its worker does that, and publishes.
     async fn run(&self, order: WorkOrder, usage: Arc<Usage>) -> Result<Option<Published>>;
+
+    /// Whether workers for which no place was planned run on other machines than this process, with networks of their own.
+    fn is_elsewhere(&self) -> bool {
+        false
+    }
 }
 
 /// What a worker works with.

@@ -1,7 +1,7 @@
 //! The waiting line of workers, and that of copies in one request: so many may be in flight, and the most urgent order goes first.
 //!
 //! In: how much each order cannot wait. Out: a [`Turn`], and with it permits for parts. Never: gives out more permits than
-//! there are; forgets those of a worker that was dropped; lets a small order pass one that is more urgent and needs more.
+//! there are, but to whoever asks not to wait, and those no more than twice; forgets those of a worker that was dropped; lets a small order pass one that is more urgent and needs more.
 //!
 //! Who is next is decided anew whenever something is free ([`Queue`]), so an order that has become hopeless while it waited
 //! does not hold up one that is not. A worker may work for hours; between two parts it looks whether a more urgent order
@@ -24,6 +24,8 @@ pub(crate) struct Line {
 #[derive(Debug)]
 struct State {
     free: u32,
+    /// Given out beyond what there is, to those that do not wait ([`Line::begin`]).
+    owed: u32,
     queue: Queue,
     waiting: BTreeMap<Ticket, Waiting>,
     /// Someone has said that it will give way, and has not left yet: one at a time, so that not all of them leave for one.
@@ -42,6 +44,7 @@ impl Line {
         let total = u32::try_from(permits).unwrap_or(u32::MAX).max(1);
         let state = State {
             free: total,
+            owed: 0,
             queue: Queue::default(),
             waiting: BTreeMap::new(),
             giving_way: false,
@@ -63,19 +66,51 @@ impl Line {
         state.waiting.is_empty() && state.free > 0
     }
 
-    /// Waits for `wanted` permits, all at once, so that nobody holds some while it waits for others. Dropping the future leaves
-    /// the line.
-    pub(crate) async fn enter(self: &Arc<Self>, wanted: usize, pending: Pending) -> Turn {
+    /// Whether somebody waits, or less than half of the permits are free.
+    pub(crate) fn is_short(&self) -> bool {
+        let state = self.state();
+        !state.waiting.is_empty() || state.free < self.total / 2
+    }
+
+    fn turn(self: &Arc<Self>, wanted: usize, pending: Pending) -> Turn {
         // More than there are would be waited for in vain.
         let wanted = u32::try_from(wanted)
             .unwrap_or(u32::MAX)
             .clamp(1, self.total);
-        let mut turn = Turn {
+        Turn {
             line: Arc::clone(self),
             wanted,
             pending,
             pass: None,
+        }
+    }
+
+    /// Takes `wanted` permits without waiting, also where they are not free: others wait the longer. Only where as many as there
+    /// are have been given out beyond that already, it waits.
+    pub(crate) async fn begin(self: &Arc<Self>, wanted: usize, pending: Pending) -> Turn {
+        let mut turn = self.turn(wanted, pending);
+        let begun = {
+            let mut state = self.state();
+            let beyond = turn.wanted.saturating_sub(state.free);
+            let begun = beyond == 0 || state.owed.saturating_add(beyond) <= self.total;
+            if begun {
+                state.free -= turn.wanted - beyond;
+                state.owed += beyond;
+                let ticket = state.queue.ticket();
+                turn.pass = Some(turn.pass(ticket));
+            }
+            begun
         };
+        if !begun {
+            turn.wait().await;
+        }
+        turn
+    }
+
+    /// Waits for `wanted` permits, all at once, so that nobody holds some while it waits for others. Dropping the future leaves
+    /// the line.
+    pub(crate) async fn enter(self: &Arc<Self>, wanted: usize, pending: Pending) -> Turn {
+        let mut turn = self.turn(wanted, pending);
         turn.wait().await;
         turn
     }
@@ -113,7 +148,9 @@ impl Drop for Pass {
         if state.waiting.remove(&self.ticket).is_some() {
             state.queue.leave(self.ticket);
         } else {
-            state.free += self.wanted;
+            let paid = state.owed.min(self.wanted);
+            state.owed -= paid;
+            state.free += self.wanted - paid;
         }
         if self.giving_way {
             state.giving_way = false;
@@ -132,6 +169,15 @@ pub(crate) struct Turn {
 }
 
 impl Turn {
+    fn pass(&self, ticket: Ticket) -> Pass {
+        Pass {
+            line: Arc::clone(&self.line),
+            ticket,
+            wanted: self.wanted,
+            giving_way: false,
+        }
+    }
+
     async fn wait(&mut self) {
         let (admit, admitted) = oneshot::channel();
         {
@@ -139,12 +185,7 @@ impl Turn {
             let ticket = state.queue.push(self.pending, self.line.clock.now());
             let wanted = self.wanted;
             state.waiting.insert(ticket, Waiting { wanted, admit });
-            self.pass = Some(Pass {
-                line: Arc::clone(&self.line),
-                ticket,
-                wanted,
-                giving_way: false,
-            });
+            self.pass = Some(self.pass(ticket));
             self.line.admit(&mut state);
         }
         // The sender is dropped without a word only together with our own pass.

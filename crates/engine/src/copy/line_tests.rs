@@ -203,3 +203,34 @@ fn an_order_that_wants_more_than_there_is_gets_all() {
         assert_eq!((big.wanted, line.state().free), (3, 0));
     });
 }
+
+/// What is free, and what was given out beyond that.
+fn given(line: &Line) -> (u32, u32) {
+    let state = line.state();
+    (state.free, state.owed)
+}
+
+/// Who does not wait makes others wait the longer, and no more than twice of what there is is given out.
+#[test]
+fn what_is_begun_without_waiting_is_paid_back_first() {
+    virtually(async |clock| {
+        let line = Line::new(4, Arc::clone(&clock));
+        let first = line.begin(3, due(60_000)).await;
+        assert!(line.is_short());
+        let second = line.begin(3, due(60_000)).await;
+        assert_eq!(given(&line), (0, 2));
+        let (waits, beyond) = (line.enter(1, due(1_000)), line.begin(3, due(2_000)));
+        let both = async {
+            tokio::task::yield_now().await;
+            assert_eq!(line.state().queue.len(), 2, "beyond twice one waits, too");
+            drop(first);
+            assert_eq!(given(&line), (0, 0));
+            drop(second);
+        };
+        let (waited, begun, ()) = futures::join!(waits, beyond, both);
+        assert_eq!((waited.wanted, begun.wanted), (1, 3));
+        drop((waited, begun));
+        assert_eq!(given(&line), (4, 0));
+        assert!(!line.is_short());
+    });
+}

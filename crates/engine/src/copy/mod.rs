@@ -11,8 +11,7 @@ mod worker;
 
 pub(crate) use executor::WorkerContext;
 pub use executor::{Executor, InProcess, WorkOrder};
-pub(crate) use inline::copy_inline;
-pub(crate) use line::Line;
+pub(crate) use inline::{Inline, copy_inline};
 pub use urgency::Urgency;
 
 use crate::decide::Plan;

@@ -1,6 +1,8 @@
-//! A worker: pulls parts from the pool until there are none, and publishes if it completed the last one.
+//! A worker: pulls parts from the pool until there are none, and publishes if it completed the last one. What goes in one request
+//! has no pool: the worker copies it.
 
 use super::executor::{WorkOrder, WorkerContext};
+use super::inline::copy_whole;
 use super::limited;
 use super::line::Turn;
 use crate::decide::Strategy;
@@ -50,6 +52,12 @@ pub(crate) async fn run(
     usage: &Usage,
     turn: &mut Turn,
 ) -> Result<Option<Published>> {
+    if order.plan.strategy == Strategy::Inline {
+        let stores = (context.source.as_ref(), context.target.as_ref());
+        let (key, throttle) = (&order.task.key, context.throttle.as_ref());
+        let copied = copy_whole(stores, throttle, key, &order.plan, None, usage);
+        return copied.await.map(Some);
+    }
     let mut held = BTreeSet::new();
     let result = pull(context, order, usage, turn, &mut held).await;
     if result.is_err() {

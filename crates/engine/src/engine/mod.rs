@@ -7,7 +7,7 @@ mod weights;
 
 pub use changelog::ChangelogAdded;
 
-use crate::copy::{Executor, Line};
+use crate::copy::{Executor, Inline};
 use crate::intake::{submissions, sweep, watch};
 use crate::lane::{EngineConfig, Lane, Shared, Sibling};
 use crate::planning::account::Account;
@@ -109,7 +109,11 @@ impl Engine {
             planning,
         } = parts;
         let shared = Arc::new(Shared {
-            inline: Line::new(config.inline_in_flight, Arc::clone(&clock)),
+            inline: Inline::new(
+                config.inline_in_flight,
+                config.network_bytes_per_s,
+                Arc::clone(&clock),
+            ),
             config,
             ledger,
             executor,

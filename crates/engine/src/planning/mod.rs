@@ -132,6 +132,11 @@ impl Brain {
         }
     }
 
+    /// Where this process runs.
+    pub(crate) fn home(&self) -> &Region {
+        &self.home
+    }
+
     fn planner(&self) -> MutexGuard<'_, Planner> {
         self.planner.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -54,10 +54,15 @@ impl Waiting {
 impl Queue {
     /// Adds one.
     pub fn push(&mut self, pending: Pending, now: Timestamp) -> Ticket {
-        let ticket = self.next_ticket;
-        self.next_ticket += 1;
+        let ticket = self.ticket();
         self.insert(ticket, pending, now);
         ticket
+    }
+
+    /// A ticket for one that does not wait.
+    pub fn ticket(&mut self) -> Ticket {
+        self.next_ticket += 1;
+        self.next_ticket - 1
     }
 
     fn insert(&mut self, ticket: Ticket, pending: Pending, since: Timestamp) {

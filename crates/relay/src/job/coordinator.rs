@@ -36,6 +36,12 @@ pub(super) struct Started {
     pub(super) unconfirmed: usize,
 }
 
+/// What a node was heard to say.
+type Told = (NodeId, Heard);
+
+/// A node that was lost, what takes its place, and how starting that went.
+pub(super) type Replacement = (NodeId, Node, Result<Box<dyn NodeHandle>>);
+
 pub(super) struct Coordinator {
     pub(super) job: Job,
     pub(super) seams: JobSeams,
@@ -51,9 +57,9 @@ pub(super) struct Coordinator {
     owner: Arc<Endpoint>,
     key: PayloadKey,
     pub(super) links: JoinSet<()>,
-    events: (Sender<(NodeId, Heard)>, Receiver<(NodeId, Heard)>),
+    events: (Sender<Told>, Receiver<Told>),
     /// Nodes on their way in a dead one's place.
-    pub(super) replacing: JoinSet<(NodeId, Node, Result<Box<dyn NodeHandle>>)>,
+    pub(super) replacing: JoinSet<Replacement>,
     progress: Progress,
 }
 

@@ -113,7 +113,7 @@ impl Route {
             ))
         };
         let count = self.operators.len();
-        if count < 2 || count > MAX_OPERATORS || self.wires.len() != count - 1 {
+        if !(2..=MAX_OPERATORS).contains(&count) || self.wires.len() != count - 1 {
             return wrong("a route has 2 to 256 operators, and one wire to each but the first");
         }
         let mut fed = vec![false; count];

@@ -204,6 +204,9 @@ pub(crate) async fn carry(job: Job, seams: JobSeams) -> Result<JobReport> {
         .expect("the job ends within a minute")
 }
 
+/// What an address is exchanged for.
+pub(crate) type Instead = Box<dyn Fn(String) -> String + Send>;
+
 /// Nodes that a test can kill, and through whose addresses it can put itself.
 pub(crate) struct Handles {
     inner: InProcess,
@@ -211,7 +214,7 @@ pub(crate) struct Handles {
     /// Nodes told to stop and not yet seen to have ended.
     pub(crate) running: Arc<AtomicU64>,
     /// Addresses given out instead of the node's own.
-    pub(crate) instead: Mutex<HashMap<NodeId, Box<dyn Fn(String) -> String + Send>>>,
+    pub(crate) instead: Mutex<HashMap<NodeId, Instead>>,
 }
 
 impl Handles {

@@ -11,7 +11,8 @@ use super::Observer;
 use serde::Serialize;
 use skyfresh_ledger::TaskKey;
 use skyfresh_sky::{ObjectKey, Timestamp};
-use std::collections::HashMap;
+use skyfresh_store::memory::MemoryEvent;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 /// Changes that arrived later than the SLO, by the first of these reasons that holds. Those that never arrived are not in it.
@@ -28,6 +29,30 @@ pub struct Misses {
     /// Neither: copying took too long, or what was being copied of the key before had to end first.
     pub copying: u64,
 }
+
+/// One of them: where its time went.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Missed {
+    /// Of this key.
+    pub key: String,
+    /// Bytes that arrived.
+    pub bytes: u64,
+    /// When it was made, from the start of the run.
+    pub at_ms: u64,
+    /// From then until it was at the destination.
+    pub delay_ms: u64,
+    /// From then until the ledger was told; `None` where another signal of the key carried it.
+    pub told_ms: Option<u64>,
+    /// Of the delay: its key was pending, nobody held it, and there was room.
+    pub idle_ms: u64,
+    /// Of the delay: the same, and there was no room.
+    pub full_ms: u64,
+    /// Claims of its key since it was told that ended without success: failures, and those put off.
+    pub given_up: u32,
+}
+
+/// Of each reason, at most so many are told one by one: the first that were so late.
+const TOLD_OF_EACH: usize = 100;
 
 /// Time during which a destination had room for one more claim, and had none.
 #[derive(Debug, Default)]
@@ -51,6 +76,7 @@ struct Pending {
     began: Option<(u64, u64)>,
     idle_ms: u64,
     full_ms: u64,
+    given_up: u32,
 }
 
 /// See the module.
@@ -61,6 +87,8 @@ pub(super) struct Waits {
     rooms: HashMap<String, Room>,
     pending: HashMap<TaskKey, Pending>,
     pub(super) misses: Misses,
+    /// Some of them, by reason.
+    missed: BTreeMap<&'static str, Vec<Missed>>,
 }
 
 impl Room {
@@ -156,12 +184,21 @@ impl Waits {
                     ..Pending::default()
                 };
             }
-            (false, _) => pending.began = Some(clocks),
+            (false, _) => {
+                pending.given_up += 1;
+                pending.began = Some(clocks);
+            }
         }
     }
 
-    /// A change arrived that was made at `from`.
-    fn arrived(&mut self, from: Timestamp, now: Timestamp, slo: Duration, task: &TaskKey) {
+    /// A change arrived that was made at `from`, with so many bytes; the run began at `start`.
+    fn arrived(
+        &mut self,
+        (start, from, now): (Timestamp, Timestamp, Timestamp),
+        slo: Duration,
+        task: &TaskKey,
+        bytes: u64,
+    ) {
         let delay = now.since(from);
         if self.capacity == 0 || delay <= slo {
             return;
@@ -172,16 +209,29 @@ impl Waits {
         let idle = Duration::from_millis(pending.idle_ms);
         let full = Duration::from_millis(pending.full_ms);
         let told_late = pending.told.is_some_and(|told| told.since(from) > slo);
-        let reason = if delay.saturating_sub(idle) <= slo {
-            &mut self.misses.avoidable
+        let (name, reason) = if delay.saturating_sub(idle) <= slo {
+            ("avoidable", &mut self.misses.avoidable)
         } else if told_late {
-            &mut self.misses.told_late
+            ("told_late", &mut self.misses.told_late)
         } else if delay.saturating_sub(idle + full) <= slo {
-            &mut self.misses.no_room
+            ("no_room", &mut self.misses.no_room)
         } else {
-            &mut self.misses.copying
+            ("copying", &mut self.misses.copying)
         };
         *reason += 1;
+        let told = self.missed.entry(name).or_default();
+        if told.len() < TOLD_OF_EACH {
+            told.push(Missed {
+                key: task.key.to_string(),
+                bytes,
+                at_ms: from.since(start).as_millis() as u64,
+                delay_ms: delay.as_millis() as u64,
+                told_ms: pending.told.map(|told| told.since(from).as_millis() as u64),
+                idle_ms: pending.idle_ms,
+                full_ms: pending.full_ms,
+                given_up: pending.given_up,
+            });
+        }
     }
 }
 
@@ -196,15 +246,14 @@ impl Observer {
         self.state().waits.misses
     }
 
+    /// Some of them, by reason.
+    pub(crate) fn missed(&self) -> BTreeMap<&'static str, Vec<Missed>> {
+        self.state().waits.missed.clone()
+    }
+
     /// A change made at `from` is at a destination now.
-    pub(super) fn in_place(
-        &self,
-        state: &mut super::State,
-        from: Timestamp,
-        now: Timestamp,
-        bucket: &str,
-        key: &str,
-    ) {
+    pub(super) fn in_place(&self, state: &mut super::State, from: Timestamp, event: &MemoryEvent) {
+        let (now, bucket, key) = (event.at, &event.bucket, &event.full_key);
         state.waiting -= 1;
         state.delays.add(from, now);
         if now.since(from) > self.terms.slo
@@ -213,10 +262,13 @@ impl Observer {
             // Destinations are called as their buckets are.
             let task = TaskKey {
                 rule: self.terms.rule.clone(),
-                destination: bucket.to_owned(),
+                destination: bucket.clone(),
                 key,
             };
-            state.waits.arrived(from, now, self.terms.slo, &task);
+            let times = (self.terms.start, from, now);
+            state
+                .waits
+                .arrived(times, self.terms.slo, &task, event.size);
         }
     }
 }
@@ -254,7 +306,7 @@ mod tests {
                 _ => waits.ended(at(s), &task(key), true),
             }
         }
-        waits.arrived(at(0), at(20), SLO, &task("a"));
+        waits.arrived((at(0), at(0), at(20)), SLO, &task("a"), 1);
         waits.misses
     }
 
@@ -273,8 +325,8 @@ mod tests {
         let mut waits = Waits::new(1);
         waits.submitted(at(12), &task("a"));
         waits.claimed(at(12), &task("a"));
-        waits.arrived(at(0), at(14), SLO, &task("a"));
-        waits.arrived(at(5), at(14), SLO, &task("a"));
+        waits.arrived((at(0), at(0), at(14)), SLO, &task("a"), 1);
+        waits.arrived((at(0), at(5), at(14)), SLO, &task("a"), 1);
         assert_eq!((waits.misses.all, waits.misses.told_late), (1, 1));
         assert_eq!(waits.rooms["d1"].claims, 1);
         waits.ended(at(14), &task("a"), true);
@@ -288,7 +340,10 @@ mod tests {
         waits.claimed(at(0), &task("a"));
         waits.ended(at(1), &task("a"), false);
         waits.claimed(at(15), &task("a"));
-        waits.arrived(at(0), at(16), SLO, &task("a"));
+        waits.arrived((at(0), at(0), at(16)), SLO, &task("a"), 1);
         assert_eq!(waits.misses.avoidable, 1);
+        let missed = &waits.missed["avoidable"][0];
+        assert_eq!((missed.idle_ms, missed.given_up), (14_000, 1));
+        assert_eq!((missed.delay_ms, missed.told_ms), (16_000, Some(0)));
     }
 }

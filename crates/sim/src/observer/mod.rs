@@ -13,7 +13,7 @@ mod truth;
 pub(crate) use delays::Delays;
 pub(crate) use ledger::ClaimChange;
 pub use ledger::Timed;
-pub use misses::Misses;
+pub use misses::{Missed, Misses};
 
 use copies::Copy;
 use serde::{Deserialize, Serialize};
@@ -294,7 +294,7 @@ impl Observer {
         let stored = state.stored.entry(event.bucket.clone()).or_default();
         stored.change(event.at, bytes_before, copy.bytes());
         for waiting in copy.arrived(order) {
-            self.in_place(state, waiting.at, event.at, &event.bucket, &event.full_key);
+            self.in_place(state, waiting.at, event);
         }
         state.delays.backlog(event.at, state.waiting);
         // A dead owner's write "only if there is nothing" may land after newer content came and was deleted: GUARANTEES.md,
@@ -319,7 +319,7 @@ impl Observer {
             _ => u64::MAX,
         };
         for waiting in copy.arrived(covered) {
-            self.in_place(state, waiting.at, event.at, &event.bucket, &event.full_key);
+            self.in_place(state, waiting.at, event);
         }
         state.delays.backlog(event.at, state.waiting);
         if !self.terms.delete {

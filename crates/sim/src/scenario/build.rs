@@ -209,6 +209,8 @@ pub(super) fn blueprint(
     config.lane_concurrency = engine.lane_concurrency;
     // As the product has it: four lanes' worth.
     config.inline_in_flight = 4 * engine.lane_concurrency;
+    config.network_bytes_per_s =
+        machine.map(|machine| (machine.egress_gbps * BYTES_PER_GBIT) as u64);
     config.parts_in_flight = engine.parts_in_flight;
     config.sizing.part_bytes = engine.part_bytes;
     config.sizing.max_workers = engine.max_workers;

@@ -2,7 +2,7 @@
 
 use super::Scenario;
 use super::build::bucket;
-use crate::observer::{Misses, Timed, Violation};
+use crate::observer::{Missed, Misses, Timed, Violation};
 use crate::picture::{Bucket, DelaySeries, delay_picture};
 use crate::world::{Bill, Sim};
 use serde::Serialize;
@@ -52,6 +52,9 @@ pub struct Report {
     pub slo_attainment: Option<f64>,
     /// Changes that arrived later than the SLO, by why.
     pub misses: Misses,
+    /// Where the time of some of them went, by why; at most a hundred of each.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub missed: BTreeMap<&'static str, Vec<Missed>>,
     /// Most changes that waited at once.
     pub most_waiting: u64,
     /// Dollars.
@@ -151,6 +154,7 @@ impl Report {
             slo: scenario.slo.to_string(),
             slo_attainment: delays.attainment(changes),
             misses: sim.observer.misses(),
+            missed: sim.observer.missed(),
             most_waiting: stretches
                 .iter()
                 .map(|stretch| stretch.backlog)

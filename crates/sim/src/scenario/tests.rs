@@ -183,3 +183,46 @@ fn what_cannot_be_is_refused_with_what_can() {
         assert!(error.contains(says), "{to}: {error}");
     }
 }
+
+/// A machine's network carries 312 MB a second from store to store. Where nearly 4 GB come within a second, the last would be late, and
+/// all at once still more so: what cannot be carried in time goes by functions, and nothing is late. The rest need none.
+#[test]
+fn what_the_network_cannot_carry_in_time_goes_elsewhere() {
+    let text = "title = \"burst\"\nslo = \"10s@p99\"\n[source]\nregion = \"aws:us-east-1\"\n\
+        [[destination]]\nregion = \"aws:eu-west-1\"\n\
+        [engine]\nmachine = \"m5.8xlarge\"\nlane_concurrency = 2048\n";
+    let functions = "[functions]\nplatform = \"aws-lambda\"\nregion = \"aws:us-east-1\"\n";
+    let burst = |text: &str, bytes: u64| {
+        let scenario = Scenario::parse(text).unwrap();
+        let events = (0..900).map(move |number| {
+            Ok(TraceEvent {
+                at_ms: number,
+                late_ms: 0,
+                operation: TraceOperation::Put,
+                key: format!("k{number}"),
+                size: bytes,
+            })
+        });
+        let load = Load {
+            name: "burst".into(),
+            trace: Box::new(events),
+        };
+        run(&scenario, 1, load, &mut |_| {}).unwrap()
+    };
+    let alone = burst(text, 4 << 20);
+    assert!(alone.misses.all > 0, "{:?}", alone.misses);
+    let copying = &alone.missed["copying"];
+    assert!(
+        copying
+            .iter()
+            .all(|it| it.delay_ms > 10_000 && it.bytes == 4 << 20)
+    );
+    let helped = burst(&format!("{text}{functions}"), 4 << 20);
+    assert_eq!((helped.misses.all, helped.not_arrived), (0, 0));
+    assert!(helped.usd_by_kind.functions > Usd::ZERO);
+    let small = burst(&format!("{text}{functions}"), 64 << 10);
+    assert_eq!(
+        (small.misses.all, small.usd_by_kind.functions),
+        (0, Usd::ZERO)
+    );
+}

@@ -237,6 +237,10 @@ impl Drop for Invocation<'_> {
 
 #[async_trait]
 impl Executor for Workers {
+    fn is_elsewhere(&self) -> bool {
+        !self.fleets.is_empty()
+    }
+
     async fn run(&self, order: WorkOrder, usage: Arc<Usage>) -> Result<Option<Published>> {
         let polls_left = self.sim.injector.next_worker();
         let worker = order.worker.clone();
