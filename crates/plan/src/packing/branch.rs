@@ -2,7 +2,7 @@
 
 use super::instance::{Instance, Load};
 use super::master::{Aim, Bounds, Pool, Relaxed, Work, solve};
-use super::price::Pricing;
+use super::price::{FEW_TERMINALS, Pricing};
 use super::tree::Edges;
 use std::collections::BTreeSet;
 
@@ -33,12 +33,17 @@ pub(crate) struct Effort {
 }
 
 impl Effort {
+    /// Whether every node's trees are priced exactly.
+    fn proves(&self, instance: &Instance) -> bool {
+        instance.terminals.len() <= FEW_TERMINALS
+    }
+
     /// Where trees are not priced exactly a node proves nothing: what rounding finds at the first ones is what there is.
     fn nodes(&self, instance: &Instance) -> usize {
         const UNPROVEN: usize = 4;
-        match instance.terminals.len() {
-            0..=6 => self.most_nodes,
-            _ => self.most_nodes.min(UNPROVEN),
+        match self.proves(instance) {
+            true => self.most_nodes,
+            false => self.most_nodes.min(UNPROVEN),
         }
     }
 }
@@ -119,6 +124,9 @@ pub(crate) fn pack(
                 } else {
                     proven = proven.min(child.bound);
                 }
+            } else if !effort.proves(instance) {
+                // No good tree was found, which does not say that there is none.
+                proven = proven.min(node.relaxed.bound);
             }
         }
     }

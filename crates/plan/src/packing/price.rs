@@ -19,7 +19,7 @@ pub(crate) struct Priced {
 }
 
 /// With this many terminals an exact tree takes no longer than a good one.
-const FEW_TERMINALS: usize = 6;
+pub(super) const FEW_TERMINALS: usize = 6;
 
 /// Whether pricing proves that there is nothing better, or only looks for something good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -29,7 +29,7 @@ pub(super) struct OverlayArgs {
     /// The fastest plan, whatever it costs
     #[arg(long, group = "goal")]
     fastest: bool,
-    /// Who plans: best, milp, iterative, direct, gridftp, ron, spanning-tree, steiner, spider, cloudmpcast[:ALPHA], skyplane, deadline-aware, bullet, bittorrent, s3-replication
+    /// Who plans: best, milp, iterative, direct, gridftp, ron, spanning-tree, steiner, spider, cloudmpcast or cloudmpcast:ALPHA, skyplane, deadline-aware, bullet, bittorrent, s3-replication
     #[arg(long, value_name = "ENGINE", default_value = "best")]
     engine: Engine,
     /// Draw the plan on a map
