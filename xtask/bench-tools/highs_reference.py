@@ -6,6 +6,7 @@ left. One JSON object a line out: the objective in dollars a GB, the bound, seco
 """
 
 import json
+import os
 import sys
 import time
 
@@ -96,10 +97,14 @@ def iterative(path, stripes):
     return {"status": "found", "usd_per_gb": usd, "cpu_s": time.process_time() - began}
 
 
+# The solver greets on standard output, whatever it is told: answers have a descriptor of their own.
+answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+os.dup2(2, 1)
+
 for line in sys.stdin:
     task = json.loads(line)
     if task["kind"] == "mps":
         answer = solve_file(task["path"], task["limit_s"])
     else:
         answer = iterative(task["path"], task["stripes"])
-    print(json.dumps(answer), flush=True)
+    print(json.dumps(answer), file=answers, flush=True)
