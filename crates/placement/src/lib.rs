@@ -14,11 +14,13 @@
 //! ```
 
 pub mod exact;
+mod explain;
 mod model;
 mod query;
 mod solve;
 mod workload;
 
+pub use explain::{CostLine, Item, explain};
 pub use model::{Latency, Prices, Requirements, Scenario, Store, UNITS_PER_USD};
 
 pub use query::{MAX_LINE_BYTES, query};

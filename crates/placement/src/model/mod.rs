@@ -3,6 +3,7 @@
 //! In: CSV text in the format of SkyPIE's price and latency tables, and requirements. Out: integer tables over regions and stores,
 //! both in the order of their names. Never: a price rounded, or a missing one guessed.
 
+mod columns;
 mod csv;
 mod latency;
 mod prices;
@@ -15,3 +16,6 @@ pub use requirements::Requirements;
 pub use scenario::{Scenario, Store};
 
 pub(crate) use requirements::Groups;
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! The tables a query is answered from: regions and stores that take part, in the order of their names.
 
+use super::columns::Columns;
 use super::{Groups, Prices, Requirements};
 use regex_lite::Regex;
 use skyfresh_sky::Invalid;
@@ -45,6 +46,8 @@ pub struct Scenario {
     /// Least and greatest number of stores, the latter at most how many are allowed.
     pub(crate) replicas: (usize, usize),
     pub(crate) groups: Groups,
+    /// The prices of stores that are allowed, as the search reads them.
+    pub(crate) columns: Columns,
     /// The SLO in seconds, for messages.
     pub(crate) slo_seconds: Option<f64>,
 }
@@ -141,6 +144,7 @@ impl Scenario {
                 requirements.max_replicas.unwrap_or(usize::MAX),
             ),
             groups: limits.groups,
+            columns: Columns::default(),
             slo_seconds: requirements.latency.as_ref().map(|(_, slo)| *slo),
             regions,
             by_region,
@@ -150,6 +154,7 @@ impl Scenario {
         scenario.fill(prices, &transfer)?;
         scenario.mark_admissible(requirements)?;
         scenario.check_replicas()?;
+        scenario.columns = Columns::new(&scenario);
         Ok(scenario)
     }
 

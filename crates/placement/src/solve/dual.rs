@@ -9,11 +9,11 @@ use super::instance::{Instance, whole};
 
 /// Steps at most, and without a better bound.
 const MAX_STEPS: usize = 120;
-const PATIENCE: usize = 12;
+const PATIENCE: usize = 6;
 /// Steps between strikes.
 const STRIKE_EVERY: usize = 4;
 /// So few sets are sooner searched than bounded further.
-const FEW_SETS: f64 = 30.0;
+const FEW_SETS: f64 = 1000.0;
 
 pub(super) struct Dual {
     /// Σ λ_r of the best bound.
@@ -52,7 +52,8 @@ fn reduced_costs(instance: &Instance, lambda: &[f64], reduced: &mut Vec<f64>) {
     reduced.extend_from_slice(&instance.keep);
     for (row, lambda) in lambda.iter().enumerate() {
         for (reduced, read) in reduced.iter_mut().zip(instance.row(row)) {
-            *reduced += (read - lambda).min(0.0);
+            let saved = read - lambda;
+            *reduced += if saved < 0.0 { saved } else { 0.0 };
         }
     }
 }
@@ -118,7 +119,7 @@ pub(super) fn bound(instance: &mut Instance, nearest: &[(f64, f64)], best: &mut 
             reduced_costs(instance, &lambda, &mut reduced);
             cheapest(&reduced, instance.replicas, &mut set);
         }
-        if top.lower > best.upper || stale >= PATIENCE {
+        if top.lower + instance.slack >= best.upper || stale >= PATIENCE {
             break;
         }
         // The subgradient: 1 − how many stores of the set the region would read from.

@@ -20,7 +20,7 @@ pub(super) fn improve(instance: &Instance, best: &mut Best<'_>) -> Vec<(f64, f64
         }
         for (row, (nearest, _)) in nearest.iter().enumerate() {
             for (with, read) in with.iter_mut().zip(instance.row(row)) {
-                *with += read.min(*nearest);
+                *with += if read < nearest { *read } else { *nearest };
             }
         }
         set.iter().for_each(|column| with[*column] = f64::INFINITY);

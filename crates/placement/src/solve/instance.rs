@@ -17,6 +17,22 @@ pub(super) fn whole(value: f64) -> f64 {
     (value + ROUNDER) - ROUNDER
 }
 
+/// The greatest of costs, several at a time.
+fn greatest(costs: &[f64]) -> f64 {
+    let mut most = [0.0; 4];
+    let chunks = costs.chunks_exact(4);
+    let rest = chunks
+        .remainder()
+        .iter()
+        .fold(0.0, |most: f64, cost| most.max(*cost));
+    for chunk in chunks {
+        for (most, cost) in most.iter_mut().zip(chunk) {
+            *most = if *cost > *most { *cost } else { *most };
+        }
+    }
+    most.iter().fold(rest, |most, other| most.max(*other))
+}
+
 /// cost(W) = Σ_{o∈W} a_o + Σ_r min_{o∈W} b_{r,o} over columns o and rows r, in units that make all of them whole.
 #[derive(Clone, Debug)]
 pub(super) struct Instance {
@@ -39,45 +55,29 @@ pub(super) struct Instance {
 impl Instance {
     /// The costs of `workload` in every store that is allowed.
     pub(super) fn new(scenario: &Scenario, workload: &Workload) -> Self {
-        let (stores, stride) = (&scenario.stores, scenario.stride);
-        let store: Vec<u32> = (0..stores.len() as u32)
-            .filter(|store| stores[*store as usize].allowed)
-            .collect();
-        let mut keep: Vec<f64> = store
+        let prices = &scenario.columns;
+        let (size, puts) = (workload.size as f64, workload.puts as f64);
+        let mut keep: Vec<f64> = prices
+            .storage
             .iter()
-            .map(|store| {
-                let store = &stores[*store as usize];
-                workload.size as f64 * store.storage as f64
-                    + workload.puts as f64 * store.put as f64
-            })
+            .zip(&prices.put)
+            .map(|(storage, put)| size * storage + puts * put)
             .collect();
         for (region, gb) in &workload.ingress {
-            let row = &scenario.ingress[region * stride..][..stride];
             let gb = *gb as f64;
-            for (keep, store) in keep.iter_mut().zip(&store) {
-                *keep += gb * row[*store as usize] as f64;
+            for (keep, price) in keep.iter_mut().zip(prices.ingress(*region)) {
+                *keep += gb * price;
             }
         }
-        let get: Vec<f64> = store
-            .iter()
-            .map(|store| stores[*store as usize].get as f64)
-            .collect();
         let rows = workload.reads.len();
-        let mut read = Vec::with_capacity(rows * store.len());
+        let mut read = Vec::with_capacity(rows * prices.store.len());
         let mut total = keep.iter().sum::<f64>();
         for (region, gets, gb) in &workload.reads {
-            let row = &scenario.egress[region * stride..][..stride];
             let (gets, gb) = (*gets as f64, *gb as f64);
             let start = read.len();
-            read.extend(
-                store
-                    .iter()
-                    .zip(&get)
-                    .map(|(store, get)| gets * get + gb * row[*store as usize] as f64),
-            );
-            total += read[start..]
-                .iter()
-                .fold(0.0, |most: f64, cost| most.max(*cost));
+            let costs = prices.get.iter().zip(prices.egress(*region));
+            read.extend(costs.map(|(get, egress)| gets * get + gb * egress));
+            total += greatest(&read[start..]);
         }
         let mut instance = Instance {
             keep,
@@ -86,7 +86,7 @@ impl Instance {
             forbidden: 0.0,
             slack: 0.0,
             replicas: scenario.replicas,
-            store,
+            store: prices.store.clone(),
         };
         instance.scale(
             total,
@@ -151,13 +151,14 @@ impl Instance {
 
     /// Keeps the columns that `keep` says.
     pub(super) fn retain(&mut self, kept: &[usize]) {
-        let read = (0..self.rows)
-            .flat_map(|row| {
-                let row = self.row(row);
-                kept.iter().map(move |column| row[*column])
-            })
-            .collect();
-        self.read = read;
+        let columns = self.store.len();
+        // `kept` ascends, so that every place is read before it is written.
+        for row in 0..self.rows {
+            for (place, column) in kept.iter().enumerate() {
+                self.read[row * kept.len() + place] = self.read[row * columns + column];
+            }
+        }
+        self.read.truncate(self.rows * kept.len());
         self.store = kept.iter().map(|column| self.store[*column]).collect();
         self.keep = kept.iter().map(|column| self.keep[*column]).collect();
     }

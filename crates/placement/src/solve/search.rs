@@ -94,7 +94,8 @@ impl Search<'_, '_> {
         let mut sums = [0.0; LANES];
         for (costs, nearest) in costs.chunks_exact(LANES).zip(nearest.chunks_exact(LANES)) {
             for lane in 0..LANES {
-                sums[lane] += costs[lane].min(nearest[lane]);
+                let (cost, nearest) = (costs[lane], nearest[lane]);
+                sums[lane] += if cost < nearest { cost } else { nearest };
             }
         }
         sums.iter().sum()

@@ -226,6 +226,34 @@ fn two_copies_in_europe_cost_what_is_known() {
 }
 
 #[test]
+fn the_papers_three_images_go_where_its_table_1_says() {
+    let mut stores = String::from("Vendor,Region,Name,Group,Tier,PricePerUnit\n");
+    for (tier, storage, get) in [("Std", 0.03, 0.01), ("IA", 0.01, 0.05)] {
+        for (group, price) in [
+            ("storage", storage),
+            ("get request", get),
+            ("put request", 0.0),
+        ] {
+            writeln!(stores, "aws,one,s3,{group},{tier},{price}").unwrap();
+        }
+    }
+    let network = "src_vendor,src_region,dest_vendor,dest_region,cost\naws,one,aws,one,0\n";
+    let prices = Prices::parse(&stores, network).expect("tables");
+    let scenario = Scenario::new(&prices, &Requirements::default()).expect("a scenario");
+    for (size, gets, cost, tier) in [
+        (3, 8, "0.17", "Std"),
+        (6, 2, "0.16", "IA"),
+        (9, 10, "0.37", "Std"),
+    ] {
+        let line = format!(r#"{{"id":"w","size_gb":{size},"gets":{{"aws-one":{gets}}}}}"#);
+        assert_eq!(
+            placed(&scenario, &line),
+            (cost.into(), vec![format!("aws-one-s3-{tier}")], true)
+        );
+    }
+}
+
+#[test]
 fn a_limit_leaves_the_best_so_far_with_its_gap() {
     let scenario = europe("", 4);
     let gets: Vec<String> = scenario
