@@ -1,7 +1,7 @@
 //! How long a placement takes: `cargo run --release -p skyfresh-placement --example speed -- DIRECTORY [OBJECTS]`, where DIRECTORY
 //! holds SkyPIE's price tables.
 //!
-//! Prints one line for each kind of object: mean and quantiles of microseconds on one thread, sets of stores looked at, and how many
+//! Prints one line for each kind of object: mean and quantiles of microseconds on one thread (of each object the fastest of three), sets of stores looked at, and how many
 //! answers have a gap. Uniform: 0 to 1 GB in steps of 1 MB; puts of every fifth and gets of every region uniform up to 1,000.
 //! Sparse: the same in at most ten regions. Dense: every region gets, log-uniform from 1 to 10⁶, of an object log-uniform from
 //! 1 KB to 10 GB, put by one region in five.
@@ -95,9 +95,16 @@ fn main() {
         let mut took_us = Vec::with_capacity(objects);
         let (mut nodes, mut with_gap) = (0, 0);
         for workload in &workloads {
-            let start = Instant::now();
+            // The fastest of three, so that what else the machine does is not measured.
+            let mut fastest_us = f64::INFINITY;
+            for _ in 0..3 {
+                let start = Instant::now();
+                let placement = solve(&scenario, workload, Limits::default()).expect("feasible");
+                fastest_us = fastest_us.min(start.elapsed().as_secs_f64() * 1e6);
+                std::hint::black_box(placement);
+            }
+            took_us.push(fastest_us);
             let placement = solve(&scenario, workload, Limits::default()).expect("feasible");
-            took_us.push(start.elapsed().as_secs_f64() * 1e6);
             nodes += placement.nodes;
             with_gap += usize::from(placement.gap > 0.0);
         }

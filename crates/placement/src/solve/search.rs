@@ -26,8 +26,10 @@ struct Level {
     nearest: Vec<f64>,
     /// Columns that may still join, by reduced cost.
     open: Vec<u32>,
-    /// cost(S ∪ {o}) − cost(S) for each of them.
+    /// cost(S ∪ {o}) − cost(S) for each of them; none known at the root.
     gain: Vec<f64>,
+    /// cost(S) and the least that all but one of those to come can add to it.
+    base: f64,
 }
 
 struct Search<'a, 'b> {
@@ -168,17 +170,19 @@ impl Search<'_, '_> {
             if own + rest > self.best.upper {
                 break;
             }
+            // The best may have improved since this column was found open.
+            let joined = level
+                .gain
+                .get(place)
+                .map_or(own + rest, |gain| level.base + gain);
+            if joined > self.best.upper {
+                continue;
+            }
             self.chosen.push(column);
-            if !self
-                .best
-                .is_after(own + rest, || self.first_set(later, least))
-            {
-                ended = self.visit(
-                    &level.nearest,
-                    later,
-                    own,
-                    keep + self.keep[column as usize],
-                );
+            let bound = joined.max(own + rest);
+            if !self.best.is_after(bound, || self.first_set(later, least)) {
+                let keep = keep + self.keep[column as usize];
+                ended = self.visit(&level.nearest, later, own, keep);
             }
             self.chosen.pop();
             if ended.is_none() {
@@ -252,6 +256,7 @@ impl Search<'_, '_> {
             nearest,
             open,
             gain,
+            base,
         } = level;
         open.clear();
         gain.clear();
@@ -283,11 +288,15 @@ impl Search<'_, '_> {
             paying.truncate(places);
         }
         let others = others + paying.iter().sum::<f64>();
-        let mut place = 0;
-        let upper = self.best.upper;
-        open.retain(|_| {
-            place += 1;
-            cost + gain[place - 1] + others <= upper
-        });
+        *base = cost + others;
+        let mut kept = 0;
+        for place in 0..open.len() {
+            if *base + gain[place] <= self.best.upper {
+                (open[kept], gain[kept]) = (open[place], gain[place]);
+                kept += 1;
+            }
+        }
+        open.truncate(kept);
+        gain.truncate(kept);
     }
 }
