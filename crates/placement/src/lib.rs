@@ -1,0 +1,28 @@
+//! Where to keep an object: the cheapest stores for the way it is written and read, exactly (SkyPIE, SIGMOD 2024).
+//!
+//! **In:** prices of stores and of the network between regions ([`Prices`]), what a placement must keep to ([`Requirements`]), and
+//! how objects are used ([`Usage`]: size, puts and gets by region). **Out:** for each object the set of stores of least cost,
+//! which region reads from which store, whether another set costs the same, and how far from the optimum it can be (0 unless
+//! a limit stopped the search).
+//! **Never:** adds money in floating point, answers approximately without saying so, draws randomness, does IO but reading a
+//! directory of prices.
+//!
+//! ```text
+//! Prices ─┐                      Usage ── resolve ─┐
+//!         ├─ Scenario::new ── Scenario ────────────┴─ solve ── Placement
+//! Requirements ─┘             (integer tables)        (bounds in floating point that are exact integers; money in 256 bits)
+//! ```
+
+pub mod exact;
+mod explain;
+mod model;
+mod query;
+mod solve;
+mod workload;
+
+pub use explain::{CostLine, Item, explain};
+pub use model::{Latency, Prices, Requirements, Scenario, Store, UNITS_PER_USD};
+
+pub use query::{MAX_LINE_BYTES, query};
+pub use solve::{Infeasible, Limits, Placement, brute_force, cost_of, solve};
+pub use workload::{Fault, Usage, Workload};
