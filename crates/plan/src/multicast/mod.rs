@@ -3,9 +3,9 @@
 //! In: [`Limits`]. Out: whole stripes on trees and whole machines, the cheapest within the deadline or the fastest within the
 //! budget, with a proven bound. Never: a destination without a stripe; more on a link than it carries in the time.
 //!
-//! - [`best`] packs trees by column generation ([`crate::packing`]) and makes their shares whole stripes.
-//! - [`iterative`] is the paper's three approximations: clustered regions, two hops, a stripe at a time.
-//! - [`milp`] is the paper's programme as it stands, appendix B included.
+//! - `best` packs trees by column generation (`packing`) and makes their shares whole stripes.
+//! - `iterative` is the paper's three approximations: clustered regions, two hops, a stripe at a time.
+//! - `milp` is the paper's programme as it stands, appendix B included.
 //! - [`baselines`] are what they are compared with.
 
 pub mod baselines;

@@ -4,7 +4,7 @@
 //! and the frontier between the two. Never: a flow through a region without machines; machines rounded down.
 //!
 //! The paper asks for exactly the throughput that is the goal, so that its objective is linear, and sweeps goals to find the
-//! fastest plan for a budget. Here time is a variable ([`crate::packing`]): the cheapest plan may be faster than it must be, and
+//! fastest plan for a budget. Here time is a variable (`packing`): the cheapest plan may be faster than it must be, and
 //! the fastest for a budget is one programme. The connections M are eliminated: a link's flow needs `F/bandwidth` of a machine's
 //! 64 connections, and all that a machine sends or receives must fit into one machine's worth (4b, 4h and 4i; the paper's
 //! indices of the last two are swapped).
