@@ -93,6 +93,7 @@ pub(crate) enum Command {
     Changelog(commands::changelog::Args),
     Reload(commands::reload::Args),
     Localsky(commands::localsky::Args),
+    Relay(commands::relay::Args),
     Plan(Box<commands::plan::Args>),
     Sim(commands::sim::Args),
     Catalog(commands::catalog::Args),

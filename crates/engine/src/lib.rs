@@ -48,6 +48,7 @@ pub mod intake;
 mod janitor;
 mod lane;
 mod outage;
+pub mod overlay;
 mod peers;
 pub mod planning;
 mod probe;

@@ -35,6 +35,7 @@ pub use error::{Error, Result};
 pub use faults::{Fault, FaultRule, Faults, OperationClass};
 pub use gcs::{GoogleConfig, REWRITE_BYTES_PER_CALL};
 pub use meter::{MeterSnapshot, RequestClass, RequestCounts, Traffic};
+pub use net::{MachinePort, ShapedWay, WayShape};
 pub use notify::{
     EventFormat, EventGridFilter, NotificationCounts, NotificationSettings, Notifications,
     WebhookTarget,

@@ -12,6 +12,8 @@ pub const MAX_CHUNK_BYTES: u32 = 64 << 20;
 pub const MAX_KEY_BYTES: usize = 1024;
 /// Most bytes of a version's name.
 pub const MAX_VERSION_BYTES: usize = 1024;
+/// Most bytes of a chunk's notes, over all destinations.
+pub const MAX_NOTES_BYTES: usize = 12 << 10;
 /// Most bytes of what a sink answers.
 pub const MAX_RECEIPT_BYTES: usize = 1024;
 
@@ -32,6 +34,16 @@ pub struct Chunk {
     pub length: u32,
     /// CRC-64/NVME of the bytes where the owner knows it: a source that gives other bytes is read again.
     pub checksum: Option<u64>,
+    /// What each destination's sink must know of it (an upload's name, say), by the destination's place in the topology; none
+    /// where nothing. Relays in the middle never see them. A sink is given its own alone.
+    pub notes: Vec<String>,
+}
+
+impl Chunk {
+    /// What a sink must know beside the place; empty where nothing.
+    pub fn note(&self) -> &str {
+        self.notes.first().map_or("", String::as_str)
+    }
 }
 
 /// What a sink says of a chunk that it holds now, e.g. a part's entity tag. At most [`MAX_RECEIPT_BYTES`].

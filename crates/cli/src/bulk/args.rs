@@ -1,5 +1,6 @@
 //! What `cp` and `sync` both take.
 
+use super::relays::RelayArgs;
 use super::timetable::Timetable;
 use crate::commands::Filters;
 use crate::exit::{Exit, Told};
@@ -71,6 +72,8 @@ pub(crate) struct CopyArgs {
     /// $XDG_STATE_HOME/skyfresh or ~/.local/state/skyfresh, so that the same command goes on where it stopped]
     #[arg(long, value_name = "PATH")]
     pub(crate) ledger: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) relays: RelayArgs,
     /// Configuration to take [endpoint.NAME] sections and the catalogue's file from
     #[arg(short, long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,

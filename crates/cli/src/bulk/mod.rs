@@ -4,6 +4,7 @@ mod args;
 mod dry;
 mod progress;
 mod records;
+mod relays;
 mod summary;
 mod timetable;
 
@@ -24,6 +25,7 @@ use skyfresh_engine::bulk::{
     BulkJob, BulkOptions, BulkSeams, BulkTally, BulkTarget, BulkThrottle, OpenLedger, Selection,
     Walk, run as run_job,
 };
+use skyfresh_engine::overlay::Overlay;
 use skyfresh_engine::{OpenStore, Scope, overlaps};
 use skyfresh_ledger::{EmbeddedLedger, Ledger};
 use skyfresh_sky::{Location, ObjectKey, Scheme};
@@ -81,7 +83,7 @@ pub(crate) async fn run(request: Request<'_>, context: &Context) -> anyhow::Resu
             .hint("choose a destination beside the source")
             .into());
     }
-    let job = job(&request, &opener)?;
+    let mut job = job(&request, &opener, request.options.dry_run)?;
     let same_service: Vec<bool> = job
         .targets
         .iter()
@@ -110,7 +112,21 @@ pub(crate) async fn run(request: Request<'_>, context: &Context) -> anyhow::Resu
         let now = table.at(local_minute());
         (table.clone(), BulkThrottle::new(now, Arc::clone(&clock)))
     });
+    let relays = match &args.relays.relays {
+        Some(place) if !request.options.dry_run => {
+            start_relays(&request, &opener, place, context).await?
+        }
+        _ => None,
+    };
+    let (overlay, relays) = relays.unzip();
+    if overlay.is_some() {
+        // The plan is for everything: no store copies by itself what relays carry.
+        for target in &mut job.targets {
+            target.same_service = false;
+        }
+    }
     let seams = BulkSeams {
+        overlay,
         clock,
         rng: context.rng.fork(),
         ledger: Some(ledger),
@@ -134,6 +150,12 @@ pub(crate) async fn run(request: Request<'_>, context: &Context) -> anyhow::Resu
     }
     records.close()?;
     let catalog = catalog.await.context("cannot read the catalogue")??;
+    if let (Some(place), true) = (&args.relays.relays, dry_run) {
+        relays::decide(&request, place, &planned(&tally), &catalog)?.tell(context)?;
+    }
+    if let Some(relays) = relays {
+        relays.end(&catalog, context).await?;
+    }
     let ended = summary::Ended {
         source: &source_location,
         targets: &locations,
@@ -150,8 +172,46 @@ pub(crate) async fn run(request: Request<'_>, context: &Context) -> anyhow::Resu
     summary::tell(&ended, context)
 }
 
+/// Counts what must be copied, decides whether relays are worth it, and starts them where they are.
+async fn start_relays(
+    request: &Request<'_>,
+    opener: &Opener,
+    place: &relays::Place,
+    context: &Context,
+) -> anyhow::Result<Option<(Overlay, relays::Running)>> {
+    let (config, environment) = (request.args.config.clone(), context.environment.clone());
+    let catalog = tokio::task::spawn_blocking(move || {
+        catalog_file::of_environment(config.as_deref(), &environment)
+    });
+    let job = job(request, opener, true)?;
+    let tally = BulkTally::new(job.targets.len());
+    let seams = BulkSeams {
+        overlay: None,
+        clock: Arc::clone(&context.clock),
+        rng: context.rng.fork(),
+        ledger: None,
+        bandwidth: None,
+        listener: None,
+        stop: context.stop.clone(),
+    };
+    run_job(job, seams, Arc::clone(&tally)).await;
+    let catalog = catalog.await.context("cannot read the catalogue")??;
+    let bytes = planned(&tally);
+    let decided = relays::decide(request, place, &bytes, &catalog)?;
+    decided.tell(context)?;
+    decided.start(request, place, &bytes, context)
+}
+
+/// Bytes that each target lacks, by a dry run.
+fn planned(tally: &BulkTally) -> Vec<u64> {
+    let targets = tally.targets.iter();
+    targets
+        .map(|target| progress::get(&target.planned_bytes))
+        .collect()
+}
+
 /// The job, with both sides open.
-fn job(request: &Request<'_>, opener: &Opener) -> anyhow::Result<BulkJob> {
+fn job(request: &Request<'_>, opener: &Opener, dry_run: bool) -> anyhow::Result<BulkJob> {
     // Below a directory that a store keeps, attributes and checksums are in what is kept around it.
     let source = disk::rooted(request.source.clone());
     let source = open(opener, &source.location)?;
@@ -160,7 +220,7 @@ fn job(request: &Request<'_>, opener: &Opener) -> anyhow::Result<BulkJob> {
         let same_service = !request.args.no_server_copy
             && opener.same_service(&request.source.location, &target.location);
         targets.push(BulkTarget {
-            store: open_target(opener, &target.location, request.options.dry_run)?,
+            store: open_target(opener, &target.location, dry_run)?,
             same_service,
         });
     }
@@ -189,7 +249,10 @@ fn job(request: &Request<'_>, opener: &Opener) -> anyhow::Result<BulkJob> {
         source,
         targets,
         selection,
-        options: request.options.clone(),
+        options: BulkOptions {
+            dry_run,
+            ..request.options.clone()
+        },
     })
 }
 

@@ -16,6 +16,7 @@ pub(crate) mod ls;
 pub(crate) mod pause;
 pub(crate) mod plan;
 pub(crate) mod profile;
+pub(crate) mod relay;
 pub(crate) mod reload;
 pub(crate) mod replicate;
 pub(crate) mod resume;
@@ -71,6 +72,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> anyhow::Result<E
         Command::Sim(args) => sim::run_command(args, context).await,
         Command::Plan(args) => tokio::task::block_in_place(|| plan::run(&args, context)),
         Command::Catalog(args) => catalog::run(args, context).await,
+        Command::Relay(args) => relay::run(args, context).await,
         Command::Localsky(args) => localsky::run(args, context).await,
         Command::Status(args) => status::run(args, context).await,
         Command::Wait(args) => wait::run(args, context).await,

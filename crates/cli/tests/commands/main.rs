@@ -21,6 +21,7 @@ mod localsky;
 mod ls;
 mod plan;
 mod profile;
+mod relays;
 mod replicate;
 mod rm;
 mod secrets;

@@ -13,6 +13,8 @@
 //!                                                         journal (ledger)          then: deletes
 //! ```
 //!
+//! With relays ([`BulkSeams::overlay`]), parts go through them and not through this process; everything else is the same.
+//!
 //! A job does not go through claims in the ledger, as events do: one process does it, and the condition on every write (what was
 //! seen there, and nothing newer) is what keeps it from undoing somebody else's. What it shares with the rest of the engine is how bytes are
 //! read, checked and published (`copy`, `finish`), and the ledger, which remembers objects in parts.
@@ -46,6 +48,7 @@ pub use options::{
 pub use tally::{BulkListener, BulkOutcome, BulkRecord, BulkTally, TargetTally};
 
 use crate::Bandwidth;
+use crate::overlay::Overlay;
 use crate::throttle::Throttle;
 use journal::Journal;
 use pace::Pace;
@@ -71,6 +74,8 @@ const MOST_SMALL: usize = 1_024;
 /// Parts and streamed objects at once at first, and at most.
 const FIRST_LARGE: usize = 6;
 const MOST_LARGE: usize = 256;
+/// The same with relays, whose ways hold many parts.
+const FIRST_RELAYED: usize = 96;
 /// Objects in parts at once.
 const IN_PARTS: usize = 16;
 
@@ -86,6 +91,8 @@ pub struct BulkSeams {
     pub bandwidth: Option<Arc<BulkThrottle>>,
     /// Hears of every object.
     pub listener: Option<BulkListener>,
+    /// Relays that carry the parts of large objects; `None`: everything goes through this process.
+    pub overlay: Option<Overlay>,
     /// Ends the job: nothing new begins, what is under way is dropped.
     pub stop: CancellationToken,
 }
@@ -138,7 +145,11 @@ pub async fn run(job: BulkJob, seams: BulkSeams, tally: Arc<BulkTally>) {
         large,
         in_parts: Semaphore::new(IN_PARTS),
         link: Link::default(),
+        overlay: seams.overlay,
     });
+    if shared.overlay.is_some() {
+        shared.large.begin_with(FIRST_RELAYED);
+    }
     let (to_small, small_queue) = mpsc::channel(QUEUE);
     let (to_large, large_queue) = mpsc::channel(QUEUE);
     let queues = Queues {
@@ -243,6 +254,11 @@ fn largest_whole_at(shared: &Shared, target: usize) -> u64 {
     let capabilities = shared.job.targets[target].store.capabilities();
     let most = capabilities.upload_limits.max_put_bytes;
     match capabilities.multipart {
+        // Relays carry parts: whatever may be one goes that way.
+        true if shared.overlay.is_some() => {
+            let least = capabilities.upload_limits.min_part_bytes;
+            preferred.min(least.max(SMALL_BYTES))
+        }
         true => preferred.min(most),
         false => most,
     }

@@ -3,7 +3,7 @@
 //! In: a key and the targets that want it. Out: what each target published. Never: parts of two versions in one object; an object
 //! that is visible before all its parts are there and make its checksum.
 
-use super::fan::fan_out;
+use super::fan::{again, fan_out};
 use super::shared::Shared;
 use super::tally::add;
 use super::upload::{Early, Upload, abandon, begin, end};
@@ -11,6 +11,7 @@ use super::walk::Want;
 use super::whole::{Landed, Trouble};
 use crate::backoff::retry_delay;
 use crate::copy::limited;
+use crate::overlay::{PartAsked, PartAt};
 use skyfresh_ledger::PartDone;
 use skyfresh_sky::{Kind, ObjectKey};
 use skyfresh_store::checksum::Wanted;
@@ -206,8 +207,71 @@ async fn part(
     }
 }
 
-/// Reads a part once and sends it to each of `uploads`.
+/// A part to each of `uploads`: by relays where there are some, and whatever they cannot carry through this process.
 async fn send(
+    shared: &Shared,
+    key: &ObjectKey,
+    head: &ObjectHead,
+    number: u32,
+    part_bytes: u64,
+    uploads: &[Arc<Upload>],
+) -> StoreResult<Vec<StoreResult<PartDone>>> {
+    let Some(overlay) = &shared.overlay else {
+        return send_here(shared, key, head, number, part_bytes, uploads).await;
+    };
+    let offset = u64::from(number - 1) * part_bytes;
+    let asked = PartAsked {
+        key,
+        head,
+        number,
+        offset,
+        size: part_bytes.min(head.size - offset),
+        uploads: uploads
+            .iter()
+            .map(|upload| PartAt {
+                target: upload.target,
+                name: shared.job.name_at(upload.target, key),
+                upload: &upload.id,
+            })
+            .collect(),
+    };
+    let carried = overlay.part(&asked).await;
+    if carried.iter().any(Option::is_some) {
+        // Whoever reads first pays for the read; hops are priced by what the relays report.
+        add(&shared.tally.bytes_read, asked.size);
+        if let Some(first) = uploads.first() {
+            shared.tally.targets[first.target].usage.source_read();
+        }
+    }
+    let mut rest = Vec::new();
+    for (upload, carried) in uploads.iter().zip(&carried) {
+        match carried {
+            Some(_) => shared.tally.targets[upload.target].usage.target_write(),
+            None => rest.push(Arc::clone(upload)),
+        }
+    }
+    let here = send_here(shared, key, head, number, part_bytes, &rest).await;
+    let mut here = match here {
+        Ok(results) => results.into_iter(),
+        Err(error) if rest.len() == uploads.len() => return Err(error),
+        Err(error) => {
+            let failed = rest.iter().map(|_| Err(again(&error)));
+            failed.collect::<Vec<_>>().into_iter()
+        }
+    };
+    let lost = || {
+        let why = "no result for this destination";
+        StoreError::new(Kind::Internal, "upload part", key.as_str(), why)
+    };
+    let results = carried.into_iter().map(|carried| match carried {
+        Some(done) => Ok(done),
+        None => here.next().unwrap_or_else(|| Err(lost())),
+    });
+    Ok(results.collect())
+}
+
+/// Reads a part once and sends it to each of `uploads`, through this process.
+async fn send_here(
     shared: &Shared,
     key: &ObjectKey,
     head: &ObjectHead,

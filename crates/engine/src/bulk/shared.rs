@@ -4,6 +4,7 @@ use super::journal::Journal;
 use super::options::BulkJob;
 use super::pace::Pace;
 use super::tally::{BulkListener, BulkRecord, BulkTally};
+use crate::overlay::Overlay;
 use crate::throttle::Throttle;
 use skyfresh_sky::{Clock, Rng};
 use std::sync::Arc;
@@ -28,6 +29,8 @@ pub(super) struct Shared {
     /// Objects in parts at once: parts of few objects are better than one part of each of many.
     pub(super) in_parts: Semaphore,
     pub(super) link: Link,
+    /// Relays that carry parts.
+    pub(super) overlay: Option<Overlay>,
 }
 
 /// Answers that take longer come from far away: connections wait more than they move, and many are needed.

@@ -10,6 +10,7 @@ use super::walk::Want;
 use super::whole::{Landed, Trouble, copy_tags};
 use crate::decide::{Plan, Strategy};
 use crate::finish::publish;
+use crate::overlay::Overlay;
 use skyfresh_ledger::PartDone;
 use skyfresh_sky::{Kind, ObjectKey};
 use skyfresh_store::{Error as StoreError, ObjectHead, UploadLimits};
@@ -140,8 +141,16 @@ pub(super) async fn open(
             .clamp(limits.min_part_bytes, limits.max_part_bytes)
             .max(head.size.div_ceil(u64::from(limits.max_parts.max(1)))),
         (None, None) => {
-            let (near, in_flight) = (shared.is_near(), shared.in_flight_bytes());
-            part_bytes(head.size, near, in_flight, limits)
+            let relayed = shared.overlay.as_ref();
+            let near = shared.is_near() && relayed.is_none();
+            let bytes = part_bytes(head.size, near, shared.in_flight_bytes(), limits);
+            match relayed.map(Overlay::chunk_bytes) {
+                // Where the object has room for that many parts; else it goes direct.
+                Some(most) if head.size.div_ceil(most) <= u64::from(limits.max_parts) => {
+                    bytes.min(most).max(limits.min_part_bytes)
+                }
+                _ => bytes,
+            }
         }
     };
     let parts = head.size.div_ceil(part_bytes.max(1));

@@ -188,6 +188,7 @@ impl Scene {
             Box::pin(async move { Ok(ledger) })
         });
         let seams = BulkSeams {
+            overlay: None,
             clock: Arc::clone(&self.clock),
             rng: Rng::seeded(7),
             ledger: Some(open),

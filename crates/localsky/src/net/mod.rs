@@ -8,9 +8,12 @@ mod protocol;
 mod request;
 mod service;
 mod shaped;
+mod way;
 
 pub(crate) use listener::{Listener, bind};
 pub(crate) use protocol::{Refusal, Service};
 pub(crate) use request::{Classified, query_value};
 pub(crate) use service::{Port, StrictRegions};
+pub use shaped::MachinePort;
 pub(crate) use shaped::SharedLink;
+pub use way::{ShapedWay, WayShape};

@@ -47,6 +47,24 @@ impl Pacer {
     }
 }
 
+/// What a machine sends, or receives, over all its ways together.
+#[derive(Debug)]
+pub struct MachinePort {
+    bytes_per_s: f64,
+    pacer: Pacer,
+}
+
+impl MachinePort {
+    /// A port of this rate, in bytes per second.
+    pub fn new(bytes_per_s: f64) -> Self {
+        MachinePort {
+            // A rate of zero would wait for ever.
+            bytes_per_s: bytes_per_s.max(1.0),
+            pacer: Pacer::default(),
+        }
+    }
+}
+
 /// The way between two regions, shared by all its connections.
 #[derive(Debug)]
 pub(crate) struct SharedLink {
@@ -54,15 +72,26 @@ pub(crate) struct SharedLink {
     stragglers: StragglerDistribution,
     upload: Pacer,
     download: Pacer,
+    /// What the upload shares with other ways.
+    ports: Vec<Arc<MachinePort>>,
 }
 
 impl SharedLink {
     pub(crate) fn new(shape: LinkShape, stragglers: StragglerDistribution) -> Self {
+        Self::with_ports(shape, stragglers, Vec::new())
+    }
+
+    pub(crate) fn with_ports(
+        shape: LinkShape,
+        stragglers: StragglerDistribution,
+        ports: Vec<Arc<MachinePort>>,
+    ) -> Self {
         SharedLink {
             shape,
             stragglers,
             upload: Pacer::default(),
             download: Pacer::default(),
+            ports,
         }
     }
 
@@ -93,7 +122,8 @@ impl SharedLink {
         let (from_server, to_server) = tokio::io::split(far);
         {
             let (from_client, to_client) = stream.split();
-            let direction = |bandwidth: Bandwidth, total, first_delay| Direction {
+            let direction = |bandwidth: Bandwidth, total, first_delay, ports| Direction {
+                ports,
                 total_bytes_per_s: bandwidth.total_bytes_per_s,
                 connection_bytes_per_s: bandwidth.connection_bytes_per_s * share,
                 total,
@@ -105,8 +135,13 @@ impl SharedLink {
                 rng,
             };
             // The kernel shook hands at once; a real handshake takes a round trip before the first request.
-            let upload = direction(self.shape.upload, &self.upload, self.shape.rtt);
-            let download = direction(self.shape.download, &self.download, Duration::ZERO);
+            let upload = direction(
+                self.shape.upload,
+                &self.upload,
+                self.shape.rtt,
+                &self.ports[..],
+            );
+            let download = direction(self.shape.download, &self.download, Duration::ZERO, &[]);
             let upload = async {
                 let _ = upload.pump(from_client, to_server).await;
                 // Half closed: what the server still has to say goes on.
@@ -145,6 +180,7 @@ struct Direction<'a> {
     total_bytes_per_s: f64,
     connection_bytes_per_s: f64,
     total: &'a Pacer,
+    ports: &'a [Arc<MachinePort>],
     connection: Pacer,
     delay: Duration,
     /// Once, before everything else.
@@ -191,6 +227,10 @@ impl Direction<'_> {
                     self.total
                         .reserve(since_ns, chunk.len(), self.total_bytes_per_s),
                 );
+            for port in self.ports {
+                let free_ns = port.pacer.reserve(since_ns, chunk.len(), port.bytes_per_s);
+                sent_ns = sent_ns.max(free_ns);
+            }
             let travel =
                 self.delay + std::mem::take(&mut extra) + self.jitter.mul_f64(self.rng.unit());
             // In order, whatever the jitter.

@@ -5,10 +5,12 @@
 //! asked for.
 
 mod build;
+mod choice;
 mod plan;
 mod request;
 
 pub(crate) use build::{Draft, whole_plan};
+pub use choice::{Choice, Direct, Machines, SMALL_GB, Way, choose};
 pub use plan::{EdgeVolume, Infeasible, Outcome, OverlayPlan, StripeTree};
 pub use request::{Goal, Limits, Request, StartUp};
 

@@ -235,6 +235,7 @@ mod tests {
             version: "v1".into(),
             checksum: 9,
             codec: Default::default(),
+            notes: vec!["upload".into()],
         }
     }
 

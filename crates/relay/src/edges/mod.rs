@@ -29,6 +29,7 @@ pub fn cut(
             offset: at * step,
             length: (size_bytes - at * step).min(step) as u32,
             checksum: None,
+            notes: Vec::new(),
         })
         .collect()
 }

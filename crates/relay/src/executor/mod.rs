@@ -11,9 +11,9 @@ pub use process::LocalProcess;
 pub use ssh::Ssh;
 pub use stdio::serve_stdio;
 
-use crate::Result;
 use crate::node::Boot;
 use crate::topology::Node;
+use crate::{NodeId, Result};
 use async_trait::async_trait;
 
 /// Starts nodes.
@@ -31,6 +31,11 @@ pub trait Executor: Send + Sync {
 pub trait NodeHandle: Send + Sync {
     /// Where the owner and the other nodes reach it, `host:port`.
     fn address(&self) -> &str;
+
+    /// Where another node reaches it, where that is a better way than [`NodeHandle::address`]: inside one region, say.
+    fn address_from(&self, _: &NodeId) -> String {
+        self.address().to_owned()
+    }
 
     /// Whether it is known to run. `true` where that cannot be known: heartbeats decide then.
     async fn alive(&self) -> bool;

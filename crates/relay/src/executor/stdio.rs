@@ -4,7 +4,7 @@
 
 use super::NodeHandle;
 use crate::chunk::Edges;
-use crate::node::{Boot, End, Relay};
+use crate::node::{Boot, End, PROTOCOL, Relay};
 use crate::{Error, Result};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -49,6 +49,13 @@ pub async fn serve_stdio(
         )
     })?;
     drop(line);
+    if boot.protocol != PROTOCOL {
+        let why = format!(
+            "the job's owner speaks protocol {}, this relay {PROTOCOL}: install the same version of skyfresh on every host",
+            boot.protocol
+        );
+        return Err(Error::invalid("start relay", why));
+    }
     let relay = Relay::bind(boot, edges, clock).await?;
     let listening = Listening {
         address: relay.address().to_string(),

@@ -1,6 +1,6 @@
 //! What is said of a chunk on its way: the header, which every relay reads, and the manifest, which only the edges can.
 
-use crate::chunk::{MAX_CHUNK_BYTES, MAX_KEY_BYTES, MAX_VERSION_BYTES};
+use crate::chunk::{MAX_CHUNK_BYTES, MAX_KEY_BYTES, MAX_NOTES_BYTES, MAX_VERSION_BYTES};
 use crate::{DestinationSet, Error, JobId, Result, TreeId};
 use serde::{Deserialize, Serialize};
 use skyfresh_sky::Kind;
@@ -8,7 +8,8 @@ use skyfresh_sky::Kind;
 /// Bytes of the proof that a payload is as it was sealed (AES-GCM's tag).
 pub const PAYLOAD_TAG_BYTES: usize = 16;
 /// A sealed manifest is its own length and a tag.
-const MAX_MANIFEST_BYTES: usize = MAX_KEY_BYTES + MAX_VERSION_BYTES + 64 + PAYLOAD_TAG_BYTES;
+const MAX_MANIFEST_BYTES: usize =
+    MAX_KEY_BYTES + MAX_VERSION_BYTES + MAX_NOTES_BYTES + 256 + PAYLOAD_TAG_BYTES;
 
 /// What every relay on the way reads.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,6 +99,8 @@ pub struct Manifest {
     pub checksum: u64,
     /// How they were compressed.
     pub codec: Codec,
+    /// What each destination's sink must know, by the destination's place.
+    pub notes: Vec<String>,
 }
 
 impl Manifest {
@@ -105,10 +108,16 @@ impl Manifest {
         let bytes = postcard::to_extend(self, Vec::new()).map_err(|error| {
             Error::new(Kind::Internal, "write manifest", error.to_string()).with_source(error)
         })?;
-        if self.key.len() > MAX_KEY_BYTES || self.version.len() > MAX_VERSION_BYTES {
+        let notes_bytes: usize = self.notes.iter().map(String::len).sum();
+        if self.key.len() > MAX_KEY_BYTES
+            || self.version.len() > MAX_VERSION_BYTES
+            || notes_bytes > MAX_NOTES_BYTES
+        {
             return Err(Error::invalid(
                 "write manifest",
-                format!("key or version above {MAX_KEY_BYTES} bytes"),
+                format!(
+                    "key or version above {MAX_KEY_BYTES} bytes, or notes above {MAX_NOTES_BYTES}"
+                ),
             ));
         }
         Ok(bytes)

@@ -1,20 +1,21 @@
 //! The owner at work: one task that hears everything and decides by the plan and the tracker.
 
+use super::feed::{Fed, Offer, Waiting};
 use super::link::{Heard, Link};
 use super::plan::Plan;
 use super::report::{Event, Failed, Progress};
-use super::shares::shares;
+use super::shares::Shares;
 use super::tracker::Tracker;
 use super::{Job, JobSeams};
 use crate::crypto::{Authority, Endpoint, PayloadKey};
 use crate::executor::NodeHandle;
-use crate::node::{Boot, Order, Report, Usage};
+use crate::node::{Boot, Order, PROTOCOL, Report, Usage};
 use crate::program::{Carried, Program, compile};
 use crate::topology::Node;
-use crate::{DestinationSet, Error, NodeId, Result};
+use crate::{DestinationSet, Error, NodeId, Receipt, Result};
 use futures::future::join_all;
 use skyfresh_sky::Kind;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedSender, channel, unbounded_channel};
@@ -47,6 +48,12 @@ pub(super) struct Coordinator {
     pub(super) seams: JobSeams,
     pub(super) plan: Plan,
     pub(super) tracker: Tracker,
+    shares: Shares,
+    /// More chunks come from here; `None` when no more come.
+    fed: Option<Fed>,
+    next_chunk: u64,
+    /// Who waits for chunks that were fed.
+    waiting: HashMap<u64, Waiting>,
     pub(super) nodes: BTreeMap<NodeId, Started>,
     pub(super) failed: BTreeMap<u8, Failed>,
     pub(super) began_ns: u64,
@@ -64,13 +71,18 @@ pub(super) struct Coordinator {
 }
 
 impl Coordinator {
-    pub(super) fn new(job: Job, seams: JobSeams) -> Result<Self> {
+    pub(super) fn new(mut job: Job, fed: Option<Fed>, seams: JobSeams) -> Result<Self> {
         let life = Duration::from_millis(job.options.timing.max_life_ms);
         let authority = Authority::new(job.id, seams.clock.now(), life)?;
         let plan = Plan::new(job.topology.clone());
         let weights = plan.weights();
-        let shares = shares(&job.chunks, &weights);
-        let tracker = Tracker::new(job.chunks.clone(), &shares, weights.len(), plan.alive);
+        let mut tracker = Tracker::new(weights.len());
+        let mut shares = Shares::new(weights);
+        let next_chunk = job.chunks.len() as u64;
+        for chunk in std::mem::take(&mut job.chunks) {
+            let group = shares.next(chunk.length);
+            tracker.add(chunk, group, plan.alive);
+        }
         Ok(Coordinator {
             owner: Arc::new(Endpoint::new(authority.owner()?, job.topology.security)?),
             key: PayloadKey::generate()?,
@@ -79,6 +91,10 @@ impl Coordinator {
             authority,
             plan,
             tracker,
+            shares,
+            fed,
+            next_chunk,
+            waiting: HashMap::new(),
             nodes: BTreeMap::new(),
             failed: BTreeMap::new(),
             reroutes: 0,
@@ -117,8 +133,12 @@ impl Coordinator {
                 .min(self.job.options.progress_ms),
         );
         let mut ticking = clock.sleep(tick);
-        while !self.tracker.is_done() {
+        while self.fed.is_some() || !self.tracker.is_done() {
             tokio::select! {
+                offer = next(&mut self.fed) => match offer {
+                    Some(offer) => self.take(offer),
+                    None => self.fed = None,
+                },
                 Some((node, heard)) = self.events.1.recv() => {
                     self.hear(&node, heard)?;
                     // Whatever else has come is heard before chunks are assigned.
@@ -142,8 +162,69 @@ impl Coordinator {
         Ok(())
     }
 
+    /// A chunk that was fed.
+    fn take(
+        &mut self,
+        Offer {
+            mut chunk,
+            mut waiting,
+        }: Offer,
+    ) {
+        chunk.id = self.next_chunk;
+        self.next_chunk += 1;
+        if let Err(error) = self.job.check_chunk(&chunk) {
+            let failed = Failed {
+                kind: error.kind,
+                why: error.context,
+            };
+            for at in waiting.open().iter() {
+                waiting.answer(at, Err(failed.clone()));
+            }
+            return;
+        }
+        for at in waiting.open().iter() {
+            if let Some(failed) = self.failed.get(&at) {
+                waiting.answer(at, Err(failed.clone()));
+            }
+        }
+        let wanted = waiting.open();
+        if !wanted.is_empty() {
+            self.waiting.insert(chunk.id, waiting);
+            let group = self.shares.next(chunk.length);
+            self.tracker.add(chunk, group, wanted);
+        }
+    }
+
+    /// Answers whoever had a chunk carried; `false` where nobody asks: the chunk was the job's from its beginning.
+    pub(super) fn answer(
+        &mut self,
+        chunk: u64,
+        destination: u8,
+        answer: std::result::Result<Receipt, Failed>,
+    ) -> bool {
+        let Some(waiting) = self.waiting.get_mut(&chunk) else {
+            return false;
+        };
+        if waiting.answer(destination, answer) {
+            self.waiting.remove(&chunk);
+        }
+        true
+    }
+
+    /// Some destinations will not get a chunk that was fed; `false` where it was the job's from its beginning.
+    pub(super) fn refuse(&mut self, chunk: u64, at: DestinationSet, failed: &Failed) -> bool {
+        if !self.waiting.contains_key(&chunk) {
+            return false;
+        }
+        for at in self.tracker.refuse(chunk, at).iter() {
+            self.answer(chunk, at, Err(failed.clone()));
+        }
+        true
+    }
+
     pub(super) fn boot(&self, node: &Node) -> Result<Boot> {
         Ok(Boot {
+            protocol: PROTOCOL,
             identity: self.authority.identity(&node.id)?,
             listen: "127.0.0.1:0".into(),
             security: self.job.topology.security,
@@ -204,10 +285,11 @@ impl Coordinator {
                 self.tracker.begin(tree, group, now.wanted);
             }
         }
-        let alive = self.nodes.iter().filter(|(_, node)| !node.lost);
-        let addresses = alive
-            .map(|(id, node)| (id.clone(), node.handle.address().to_owned()))
-            .collect();
+        let nodes = &self.nodes;
+        let addresses = |from: &NodeId, to: &NodeId| {
+            let node = nodes.get(to).filter(|node| !node.lost)?;
+            Some(node.handle.address_from(from))
+        };
         for (id, program) in compile(self.job.id, &self.plan.topology, &carried, &addresses)? {
             self.configure(&id, program);
         }
@@ -309,12 +391,7 @@ impl Coordinator {
         );
         self.progress = Progress {
             elapsed_ms,
-            total_bytes: self
-                .tracker
-                .chunks
-                .iter()
-                .map(|chunk| u64::from(chunk.length))
-                .sum(),
+            total_bytes: self.tracker.total_bytes,
             bytes_per_second: new.saturating_sub(old) as f64 * 1e3 / since_ms.max(1) as f64,
             written_bytes,
         };
@@ -361,5 +438,13 @@ impl Coordinator {
         };
         // An order is followed by a ping of the link's own, so two answers come at once.
         let _ = skyfresh_sky::timeout(&*clock, limit, listening).await;
+    }
+}
+
+/// The next chunk that is fed; never, where none is.
+async fn next(fed: &mut Option<Fed>) -> Option<Offer> {
+    match fed {
+        Some(fed) => fed.0.recv().await,
+        None => std::future::pending().await,
     }
 }

@@ -58,16 +58,14 @@ impl Coordinator {
             },
             Report::Written(written) => {
                 let now_ns = self.seams.clock.monotonic_ns();
-                if self
-                    .tracker
-                    .written(written.chunk, written.destination, now_ns)
-                    && let Some(chunk) = self.tracker.chunks.get(written.chunk as usize)
-                {
+                let (id, destination) = (written.chunk, written.destination);
+                if let Some(chunk) = self.tracker.written(id, destination, now_ns) {
                     self.tell(Event::Written {
-                        chunk,
-                        destination: written.destination,
+                        chunk: &chunk,
+                        destination,
                         receipt: &written.receipt,
                     });
+                    self.answer(id, destination, Ok(written.receipt));
                 }
             }
             Report::Failed(failure) => self.chunk_failed(failure)?,
@@ -93,7 +91,14 @@ impl Coordinator {
 
     fn chunk_failed(&mut self, failure: Failure) -> Result<()> {
         let again = matches!(failure.kind, Kind::RetryAfter | Kind::Corrupt);
+        let failed = Failed {
+            kind: failure.kind,
+            why: failure.why.clone(),
+        };
         if !again && failure.stage == Stage::Destination {
+            if self.refuse(failure.chunk, failure.destinations, &failed) {
+                return Ok(());
+            }
             // The others may still write this very try: it is not sent again.
             return self.give_up_all(failure.destinations, failure.kind, &failure.why);
         }
@@ -102,6 +107,14 @@ impl Coordinator {
             return Ok(());
         };
         if again && failures < self.job.options.max_attempts {
+            return Ok(());
+        }
+        // Whoever had it carried is told, and nobody else: what it makes of it is its own affair.
+        let refused = match failure.stage {
+            Stage::Source => self.plan.topology.all(),
+            _ => failure.destinations,
+        };
+        if self.refuse(failure.chunk, refused, &failed) {
             return Ok(());
         }
         if failure.stage == Stage::Source {
@@ -141,8 +154,10 @@ impl Coordinator {
             destination: at,
             failed: &failed,
         });
+        for chunk in self.tracker.give_up(at) {
+            self.answer(chunk, at, Err(failed.clone()));
+        }
         self.failed.insert(at, failed);
-        self.tracker.give_up(at);
         self.plan.alive = self.plan.alive.without(DestinationSet::one(at));
         Ok(())
     }

@@ -11,6 +11,7 @@
 //! ```
 
 mod coordinator;
+mod feed;
 mod hearing;
 mod link;
 mod losing;
@@ -19,6 +20,7 @@ mod report;
 mod shares;
 mod tracker;
 
+pub use feed::{Answers, Fed, Feed, feed};
 pub use report::{DestinationReport, EdgeBytes, Event, Failed, JobReport, NodeReport, Progress};
 pub use shares::shares;
 
@@ -39,7 +41,7 @@ pub struct Job {
     pub id: JobId,
     /// Its shape.
     pub topology: Topology,
-    /// What must be at every destination. Numbered from 0 without gaps.
+    /// What must be at every destination. Numbered from 0 without gaps. More may come while the job runs: [`run_fed`].
     pub chunks: Vec<Chunk>,
     /// How patient it is.
     pub options: JobOptions,
@@ -111,22 +113,7 @@ impl Job {
                     chunk.id
                 ));
             }
-            if chunk.length > self.topology.chunk_bytes {
-                return wrong(format!(
-                    "chunk {at} has {} bytes, above the topology's chunk_bytes of {}",
-                    chunk.length, self.topology.chunk_bytes
-                ));
-            }
-            let texts = [
-                (&chunk.key, crate::chunk::MAX_KEY_BYTES),
-                (&chunk.version, crate::chunk::MAX_VERSION_BYTES),
-            ];
-            if let Some((text, most)) = texts.iter().find(|(text, most)| text.len() > *most) {
-                return wrong(format!(
-                    "chunk {at}: a key or version of {} bytes, above {most}",
-                    text.len()
-                ));
-            }
+            self.check_chunk(chunk)?;
         }
         let options = &self.options;
         if options.window_chunks == 0
@@ -140,6 +127,33 @@ impl Job {
         }
         Ok(())
     }
+
+    fn check_chunk(&self, chunk: &Chunk) -> Result<()> {
+        let wrong = |why: String| {
+            let context = format!("chunk {} of {:?}: {why}", chunk.id, chunk.key);
+            Err(Error::invalid("check job", context))
+        };
+        if chunk.length > self.topology.chunk_bytes {
+            return wrong(format!(
+                "{} bytes, above the topology's chunk_bytes of {}",
+                chunk.length, self.topology.chunk_bytes
+            ));
+        }
+        let notes_bytes = chunk.notes.iter().map(String::len).sum();
+        let texts = [
+            ("key", chunk.key.len(), crate::chunk::MAX_KEY_BYTES),
+            (
+                "version",
+                chunk.version.len(),
+                crate::chunk::MAX_VERSION_BYTES,
+            ),
+            ("notes", notes_bytes, crate::chunk::MAX_NOTES_BYTES),
+        ];
+        match texts.iter().find(|(_, bytes, most)| bytes > most) {
+            Some((what, bytes, most)) => wrong(format!("{what} of {bytes} bytes, above {most}")),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Carries a job out. When this returns, its nodes have ended; dropped, they are told to.
@@ -149,8 +163,21 @@ impl Job {
 /// first one's reason. Where some destinations hold everything and others failed, that is no error: see
 /// [`JobReport::destinations`].
 pub async fn run(job: Job, seams: JobSeams) -> Result<JobReport> {
+    begin(job, None, seams).await
+}
+
+/// As [`run`], with chunks that come while it runs. A chunk that cannot be carried fails by itself, and whoever gave it is told;
+/// the job ends when the last [`Feed`] is dropped and everything given was answered.
+///
+/// # Errors
+/// As for [`run`]. Whatever was not answered then is answered by [`Kind::RetryAfter`](skyfresh_sky::Kind::RetryAfter).
+pub async fn run_fed(job: Job, fed: Fed, seams: JobSeams) -> Result<JobReport> {
+    begin(job, Some(fed), seams).await
+}
+
+async fn begin(job: Job, fed: Option<Fed>, seams: JobSeams) -> Result<JobReport> {
     job.validate()?;
-    let mut coordinator = Coordinator::new(job, seams)?;
+    let mut coordinator = Coordinator::new(job, fed, seams)?;
     let result = coordinator.carry().await;
     coordinator.stop_nodes().await;
     result.and_then(|()| coordinator.report())

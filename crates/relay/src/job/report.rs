@@ -193,12 +193,7 @@ impl Coordinator {
         Ok(JobReport {
             took_ms: now_ns.saturating_sub(self.began_ns) / 1_000_000,
             start_ms: self.started_ns.saturating_sub(self.began_ns) / 1_000_000,
-            total_bytes: self
-                .tracker
-                .chunks
-                .iter()
-                .map(|chunk| u64::from(chunk.length))
-                .sum(),
+            total_bytes: self.tracker.total_bytes,
             read_bytes: sum(|usage| usage.read_bytes),
             resent_chunks: self.tracker.resent,
             hop_resends: sum(|usage| usage.hop_resends),

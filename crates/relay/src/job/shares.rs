@@ -33,32 +33,52 @@ pub(super) fn groups(topology: &Topology) -> Vec<usize> {
     groups
 }
 
-/// The group that each chunk belongs to, so that at every moment each has had its share of the bytes to within a chunk.
-/// `weights`: each group's stripes.
-pub fn shares(chunks: &[Chunk], weights: &[u64]) -> Vec<usize> {
-    let total: u128 = weights
-        .iter()
-        .map(|weight| u128::from(*weight))
-        .sum::<u128>()
-        .max(1);
-    let mut given = vec![0u128; weights.len()];
-    let mut sent = 0u128;
-    let mut shares = Vec::with_capacity(chunks.len());
-    for chunk in chunks {
-        sent += u128::from(chunk.length.max(1));
+/// Deals chunks out to groups, so that at every moment each has had its share of the bytes to within a chunk.
+#[derive(Clone, Debug)]
+pub(super) struct Shares {
+    /// Each group's stripes.
+    weights: Vec<u64>,
+    given: Vec<u128>,
+    sent: u128,
+}
+
+impl Shares {
+    /// `weights`: each group's stripes.
+    pub(super) fn new(weights: Vec<u64>) -> Self {
+        Shares {
+            given: vec![0; weights.len()],
+            weights,
+            sent: 0,
+        }
+    }
+
+    /// The group of the next chunk, which has `length` bytes.
+    pub(super) fn next(&mut self, length: u32) -> usize {
+        let (weights, given) = (&self.weights, &mut self.given);
+        let total = weights.iter().map(|weight| u128::from(*weight));
+        let total = total.sum::<u128>().max(1);
+        let length = u128::from(length.max(1));
+        self.sent += length;
         // Whoever is furthest behind its share of what will have been given, in units of bytes × total weight.
-        let behind =
-            |at: &usize| (sent * u128::from(weights[*at])) as i128 - (given[*at] * total) as i128;
+        let behind = |at: &usize| {
+            (self.sent * u128::from(weights[*at])) as i128 - (given[*at] * total) as i128
+        };
         let at = (0..weights.len())
             .filter(|at| weights[*at] > 0)
             .max_by_key(|at| (behind(at), std::cmp::Reverse(*at)))
             .unwrap_or(0);
         if let Some(given) = given.get_mut(at) {
-            *given += u128::from(chunk.length.max(1));
+            *given += length;
         }
-        shares.push(at);
+        at
     }
-    shares
+}
+
+/// The group that each chunk belongs to. `weights`: each group's stripes.
+pub fn shares(chunks: &[Chunk], weights: &[u64]) -> Vec<usize> {
+    let mut shares = Shares::new(weights.to_vec());
+    let lengths = chunks.iter().map(|chunk| chunk.length);
+    lengths.map(|length| shares.next(length)).collect()
 }
 
 #[cfg(test)]
@@ -75,6 +95,7 @@ mod tests {
                 offset: id * 10,
                 length: 10,
                 checksum: None,
+                notes: Vec::new(),
             })
             .collect()
     }

@@ -3,26 +3,28 @@
 use crate::node::Assignment;
 use crate::{Chunk, DestinationSet, TreeId};
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 
 /// A job's chunks.
 #[derive(Debug)]
 pub(super) struct Tracker {
-    pub(super) chunks: Vec<Chunk>,
-    rows: Vec<Row>,
+    /// Chunks that some destination lacks which is not given up.
+    rows: BTreeMap<u64, Row>,
     /// Chunks that wait, by group of trees.
     waiting: Vec<VecDeque<u64>>,
     trees: BTreeMap<TreeId, OnTree>,
     /// Destinations that are given up.
     failed: DestinationSet,
-    /// Chunks that some destination still lacks which is not given up.
-    open: usize,
     pub(super) resent: u64,
+    /// Bytes of all chunks so far.
+    pub(super) total_bytes: u64,
     /// Chunks and bytes that each destination holds.
     held: Vec<(u64, u64)>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Row {
+    chunk: Arc<Chunk>,
     group: usize,
     missing: DestinationSet,
     attempts: u32,
@@ -46,37 +48,39 @@ struct Sent {
 }
 
 impl Tracker {
-    /// Every chunk waits in its group and is lacked by `all`.
-    pub(super) fn new(
-        chunks: Vec<Chunk>,
-        shares: &[usize],
-        groups: usize,
-        all: DestinationSet,
-    ) -> Self {
-        let mut waiting = vec![VecDeque::new(); groups];
-        let mut rows = Vec::with_capacity(chunks.len());
-        for (chunk, group) in chunks.iter().zip(shares) {
-            waiting[*group].push_back(chunk.id);
-            rows.push(Row {
-                group: *group,
-                missing: all,
-                ..Row::default()
-            });
-        }
+    /// Nothing to carry yet, in so many groups of trees.
+    pub(super) fn new(groups: usize) -> Self {
         Tracker {
-            open: chunks.len(),
-            chunks,
-            rows,
-            waiting,
+            rows: BTreeMap::new(),
+            waiting: vec![VecDeque::new(); groups],
             trees: BTreeMap::new(),
             failed: DestinationSet::default(),
             resent: 0,
+            total_bytes: 0,
             held: vec![(0, 0); DestinationSet::MAX],
         }
     }
 
+    /// A chunk that `wanted` lack waits in its group.
+    pub(super) fn add(&mut self, chunk: Chunk, group: usize, wanted: DestinationSet) {
+        self.total_bytes += u64::from(chunk.length);
+        let missing = wanted.without(self.failed);
+        if missing.is_empty() {
+            return;
+        }
+        self.waiting[group].push_back(chunk.id);
+        let row = Row {
+            group,
+            missing,
+            attempts: 0,
+            failures: 0,
+            chunk: Arc::new(chunk),
+        };
+        self.rows.insert(row.chunk.id, row);
+    }
+
     pub(super) fn is_done(&self) -> bool {
-        self.open == 0
+        self.rows.is_empty()
     }
 
     pub(super) fn begin(&mut self, tree: TreeId, group: usize, reaches: DestinationSet) {
@@ -105,16 +109,13 @@ impl Tracker {
 
     fn lacked(&self, chunk: u64) -> DestinationSet {
         self.rows
-            .get(chunk as usize)
-            .map_or(DestinationSet::default(), |row| {
-                row.missing.without(self.failed)
-            })
+            .get(&chunk)
+            .map_or(DestinationSet::default(), |row| row.missing)
     }
 
     fn wait_again(&mut self, chunk: u64) {
-        if !self.lacked(chunk).is_empty() {
-            let group = self.rows[chunk as usize].group;
-            self.waiting[group].push_front(chunk);
+        if let Some(row) = self.rows.get(&chunk) {
+            self.waiting[row.group].push_front(chunk);
         }
     }
 
@@ -139,13 +140,11 @@ impl Tracker {
             let Some(id) = self.waiting[from].pop_front() else {
                 break;
             };
-            let lacked = self.lacked(id);
-            let wanted = lacked.intersection(reaches);
-            let row = &mut self.rows[id as usize];
-            row.group = group;
-            if lacked.is_empty() {
+            let Some(row) = self.rows.get_mut(&id) else {
                 continue;
-            }
+            };
+            let wanted = row.missing.intersection(reaches);
+            row.group = group;
             if wanted.is_empty() {
                 passed.push(id);
                 continue;
@@ -155,7 +154,7 @@ impl Tracker {
             self.resent += u64::from(attempt > 0);
             assigned.push(Assignment {
                 tree,
-                chunk: self.chunks[id as usize].clone(),
+                chunk: (*row.chunk).clone(),
                 attempt,
                 wanted,
             });
@@ -176,41 +175,63 @@ impl Tracker {
                 .values()
                 .find(|on| !on.reaches.intersection(lacked).is_empty());
             let group = other.map_or(group, |on| on.group);
-            self.rows[id as usize].group = group;
+            if let Some(row) = self.rows.get_mut(&id) {
+                row.group = group;
+            }
             self.waiting[group].push_back(id);
         }
         assigned
     }
 
-    /// A destination holds a chunk. Whether that is news.
-    pub(super) fn written(&mut self, chunk: u64, destination: u8, now_ns: u64) -> bool {
-        let one = DestinationSet::one(destination);
-        let news = self.lacked(chunk).contains(destination);
-        if news {
-            let row = &mut self.rows[chunk as usize];
-            row.missing = row.missing.without(one);
+    /// A destination holds a chunk: which, where that is news.
+    pub(super) fn written(
+        &mut self,
+        chunk: u64,
+        destination: u8,
+        now_ns: u64,
+    ) -> Option<Arc<Chunk>> {
+        let row = self.rows.get(&chunk);
+        let row = row.filter(|row| row.missing.contains(destination));
+        let news = row.map(|row| Arc::clone(&row.chunk));
+        if let Some(news) = &news {
             let held = &mut self.held[usize::from(destination)];
             held.0 += 1;
-            held.1 += u64::from(self.chunks[chunk as usize].length);
-            if self.lacked(chunk).is_empty() {
-                self.open -= 1;
+            held.1 += u64::from(news.length);
+        }
+        for on in self.trees.values_mut() {
+            if on.sent.contains_key(&chunk) {
+                on.heard_ns.insert(destination, now_ns);
+            }
+        }
+        self.settle(chunk, DestinationSet::one(destination));
+        news
+    }
+
+    /// Some destinations no longer lack a chunk: they hold it, or will not get it.
+    fn settle(&mut self, chunk: u64, destinations: DestinationSet) {
+        if let Some(row) = self.rows.get_mut(&chunk) {
+            row.missing = row.missing.without(destinations);
+            if row.missing.is_empty() {
+                self.rows.remove(&chunk);
             }
         }
         let lacked = self.lacked(chunk);
-        let mut finished = None;
-        for (tree, on) in &mut self.trees {
-            if let Some(sent) = on.sent.get(&chunk) {
-                on.heard_ns.insert(destination, now_ns);
-                if sent.wanted.intersection(lacked).is_empty() {
-                    finished = Some(*tree);
-                }
-            }
-        }
-        if let Some(on) = finished.and_then(|tree| self.trees.get_mut(&tree)) {
+        let over = self.trees.values_mut().find(|on| {
+            on.sent
+                .get(&chunk)
+                .is_some_and(|sent| sent.wanted.intersection(lacked).is_empty())
+        });
+        if let Some(on) = over {
             on.sent.remove(&chunk);
             self.wait_again(chunk);
         }
-        news
+    }
+
+    /// Some destinations will not get a chunk. Which of them lacked it.
+    pub(super) fn refuse(&mut self, chunk: u64, destinations: DestinationSet) -> DestinationSet {
+        let lacked = self.lacked(chunk).intersection(destinations);
+        self.settle(chunk, lacked);
+        lacked
     }
 
     /// A try failed: it waits again. How often the chunk has failed, or `None` for a try that was given up before.
@@ -221,7 +242,7 @@ impl Tracker {
                 .is_some_and(|sent| sent.attempt == attempt)
         })?;
         on.sent.remove(&chunk);
-        let row = &mut self.rows[chunk as usize];
+        let row = self.rows.get_mut(&chunk)?;
         row.failures += 1;
         let failures = row.failures;
         self.wait_again(chunk);
@@ -252,31 +273,17 @@ impl Tracker {
         stalled
     }
 
-    /// A destination is given up: nothing more is sent for it.
-    pub(super) fn give_up(&mut self, destination: u8) {
+    /// A destination is given up: nothing more is sent for it. The chunks that it lacked.
+    pub(super) fn give_up(&mut self, destination: u8) -> Vec<u64> {
         let one = DestinationSet::one(destination);
-        if self.failed.contains(destination) {
-            return;
-        }
-        for row in &self.rows {
-            let lacked = row.missing.without(self.failed);
-            self.open -= usize::from(lacked == one);
-        }
         self.failed = self.failed.union(one);
-        let mut finished = Vec::new();
-        for (tree, on) in &self.trees {
-            let done = on
-                .sent
-                .iter()
-                .filter(|(chunk, sent)| sent.wanted.intersection(self.lacked(**chunk)).is_empty());
-            finished.extend(done.map(|(chunk, _)| (*tree, *chunk)));
+        let lacking = self.rows.iter();
+        let lacking = lacking.filter(|(_, row)| row.missing.contains(destination));
+        let lacking: Vec<u64> = lacking.map(|(chunk, _)| *chunk).collect();
+        for chunk in &lacking {
+            self.settle(*chunk, one);
         }
-        for (tree, chunk) in finished {
-            if let Some(on) = self.trees.get_mut(&tree) {
-                on.sent.remove(&chunk);
-            }
-            self.wait_again(chunk);
-        }
+        lacking
     }
 
     /// Chunks and bytes that a destination holds.

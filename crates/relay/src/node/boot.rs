@@ -46,10 +46,15 @@ impl Timing {
     }
 }
 
+/// What owner and nodes speak to each other. Changes with every change of a message or frame.
+pub const PROTOCOL: u32 = 2;
+
 /// A node's start: given on its standard input, because it holds the node's private key.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Boot {
+    /// [`PROTOCOL`] of its owner: a node that speaks another one ends at once and says so.
+    pub protocol: u32,
     /// Who it is.
     pub identity: Identity,
     /// Where it listens, `host:port`; port 0 is any free one.

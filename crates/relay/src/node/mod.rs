@@ -25,7 +25,7 @@ mod receive;
 mod reverse;
 mod write;
 
-pub use boot::{Boot, Timing};
+pub use boot::{Boot, PROTOCOL, Timing};
 pub(crate) use message::{Assignment, Order, Report, Usage, decode, encode};
 
 use crate::chunk::Edges;

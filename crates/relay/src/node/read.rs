@@ -62,6 +62,7 @@ async fn carry(flow: &Arc<Flow>, assignment: &Assignment) -> Result<()> {
         version: chunk.version.clone(),
         checksum,
         codec: Codec::None,
+        notes: chunk.notes.clone(),
     };
     let header = ChunkHeader {
         job: flow.shared.job(),

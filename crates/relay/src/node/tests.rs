@@ -32,6 +32,7 @@ fn timing() -> Timing {
 
 async fn bound(authority: &Authority, timing: Timing, sink: &Arc<Memory>) -> Relay {
     let boot = Boot {
+        protocol: PROTOCOL,
         identity: authority.identity(&id("a")).unwrap(),
         listen: "127.0.0.1:0".into(),
         security: Security::Sealed,
@@ -76,7 +77,8 @@ impl Stage {
             tree: shape.trees[0].clone(),
             wanted: shape.all(),
         };
-        let addresses = [(id("a"), address.clone())].into_iter().collect();
+        let known = address.clone();
+        let addresses = move |_: &NodeId, to: &NodeId| (*to == id("a")).then(|| known.clone());
         let program = compile(JobId(7), &shape, &[carried], &addresses)
             .unwrap()
             .remove(&id("a"))
@@ -137,6 +139,7 @@ fn sealed(sealer: &Sealer, chunk: &Chunk, attempt: u32) -> (ChunkHeader, Bytes) 
         version: chunk.version.clone(),
         checksum: flow::crc64(&plain),
         codec: Codec::None,
+        notes: Vec::new(),
     };
     let mut header = ChunkHeader {
         job: JobId(7),
@@ -327,6 +330,7 @@ fn secrets_are_not_shown() {
     let authority = authority(7);
     let identity = authority.identity(&id("a")).unwrap();
     let boot = Boot {
+        protocol: PROTOCOL,
         identity: identity.clone(),
         listen: "x".into(),
         security: Security::Sealed,

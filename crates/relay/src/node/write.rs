@@ -125,6 +125,12 @@ impl Writing {
             offset: header.offset,
             length: header.length,
             checksum: Some(manifest.checksum),
+            notes: manifest
+                .notes
+                .get(usize::from(self.destination))
+                .cloned()
+                .into_iter()
+                .collect(),
         };
         let receipt = self.sink.write(&chunk, item.payload.clone()).await?;
         if receipt.0.len() > MAX_RECEIPT_BYTES {

@@ -16,6 +16,9 @@ pub struct Carried {
     pub wanted: DestinationSet,
 }
 
+/// Where a node (the first) reaches another (the second), `host:port`; `None` where that is not known.
+pub type Addresses<'a> = &'a (dyn Fn(&NodeId, &NodeId) -> Option<String> + 'a);
+
 /// Each node's program. Nodes that no tree goes over get one without routes.
 ///
 /// # Errors
@@ -24,7 +27,7 @@ pub fn compile(
     job: JobId,
     topology: &Topology,
     trees: &[Carried],
-    addresses: &BTreeMap<NodeId, String>,
+    addresses: Addresses<'_>,
 ) -> Result<BTreeMap<NodeId, Program>> {
     let empty = |id: &NodeId| Program {
         job,
@@ -59,7 +62,7 @@ fn route(
     tree: TreeId,
     shape: &Shape,
     node: &NodeId,
-    addresses: &BTreeMap<NodeId, String>,
+    addresses: Addresses<'_>,
 ) -> Result<Route> {
     let sealed = topology.security == Security::Sealed;
     let mut building = Building {
@@ -84,7 +87,7 @@ fn route(
         if reaches.is_empty() {
             continue;
         }
-        let address = addresses.get(to).ok_or_else(|| {
+        let address = addresses(node, to).ok_or_else(|| {
             Error::invalid(
                 "compile program",
                 format!("{node} sends to {to}, whose address is not known: start it first"),
@@ -92,7 +95,7 @@ fn route(
         })?;
         sends.push(Operator::Send {
             to: to.clone(),
-            address: address.clone(),
+            address,
             connections: topology.connections,
             reaches,
         });

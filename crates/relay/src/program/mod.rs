@@ -3,7 +3,7 @@
 
 mod compile;
 
-pub use compile::{Carried, compile};
+pub use compile::{Addresses, Carried, compile};
 
 use crate::topology::{MAX_CONNECTIONS, MAX_TREES, Security};
 use crate::{DestinationSet, Error, JobId, MAX_CHUNK_BYTES, NodeId, Result, TreeId};

@@ -16,9 +16,10 @@ fn compiled(topology: &Topology) -> BTreeMap<NodeId, Program> {
         })
         .collect();
     let addresses = topology.nodes.iter().enumerate();
-    let addresses = addresses
+    let addresses: BTreeMap<NodeId, String> = addresses
         .map(|(at, node)| (node.id.clone(), format!("10.0.0.{at}:7400")))
         .collect();
+    let addresses = |_: &NodeId, to: &NodeId| addresses.get(to).cloned();
     compile(JobId(0xbeef), topology, &trees, &addresses).unwrap()
 }
 

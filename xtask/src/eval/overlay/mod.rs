@@ -4,6 +4,7 @@
 //! **In:** the measured grids of `crates/plan/grids`, the planners built in release, HiGHS from its Python wheel. **Out:** tables and
 //! pictures in `docs/results/`. **Never:** a figure of a paper that is not marked as the paper's.
 
+mod achieved;
 mod cases;
 mod papers;
 mod random;
@@ -39,6 +40,8 @@ enum Part {
     Random,
     /// The papers' headlines
     Papers,
+    /// Plans carried out by relays over shaped links: predicted against achieved
+    Achieved,
 }
 
 impl Overlay {
@@ -47,7 +50,13 @@ impl Overlay {
         let folder = workspace::target().join("eval").join("overlay");
         std::fs::create_dir_all(&folder)
             .with_context(|| format!("cannot create {}", folder.display()))?;
-        let all = [Part::Cases, Part::Unicast, Part::Random, Part::Papers];
+        let all = [
+            Part::Cases,
+            Part::Unicast,
+            Part::Random,
+            Part::Papers,
+            Part::Achieved,
+        ];
         let parts = if self.parts.is_empty() {
             all.to_vec()
         } else {
@@ -60,6 +69,7 @@ impl Overlay {
                 Part::Unicast => unicast::run(&folder)?,
                 Part::Random => random::run(&folder)?,
                 Part::Papers => papers::run(&folder)?,
+                Part::Achieved => achieved::run()?,
             };
         }
         Ok(met)
@@ -69,18 +79,25 @@ impl Overlay {
 /// What the planners, built in release, tell of a part.
 fn measured(part: &str, folder: &Path) -> Result<Vec<Value>> {
     println!("planning: {part}");
-    let output = cargo(["run", "--release", "--quiet", "--package", "skyfresh-plan"])
-        .args(["--example", "overlay", "--", part])
-        .arg(folder)
+    let folder = folder.to_str().context("the target folder is not UTF-8")?;
+    told_by("skyfresh-plan", "overlay", &[part, folder])
+}
+
+/// The lines of JSON that an example, built in release, prints.
+fn told_by(package: &str, example: &str, arguments: &[&str]) -> Result<Vec<Value>> {
+    let output = cargo(["run", "--release", "--quiet", "--package", package])
+        .args(["--example", example, "--"])
+        .args(arguments)
         .stderr(Stdio::inherit())
         .output()
-        .context("cannot run the planners")?;
+        .with_context(|| format!("cannot run the example {example}"))?;
     if !output.status.success() {
-        bail!("the planners did not run to their end: {}", output.status);
+        bail!("{example} did not run to its end: {}", output.status);
     }
-    let text = String::from_utf8(output.stdout).context("the planners printed no text")?;
+    let text =
+        String::from_utf8(output.stdout).with_context(|| format!("{example} printed no text"))?;
     let lines = text.lines().map(|line| {
-        serde_json::from_str(line).with_context(|| format!("the planners printed {line}"))
+        serde_json::from_str(line).with_context(|| format!("{example} printed {line}"))
     });
     lines.collect()
 }

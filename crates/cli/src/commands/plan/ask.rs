@@ -171,7 +171,7 @@ pub(super) fn parse_gbps(text: &str) -> Result<f64, String> {
 }
 
 /// Dollars above zero.
-pub(super) fn parse_usd(text: &str) -> Result<f64, String> {
+pub(crate) fn parse_usd(text: &str) -> Result<f64, String> {
     let usd = text.trim_start_matches('$').parse::<f64>().ok();
     usd.filter(|usd| usd.is_finite() && *usd > 0.0)
         .ok_or_else(|| format!("{text} is no budget: write dollars above zero, e.g. 12.50"))

@@ -5,6 +5,8 @@ mod overlay;
 mod pareto;
 mod replicate;
 
+pub(crate) use ask::parse_usd;
+
 use crate::context::Context;
 use crate::exit::Exit;
 

@@ -7,7 +7,15 @@ const B: TreeId = TreeId(1);
 fn tracker(count: u64, destinations: usize) -> Tracker {
     let chunks = cut(0, 0, "k", "v", count * 10, 10);
     let shares = vec![0; chunks.len()];
-    Tracker::new(chunks, &shares, 1, DestinationSet::first(destinations))
+    of(chunks, &shares, 1, DestinationSet::first(destinations))
+}
+
+fn of(chunks: Vec<Chunk>, shares: &[usize], groups: usize, all: DestinationSet) -> Tracker {
+    let mut tracker = Tracker::new(groups);
+    for (chunk, group) in chunks.into_iter().zip(shares) {
+        tracker.add(chunk, *group, all);
+    }
+    tracker
 }
 
 fn ids(assigned: &[Assignment]) -> Vec<(u64, u32, u64)> {
@@ -22,10 +30,13 @@ fn a_window_is_filled_and_refilled_as_chunks_are_written_everywhere() {
     let mut tracker = tracker(3, 2);
     tracker.begin(A, 0, DestinationSet::first(2));
     assert_eq!(ids(&tracker.assign(A, 2, 0)), [(0, 0, 3), (1, 0, 3)]);
-    assert!(tracker.written(0, 0, 1));
-    assert!(!tracker.written(0, 0, 1), "the same again is no news");
+    assert!(tracker.written(0, 0, 1).is_some());
+    assert!(
+        tracker.written(0, 0, 1).is_none(),
+        "the same again is no news"
+    );
     assert!(tracker.assign(A, 2, 1).is_empty());
-    assert!(tracker.written(0, 1, 1));
+    assert!(tracker.written(0, 1, 1).is_some());
     assert_eq!(ids(&tracker.assign(A, 2, 1)), [(2, 0, 3)]);
     for chunk in [1, 2] {
         assert!(!tracker.is_done());
@@ -100,7 +111,7 @@ fn a_destination_that_is_given_up_holds_nothing_up() {
 #[test]
 fn what_a_tree_does_not_reach_goes_to_one_that_does() {
     let chunks = cut(0, 0, "k", "v", 20, 10);
-    let mut tracker = Tracker::new(chunks, &[0, 1], 2, DestinationSet::first(2));
+    let mut tracker = of(chunks, &[0, 1], 2, DestinationSet::first(2));
     tracker.begin(A, 0, DestinationSet::one(0));
     tracker.begin(B, 1, DestinationSet::one(1));
     assert_eq!(ids(&tracker.assign(A, 9, 0)), [(0, 0, 1)]);
@@ -118,7 +129,42 @@ fn what_a_tree_does_not_reach_goes_to_one_that_does() {
 #[test]
 fn a_group_without_trees_is_carried_by_others() {
     let chunks = cut(0, 0, "k", "v", 20, 10);
-    let mut tracker = Tracker::new(chunks, &[0, 1], 2, DestinationSet::first(1));
+    let mut tracker = of(chunks, &[0, 1], 2, DestinationSet::first(1));
     tracker.begin(A, 0, DestinationSet::first(1));
     assert_eq!(tracker.assign(A, 9, 0).len(), 2);
+}
+
+#[test]
+fn a_chunk_that_one_destination_refuses_still_goes_to_the_others() {
+    let mut tracker = tracker(2, 2);
+    tracker.begin(A, 0, DestinationSet::first(2));
+    tracker.assign(A, 9, 0);
+    assert_eq!(
+        tracker.refuse(0, DestinationSet::one(1)),
+        DestinationSet::one(1)
+    );
+    assert!(
+        tracker.refuse(0, DestinationSet::one(1)).is_empty(),
+        "it was told already"
+    );
+    assert!(tracker.written(0, 1, 1).is_none(), "it was given up there");
+    tracker.written(0, 0, 1);
+    tracker.written(1, 0, 1);
+    tracker.written(1, 1, 1);
+    assert!(tracker.is_done());
+    assert_eq!(tracker.held(1), (1, 10));
+}
+
+#[test]
+fn chunks_may_come_while_others_are_on_their_way_and_are_forgotten_when_they_are_there() {
+    let mut tracker = tracker(1, 1);
+    tracker.begin(A, 0, DestinationSet::first(1));
+    tracker.assign(A, 9, 0);
+    let mut more = cut(1, 1, "l", "v", 10, 10);
+    tracker.add(more.remove(0), 0, DestinationSet::first(1));
+    tracker.written(0, 0, 1);
+    assert!(!tracker.is_done() && tracker.rows.len() == 1);
+    assert_eq!(ids(&tracker.assign(A, 9, 1)), [(1, 0, 1)]);
+    tracker.written(1, 0, 2);
+    assert!(tracker.is_done() && tracker.total_bytes == 20);
 }

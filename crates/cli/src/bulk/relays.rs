@@ -1,0 +1,460 @@
+//! Relays for a bulk job: whether they are worth it, where they run, what they did.
+
+use super::Request;
+use crate::context::Context;
+use crate::exit::{Exit, Told};
+use crate::output::{Style, Table};
+use crate::render;
+use anyhow::Context as _;
+use serde::Serialize;
+use skyfresh_engine::overlay::{Fallen, Host, Overlay, OverlaySeams, OverlayShape, shape, spec};
+use skyfresh_engine::region_of;
+use skyfresh_plan::network::{MachinePrices, Network};
+use skyfresh_plan::overlay::{
+    Choice, Direct, Engine, Goal, Machines, OverlayPlan, Request as Asked, Way, choose, plan,
+};
+use skyfresh_relay::executor::{Executor, LocalProcess, Ssh};
+use skyfresh_relay::job::{Event, JobOptions, JobReport, Listener};
+use skyfresh_relay::topology::{Security, Topology};
+use skyfresh_relay::{NodeId, Result as RelayResult};
+use skyfresh_sky::catalog::Catalog;
+use skyfresh_sky::{Region, Usd, format_bytes, parse_delay};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+
+/// Most bytes of a part that relays carry; larger where an object has too many such parts.
+const PART_BYTES: u32 = 16 << 20;
+const LARGE_PART_BYTES: u32 = 64 << 20;
+/// Parallel connections of each hop, on one machine and between hosts.
+const CONNECTIONS_HERE: u16 = 4;
+const CONNECTIONS: u16 = 32;
+/// Most lines of a file of hosts.
+const MOST_HOSTS: usize = 1_024;
+
+/// Where relays run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// As processes of this machine.
+    Here,
+    /// On the hosts of a file, over ssh.
+    Hosts(PathBuf),
+}
+
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            None if text == "local" => Ok(Place::Here),
+            Some(("ssh", path)) if !path.is_empty() => Ok(Place::Hosts(path.into())),
+            _ => Err("expected local, or ssh:FILE with a line `REGION HOST` for each host".into()),
+        }
+    }
+}
+
+/// What is asked of relays.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct RelayArgs {
+    /// Let relays carry large objects where the planner finds that cheaper or faster than direct: local (processes of this
+    /// machine), or ssh:FILE (hosts with skyfresh, a line `REGION HOST` each)
+    #[arg(long, value_name = "WHERE", conflicts_with = "bwlimit")]
+    pub(crate) relays: Option<Place>,
+    /// With --relays: the cheapest way that ends within this time [default: the cheapest way]
+    #[arg(long, value_name = "DELAY", value_parser = parse_delay, group = "goal", requires = "relays")]
+    deadline: Option<Duration>,
+    /// With --relays: the fastest way for at most this many dollars
+    #[arg(long, value_name = "USD", value_parser = crate::commands::plan::parse_usd, group = "goal", requires = "relays")]
+    budget: Option<f64>,
+    /// With --relays: the fastest way, whatever it costs
+    #[arg(long, group = "goal", requires = "relays")]
+    fastest: bool,
+    /// With --relays local: most relays in a region
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "relays", value_parser = clap::value_parser!(u32).range(1..=64))]
+    relay_count: u32,
+}
+
+impl RelayArgs {
+    fn goal(&self) -> Goal {
+        match (self.deadline, self.budget) {
+            (Some(deadline), _) => Goal::Deadline(deadline.as_secs_f64()),
+            (_, Some(usd)) => Goal::Budget(usd),
+            _ if self.fastest => Goal::Fastest,
+            _ => Goal::Cheapest,
+        }
+    }
+}
+
+/// What was decided, and by what.
+pub(super) struct Decided {
+    pub(super) choice: Choice,
+    hosts: Option<Vec<Host>>,
+    source: Region,
+    targets: Vec<Region>,
+}
+
+/// Decides for so many bytes at each destination.
+///
+/// # Errors
+/// A side whose region is not known, or hosts that cannot be read.
+pub(super) fn decide(
+    request: &Request<'_>,
+    place: &Place,
+    planned_bytes: &[u64],
+    catalog: &Catalog,
+) -> anyhow::Result<Decided> {
+    let region = |location| {
+        let region = region_of(location, None);
+        match region == Region::local() {
+            false => Ok(region),
+            true => Err(Told::new(
+                Exit::Usage,
+                format!("the region of {location} is not known, so that relays cannot be planned"),
+            )
+            .hint("say it: ?region=aws:us-east-1, or leave --relays out")),
+        }
+    };
+    let source = region(&request.source.location)?;
+    let targets: Result<Vec<Region>, Told> = request
+        .targets
+        .iter()
+        .map(|target| region(&target.location))
+        .collect();
+    let targets = targets?;
+    let hosts = match place {
+        Place::Here => None,
+        Place::Hosts(path) => Some(read_hosts(path)?),
+    };
+    let relays = &request.args.relays;
+    let goal = relays.goal();
+    let direct = direct(&source, &targets, planned_bytes, catalog);
+    let mut destinations: Vec<Region> = targets.clone();
+    destinations.retain(|region| *region != source);
+    destinations.sort();
+    destinations.dedup();
+    let bytes = planned_bytes.iter().copied().max().unwrap_or(0);
+    let decided = |choice| Decided {
+        choice,
+        hosts: hosts.clone(),
+        source: source.clone(),
+        targets: targets.clone(),
+    };
+    let stay = |why: &str| {
+        decided(Choice {
+            way: Way::Direct,
+            why: why.to_owned(),
+        })
+    };
+    if destinations.is_empty() {
+        return Ok(stay("source and destinations are in one region"));
+    }
+    if bytes == 0 {
+        return Ok(stay("there is nothing to copy"));
+    }
+    let network = Network::from_catalog(catalog, MachinePrices::OnDemand);
+    let mut asked = Asked::new(source.clone(), destinations, bytes as f64 / 1e9, goal);
+    asked.vms_per_region = relays.relay_count;
+    if let Some(hosts) = &hosts {
+        let has = |region: &Region| hosts.iter().filter(|host| host.region == *region).count();
+        let most = network.regions().iter().map(has).max().unwrap_or(0);
+        asked.vms_per_region = (most as u32).max(1);
+        let without = network.regions().iter().filter(|region| has(region) == 0);
+        asked.without_regions = without.cloned().collect();
+        let ends = std::iter::once(&source).chain(&asked.destinations);
+        if let Some(bare) = ends.into_iter().find(|region| has(region) == 0) {
+            return Ok(stay(&format!("no host is in {bare}")));
+        }
+    }
+    let outcome = plan(&network, &asked, Engine::Best)
+        .map_err(|error| Told::new(Exit::Usage, error.to_string()))?;
+    Ok(decided(choose(direct, &outcome, goal, Machines::Standing)))
+}
+
+/// What the same costs and takes through this machine.
+fn direct(source: &Region, targets: &[Region], bytes: &[u64], catalog: &Catalog) -> Direct {
+    let mut cost_usd = Some(0.0);
+    let mut time_s = Some(0.0f64);
+    for (target, bytes) in targets.iter().zip(bytes) {
+        let egress = match target == source {
+            true => Some(Usd::default()),
+            false => catalog.egress_usd_per_gb(source, target),
+        };
+        let usd = egress.map(|egress| egress.per_gb(*bytes).usd());
+        cost_usd = cost_usd.zip(usd).map(|(sum, usd)| sum + usd);
+        let link = catalog.link(source, target);
+        let seconds = link
+            .filter(|link| link.throughput_gbps > 0.0)
+            .map(|link| *bytes as f64 * 8.0 / (link.throughput_gbps * 1e9));
+        if target != source {
+            time_s = time_s.zip(seconds).map(|(most, s)| most.max(s));
+        }
+    }
+    Direct { cost_usd, time_s }
+}
+
+/// Hosts, a line each: a region, a host.
+fn read_hosts(path: &std::path::Path) -> anyhow::Result<Vec<Host>> {
+    let text = crate::catalog_file::read(path)?;
+    let mut hosts = Vec::new();
+    for (at, line) in text.lines().enumerate() {
+        let line = line.split('#').next().unwrap_or("").trim();
+        if line.is_empty() {
+            continue;
+        }
+        let wrong = |why: String| {
+            Told::new(Exit::Usage, format!("{}:{}: {why}", path.display(), at + 1)).hint(
+                "a line is a region and a host, e.g. aws:us-east-1 ubuntu@relay-1.example.com",
+            )
+        };
+        let mut words = line.split_whitespace();
+        let (Some(region), Some(host), None) = (words.next(), words.next(), words.next()) else {
+            return Err(wrong(format!("{line:?} is not two words")).into());
+        };
+        let region = region.parse::<Region>();
+        hosts.push(Host {
+            region: region.map_err(|error| wrong(error.to_string()))?,
+            address: Some(host.to_owned()),
+        });
+        if hosts.len() > MOST_HOSTS {
+            return Err(wrong(format!("more than {MOST_HOSTS} hosts")).into());
+        }
+    }
+    Ok(hosts)
+}
+
+/// Relays at work.
+pub(super) struct Running {
+    plan: OverlayPlan,
+    topology: Topology,
+    job: JoinHandle<RelayResult<JobReport>>,
+    fallen: Arc<Fallen>,
+}
+
+impl Decided {
+    /// Starts the relays, where that was decided; the overlay goes to the bulk job.
+    pub(super) fn start(
+        &self,
+        request: &Request<'_>,
+        place: &Place,
+        planned_bytes: &[u64],
+        context: &Context,
+    ) -> anyhow::Result<Option<(Overlay, Running)>> {
+        let Way::Relays(plan) = &self.choice.way else {
+            return Ok(None);
+        };
+        let config = request.args.config.iter().flat_map(|path| {
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+            ["--config".to_owned(), path.display().to_string()]
+        });
+        let mut arguments = vec!["relay".to_owned()];
+        let clock = Arc::clone(&context.clock);
+        let (executor, connections): (Arc<dyn Executor>, u16) = match place {
+            Place::Here => {
+                arguments.extend(config);
+                let program = std::env::current_exe().context("cannot find this program")?;
+                let local = LocalProcess::new(program, arguments, clock);
+                (Arc::new(local), CONNECTIONS_HERE)
+            }
+            Place::Hosts(_) => {
+                let mut command = vec!["skyfresh".to_owned()];
+                command.append(&mut arguments);
+                (Arc::new(Ssh::new(command, clock)), CONNECTIONS)
+            }
+        };
+        let bytes: u64 = planned_bytes.iter().copied().max().unwrap_or(0);
+        // An object has 10,000 parts at most.
+        let chunk_bytes = match bytes.div_ceil(PART_BYTES.into()) > 10_000 {
+            true => LARGE_PART_BYTES,
+            false => PART_BYTES,
+        };
+        let targets = request.targets.iter().zip(&self.targets);
+        let topology = shape(&OverlayShape {
+            plan,
+            hosts: self.hosts.as_deref(),
+            source: spec(&request.source.location),
+            targets: targets
+                .map(|(target, region)| {
+                    let location = &target.location;
+                    (location.to_string(), region.clone(), spec(location))
+                })
+                .collect(),
+            chunk_bytes,
+            connections,
+            security: Security::Sealed,
+        })
+        .context("the plan cannot be carried out")?;
+        debug_assert_eq!(plan.source, self.source, "planned from the source");
+        let seams = OverlaySeams {
+            executor,
+            clock: Arc::clone(&context.clock),
+            rng: context.rng.fork(),
+            listener: Some(listener()),
+            stop: context.stop.clone(),
+        };
+        let (overlay, job) = Overlay::start(topology.clone(), JobOptions::default(), seams);
+        let running = Running {
+            plan: (**plan).clone(),
+            topology,
+            fallen: overlay.fallen(),
+            job: tokio::spawn(job),
+        };
+        Ok(Some((overlay, running)))
+    }
+
+    /// Says which way, and why.
+    pub(super) fn tell(&self, context: &Context) -> anyhow::Result<()> {
+        let by_relays = matches!(self.choice.way, Way::Relays(_));
+        if context.output.json {
+            #[derive(Serialize)]
+            struct Line<'a> {
+                way: &'static str,
+                why: &'a str,
+                #[serde(skip_serializing_if = "Option::is_none")]
+                plan: Option<&'a OverlayPlan>,
+            }
+            let plan = match &self.choice.way {
+                Way::Relays(plan) => Some(&**plan),
+                Way::Direct => None,
+            };
+            return context.output.json_line(&Line {
+                way: if by_relays { "relays" } else { "direct" },
+                why: &self.choice.why,
+                plan,
+            });
+        }
+        let way = if by_relays { "by relays" } else { "direct" };
+        context
+            .output
+            .note(format_args!("way: {way}, because {}", self.choice.why));
+        Ok(())
+    }
+}
+
+/// Losses are worth a line in the log, whatever its level.
+fn listener() -> Listener {
+    Arc::new(|event| match event {
+        Event::NodeLost { node, why } => tracing::warn!(%node, why, "a relay is lost"),
+        Event::LinkLost { from, to, why } => tracing::warn!(%from, %to, why, "a link is cut"),
+        Event::NodeReplaced { dead, by } => tracing::warn!(%dead, %by, "a relay was replaced"),
+        Event::DestinationFailed { failed, .. } => {
+            tracing::warn!(why = failed.why, "relays do not reach a destination");
+        }
+        Event::Written { .. } | Event::Progress(_) => {}
+    })
+}
+
+/// What relays did, for machines.
+#[derive(Serialize)]
+struct Done {
+    relays: bool,
+    predicted_s: f64,
+    predicted_usd: f64,
+    seconds: f64,
+    start_s: f64,
+    egress_usd: f64,
+    read_bytes: u64,
+    resent_parts: u64,
+    reroutes: u64,
+    direct_parts: u64,
+    hops: Vec<Hop>,
+}
+
+#[derive(Serialize)]
+struct Hop {
+    from: String,
+    to: String,
+    bytes: u64,
+    usd: f64,
+}
+
+impl Running {
+    /// Waits until the relays have ended, and says what they did.
+    pub(super) async fn end(self, catalog: &Catalog, context: &Context) -> anyhow::Result<()> {
+        let report = self.job.await.context("the relays' owner broke off")?;
+        let fallen = self.fallen.read();
+        let output = &context.output;
+        if let Some((parts, why)) = &fallen {
+            output.note(format_args!(
+                "{parts} parts went direct, which relays could not carry; the first: {why}"
+            ));
+        }
+        let report = match report {
+            Ok(report) => report,
+            Err(error) => {
+                output.note(format_args!("relays ended early: {error}"));
+                return Ok(());
+            }
+        };
+        let hops = hops(&report, &self.topology, catalog);
+        let egress_usd: f64 = hops.iter().map(|hop| hop.usd).sum();
+        let carrying_ms = report.took_ms.saturating_sub(report.start_ms);
+        if output.json {
+            return output.json_line(&Done {
+                relays: true,
+                predicted_s: self.plan.time_s,
+                predicted_usd: self.plan.egress_usd,
+                seconds: carrying_ms as f64 / 1e3,
+                start_s: report.start_ms as f64 / 1e3,
+                egress_usd,
+                read_bytes: report.read_bytes,
+                resent_parts: report.resent_chunks,
+                reroutes: report.reroutes,
+                direct_parts: fallen.map_or(0, |(parts, _)| parts),
+                hops,
+            });
+        }
+        let mut table = Table::new(&["RELAYED FROM", "TO", "BYTES", "EGRESS"]);
+        for hop in &hops {
+            table.row(vec![
+                (Style::Plain, hop.from.clone()),
+                (Style::Plain, hop.to.clone()),
+                (Style::Plain, format_bytes(hop.bytes)),
+                (Style::Plain, format!("${:.6}", hop.usd)),
+            ]);
+        }
+        output.line(table.render(output, 0).trim_end());
+        output.line(format_args!(
+            "  relays: started in {}, carried {} for {} (planned: {:.1} s and ${:.6} of egress)",
+            render::duration(Duration::from_millis(report.start_ms)),
+            format_bytes(report.read_bytes),
+            render::duration(Duration::from_millis(carrying_ms)),
+            self.plan.time_s,
+            self.plan.egress_usd,
+        ));
+        Ok(())
+    }
+}
+
+/// What went over each hop between regions, and what that costs.
+fn hops(report: &JobReport, topology: &Topology, catalog: &Catalog) -> Vec<Hop> {
+    let region = |id: &NodeId| {
+        let known = topology.node(id).or_else(|| {
+            // One that was started in a dead one's place: its name with a number.
+            let (stem, _) = id.as_str().rsplit_once("-r")?;
+            topology.nodes.iter().find(|node| node.id.as_str() == stem)
+        });
+        known.and_then(|node| node.region.parse::<Region>().ok())
+    };
+    let mut sums: BTreeMap<(Region, Region), u64> = BTreeMap::new();
+    for edge in &report.edges {
+        if let (Some(from), Some(to)) = (region(&edge.from), region(&edge.to)) {
+            *sums.entry((from, to)).or_default() += edge.bytes;
+        }
+    }
+    let hops = sums.into_iter().map(|((from, to), bytes)| {
+        let price = match from == to {
+            true => Usd::default(),
+            false => catalog.egress_usd_per_gb(&from, &to).unwrap_or_default(),
+        };
+        Hop {
+            from: from.to_string(),
+            to: to.to_string(),
+            bytes,
+            usd: price.per_gb(bytes).usd(),
+        }
+    });
+    hops.collect()
+}

@@ -1,0 +1,162 @@
+//! `cp --relays`: large objects carried by relays, as processes of this machine.
+
+use crate::support::{Place, Ran, Running, snapshot};
+use serde_json::Value;
+
+const REGIONS: [&str; 3] = ["aws:us-east-1", "gcp:us-central1", "gcp:us-east1"];
+
+/// A local sky of three regions, S3 in each, and a bucket `data` everywhere.
+struct Skies {
+    _running: Running,
+    urls: Vec<String>,
+}
+
+impl Skies {
+    fn start(place: &Place) -> Skies {
+        let running = place.start(&[
+            "localsky",
+            "--json",
+            "--s3-everywhere",
+            "--regions",
+            &REGIONS.join(","),
+            "--bucket",
+            "data",
+        ]);
+        let told: Value = serde_json::from_str(&running.first_line).unwrap();
+        let endpoints = told["endpoints"].as_array().unwrap().iter();
+        let urls = endpoints.map(|it| it["url"].as_str().unwrap().to_owned());
+        Skies {
+            urls: urls.collect(),
+            _running: running,
+        }
+    }
+
+    fn location(&self, region: usize, path: &str) -> String {
+        format!(
+            "s3://data/{path}?endpoint={}&region={}",
+            self.urls[region], REGIONS[region]
+        )
+    }
+}
+
+fn lines(ran: &Ran) -> Vec<Value> {
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let lines = ran.stdout.lines();
+    lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+/// 24 MiB that differ everywhere.
+fn large() -> Vec<u8> {
+    let words = (0u32..6 << 20).map(|at| at.wrapping_mul(2_654_435_761));
+    words.flat_map(u32::to_le_bytes).collect()
+}
+
+#[test]
+fn one_expensive_hop_serves_two_destinations_and_every_byte_is_the_sources() {
+    let place = Place::new();
+    let sky = Skies::start(&place);
+    let bytes = large();
+    place.write("src/large.bin", &bytes);
+    place.write("src/small.txt", "small");
+    let filled = place.run(&["cp", "-r", "src", &sky.location(0, "")]);
+    assert_eq!(filled.code, Some(0), "{filled:?}");
+    let (from, one, two) = (
+        sky.location(0, ""),
+        sky.location(1, ""),
+        sky.location(2, ""),
+    );
+    let args = [
+        "cp",
+        "-r",
+        &from,
+        &one,
+        &two,
+        "--relays",
+        "local",
+        "--part-size",
+        "5MiB",
+        "--json",
+    ];
+    let dry = lines(&place.run(&[&args[..], &["--dry-run"]].concat()));
+    let way = dry.iter().find(|line| line.get("way").is_some()).unwrap();
+    assert_eq!(way["way"], "relays", "{way}");
+    let plan = &way["plan"];
+    let edges = plan["edges"].as_array().unwrap();
+    assert_eq!(edges.len(), 2, "one hop out, one within: {plan}");
+
+    let told = lines(&place.run(&args));
+    let relays = told.iter().find(|line| line["relays"] == true).unwrap();
+    assert_eq!(relays["direct_parts"], 0, "{relays}");
+    assert_eq!(
+        relays["read_bytes"],
+        bytes.len(),
+        "read once for both: {relays}"
+    );
+    let hops = relays["hops"].as_array().unwrap();
+    assert_eq!(hops.len(), 2, "{relays}");
+    let summaries = told.iter().filter(|line| line["summary"] == true);
+    for summary in summaries {
+        assert_eq!(summary["outcome"], "verified", "{summary}");
+        assert_eq!(summary["copied"], 2, "the small one goes direct");
+    }
+    for region in [1, 2] {
+        let verified = place.run(&["verify", &from, &sky.location(region, ""), "--deep"]);
+        assert_eq!(verified.code, Some(0), "{verified:?}");
+    }
+    // Nothing to do, no relay is started.
+    let again = lines(&place.run(&args));
+    let way = again.iter().find(|line| line.get("way").is_some()).unwrap();
+    assert_eq!(way["why"], "there is nothing to copy", "{way}");
+}
+
+#[test]
+fn what_is_not_cheaper_goes_direct_and_says_why() {
+    let place = Place::new();
+    let sky = Skies::start(&place);
+    place.write("src/large.bin", large());
+    let filled = place.run(&["cp", "src/large.bin", &sky.location(0, "")]);
+    assert_eq!(filled.code, Some(0), "{filled:?}");
+    let (from, to) = (sky.location(0, "large.bin"), sky.location(1, ""));
+    let told = lines(&place.run(&["cp", &from, &to, "--relays", "local", "--json"]));
+    let way = told.iter().find(|line| line.get("way").is_some()).unwrap();
+    assert_eq!(way["way"], "direct", "{way}");
+    assert!(way["why"].as_str().unwrap().contains("not cheaper"));
+    assert!(told.iter().all(|line| line.get("relays").is_none()));
+    let verified = place.run(&[
+        "verify",
+        &sky.location(0, ""),
+        &sky.location(1, ""),
+        "--deep",
+    ]);
+    assert_eq!(verified.code, Some(0), "{verified:?}");
+}
+
+#[test]
+fn what_is_wrong_is_said() {
+    let place = Place::new();
+    place.write("src/a", "1");
+    let nowhere = place.run(&["cp", "-r", "src", "dst", "--relays", "local"]);
+    snapshot("relays_without_regions", &nowhere.exits(2));
+    let place_of = place.run(&["cp", "-r", "src", "dst", "--relays", "moon"]);
+    assert_eq!(place_of.code, Some(2), "{place_of:?}");
+    let alone = place.run(&["cp", "-r", "src", "dst", "--deadline", "1m"]);
+    assert_eq!(alone.code, Some(2), "needs --relays: {alone:?}");
+    let sky = Skies::start(&place);
+    let filled = place.run(&["cp", "src/a", &sky.location(0, "")]);
+    assert_eq!(filled.code, Some(0), "{filled:?}");
+    place.write("hosts", "aws:us-east-1 relay.example.com\nmars host two\n");
+    let (from, to) = (sky.location(0, "a"), sky.location(1, ""));
+    let hosts = place.run(&["cp", &from, &to, "--relays", "ssh:hosts"]);
+    snapshot("relays_bad_hosts", &hosts.exits(2));
+    place.write(
+        "hosts",
+        "# one side alone\naws:us-east-1 relay.example.com\n",
+    );
+    let hosts = place.run(&["cp", &from, &to, "--relays", "ssh:hosts", "--json"]);
+    let way = &lines(&hosts)[0];
+    assert_eq!(way["why"], "no host is in gcp:us-central1", "{way}");
+    let not_an_owner = place.run(&["relay"]);
+    snapshot("relay_without_owner", &not_an_owner.exits(4));
+}

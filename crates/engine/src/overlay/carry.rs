@@ -1,0 +1,236 @@
+//! Hands parts to the relays' job and hears what became of them.
+
+use super::edges::{PartAnswer, PartNote};
+use skyfresh_ledger::PartDone;
+use skyfresh_relay::executor::Executor;
+use skyfresh_relay::job::{
+    Failed, Feed, Job, JobOptions, JobReport, JobSeams, Listener, feed, run_fed,
+};
+use skyfresh_relay::topology::Topology;
+use skyfresh_relay::{Chunk, DestinationSet, JobId, Receipt, Result as RelayResult};
+use skyfresh_sky::{Clock, Kind, ObjectKey, Rng};
+use skyfresh_store::ObjectHead;
+use std::fmt;
+use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio_util::sync::CancellationToken;
+
+/// Parts that wait for the relays' owner; beyond, whoever hands them over waits.
+const WAITING: usize = 64;
+/// Parts in a row that relays could not carry before they are asked no more.
+const HOPELESS: u64 = 8;
+
+/// The relays' world.
+pub struct OverlaySeams {
+    /// Where relays are started.
+    pub executor: Arc<dyn Executor>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness, for the job's name.
+    pub rng: Rng,
+    /// Hears of losses and progress.
+    pub listener: Option<Listener>,
+    /// Ends the relays, whatever they do.
+    pub stop: CancellationToken,
+}
+
+impl fmt::Debug for OverlaySeams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OverlaySeams").finish_non_exhaustive()
+    }
+}
+
+/// Relays at work for one bulk job. When it is dropped, they end.
+#[derive(Debug)]
+pub struct Overlay {
+    feed: Feed,
+    chunk_bytes: u32,
+    destinations: usize,
+    next_object: AtomicU64,
+    fallen: Arc<Fallen>,
+}
+
+/// Parts that went through this process after all.
+#[derive(Debug, Default)]
+pub struct Fallen {
+    parts: AtomicU64,
+    in_a_row: AtomicU64,
+    first: Mutex<Option<String>>,
+}
+
+impl Fallen {
+    /// How many, and why the first of them; `None` where there were none.
+    pub fn read(&self) -> Option<(u64, String)> {
+        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        let parts = self.parts.load(Ordering::Relaxed);
+        first.clone().map(|why| (parts, why))
+    }
+
+    fn add(&self, why: &str) {
+        self.parts.fetch_add(1, Ordering::Relaxed);
+        let in_a_row = self.in_a_row.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        if first.is_none() {
+            *first = Some(why.to_owned());
+            tracing::warn!(why, "a part could not be carried by relays: it goes direct");
+        }
+        if in_a_row == HOPELESS {
+            tracing::warn!("relays carry nothing: everything goes direct from here");
+        }
+    }
+}
+
+/// A part that relays are to carry.
+pub(crate) struct PartAsked<'a> {
+    pub(crate) key: &'a ObjectKey,
+    pub(crate) head: &'a ObjectHead,
+    pub(crate) number: u32,
+    pub(crate) offset: u64,
+    pub(crate) size: u64,
+    /// The destinations that lack it.
+    pub(crate) uploads: Vec<PartAt<'a>>,
+}
+
+/// A destination that lacks a part.
+pub(crate) struct PartAt<'a> {
+    pub(crate) target: usize,
+    pub(crate) name: &'a ObjectKey,
+    pub(crate) upload: &'a str,
+}
+
+impl Overlay {
+    /// Starts relays in this shape, whose destinations are the bulk job's targets in their order. The future is the relays' job: it
+    /// must be polled for anything to be carried, and ends when the overlay is dropped and everything handed over was answered.
+    pub fn start(
+        topology: Topology,
+        options: JobOptions,
+        seams: OverlaySeams,
+    ) -> (
+        Overlay,
+        impl Future<Output = RelayResult<JobReport>> + Send + 'static,
+    ) {
+        let (feed, fed) = feed(WAITING);
+        let overlay = Overlay {
+            feed,
+            chunk_bytes: topology.chunk_bytes,
+            destinations: topology.destinations.len(),
+            next_object: AtomicU64::new(0),
+            fallen: Arc::default(),
+        };
+        let job = Job {
+            id: JobId::draw(&seams.rng),
+            topology,
+            chunks: Vec::new(),
+            options,
+        };
+        let seams = JobSeams {
+            executor: seams.executor,
+            clock: seams.clock,
+            listener: seams.listener,
+            stop: seams.stop,
+        };
+        (overlay, run_fed(job, fed, seams))
+    }
+
+    /// Parts that went through this process after all; readable when the overlay is gone.
+    pub fn fallen(&self) -> Arc<Fallen> {
+        Arc::clone(&self.fallen)
+    }
+
+    /// Most bytes of a part that relays carry.
+    pub(crate) fn chunk_bytes(&self) -> u64 {
+        self.chunk_bytes.into()
+    }
+
+    /// Has a part carried; for each of its uploads the part as its store holds it, or `None` where it must go another way.
+    pub(crate) async fn part(&self, asked: &PartAsked<'_>) -> Vec<Option<PartDone>> {
+        let none = |why: &str| {
+            self.fallen.add(why);
+            asked.uploads.iter().map(|_| None).collect()
+        };
+        if self.fallen.in_a_row.load(Ordering::Relaxed) >= HOPELESS || self.feed.is_over() {
+            return none("the relays have ended");
+        }
+        let (Ok(length), Ok(version)) = (
+            u32::try_from(asked.size),
+            serde_json::to_string(&asked.head.version),
+        ) else {
+            return none("the part is too large for relays");
+        };
+        if length > self.chunk_bytes {
+            return none("the part is too large for relays");
+        }
+        let mut notes = vec![String::new(); self.destinations];
+        let mut wanted = DestinationSet::default();
+        for at in &asked.uploads {
+            let note = PartNote {
+                key: (at.name != asked.key).then(|| at.name.as_str().to_owned()),
+                upload: at.upload.to_owned(),
+                part: asked.number,
+                crc32c: asked.head.crc32c.is_some(),
+            };
+            let (Some(place), Ok(note)) = (notes.get_mut(at.target), serde_json::to_string(&note))
+            else {
+                return none("a destination that the relays do not know");
+            };
+            *place = note;
+            wanted = wanted.union(DestinationSet::one(at.target as u8));
+        }
+        let chunk = Chunk {
+            id: 0,
+            // Its own: what is handed over again was not written, and must be.
+            object: self.next_object.fetch_add(1, Ordering::Relaxed),
+            key: asked.key.as_str().to_owned(),
+            version,
+            offset: asked.offset,
+            length,
+            checksum: None,
+            notes,
+        };
+        let mut answers = self.feed.carry(chunk, wanted).await;
+        let results = asked.uploads.iter().map(|at| {
+            let answer = answers.remove(&(at.target as u8));
+            self.carried(asked, answer)
+        });
+        results.collect()
+    }
+
+    /// The part as a destination holds it; `None` where it does not.
+    fn carried(
+        &self,
+        asked: &PartAsked<'_>,
+        answer: Option<Result<Receipt, Failed>>,
+    ) -> Option<PartDone> {
+        let receipt = match answer {
+            Some(Ok(receipt)) => receipt,
+            Some(Err(failed)) => {
+                // The source has changed, or the upload is gone: no fault of the relays. Sending it direct finds out which.
+                if !matches!(failed.kind, Kind::Precondition | Kind::Missing) {
+                    self.fallen.add(&failed.why);
+                }
+                return None;
+            }
+            None => {
+                self.fallen.add("a relay did not answer");
+                return None;
+            }
+        };
+        match serde_json::from_str::<PartAnswer>(&receipt.0) {
+            Ok(answer) => {
+                self.fallen.in_a_row.store(0, Ordering::Relaxed);
+                Some(PartDone {
+                    number: asked.number,
+                    etag: answer.etag,
+                    size: asked.size,
+                    crc64: Some(answer.crc64),
+                    crc32c: answer.crc32c,
+                })
+            }
+            Err(error) => {
+                self.fallen.add(&format!("a relay's answer: {error}"));
+                None
+            }
+        }
+    }
+}
