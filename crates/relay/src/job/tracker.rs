@@ -119,12 +119,27 @@ impl Tracker {
         }
     }
 
+    /// The most chunks that a tree of a group may have under way: an equal share of what its trees have left, so that none is
+    /// given what another could carry at the same time. As they get on, the faster one's share of the rest grows.
+    fn fair_share(&self, group: usize) -> usize {
+        let sharing = self.trees.values().filter(|on| on.group == group);
+        let (count, under_way) =
+            sharing.fold((0, 0), |(count, sum), on| (count + 1, sum + on.sent.len()));
+        let left = self.waiting.get(group).map_or(0, VecDeque::len) + under_way;
+        match left {
+            // What is left is another group's, which has no tree.
+            0 => usize::MAX,
+            left => left.div_ceil(usize::max(count, 1)),
+        }
+    }
+
     /// The next chunks for `tree`, so that at most `window` are on their way.
     pub(super) fn assign(&mut self, tree: TreeId, window: usize, now_ns: u64) -> Vec<Assignment> {
         let Some(on) = self.trees.get(&tree) else {
             return Vec::new();
         };
-        let (group, reaches, room) = (on.group, on.reaches, window.saturating_sub(on.sent.len()));
+        let most = window.min(self.fair_share(on.group));
+        let (group, reaches, room) = (on.group, on.reaches, most.saturating_sub(on.sent.len()));
         let mut assigned = Vec::new();
         let mut passed = Vec::new();
         while assigned.len() < room {

@@ -1,4 +1,5 @@
-//! The sending side of one hop: one queue, several connections, and whichever connection is ready takes the next chunk.
+//! The sending side of one hop: one queue, several connections, and whichever connection has least under way takes the next chunk:
+//! none waits for another's backlog, and faster ones take more.
 
 use super::flow::Flow;
 use super::item::Item;
@@ -30,6 +31,7 @@ pub(crate) struct Hop {
     connections: u16,
     chunk_bytes: u64,
     queue: Queue<Item>,
+    turns: Turns,
     up: AtomicUsize,
     /// When the hop last had a connection.
     up_ns: AtomicU64,
@@ -48,9 +50,37 @@ struct Rate {
 
 /// What one connection has under way.
 struct Conversation {
+    /// Which of the hop's connections.
+    id: u64,
     state: Mutex<State>,
-    changed: Notify,
     heard_ns: AtomicU64,
+}
+
+/// Whose turn it is: bytes under way of each connection that has credit for another chunk.
+#[derive(Default)]
+struct Turns {
+    next: AtomicU64,
+    loads: Mutex<BTreeMap<u64, u64>>,
+    changed: Notify,
+}
+
+impl Turns {
+    /// A connection's load, or that it cannot take a chunk now.
+    fn set(&self, id: u64, load_bytes: Option<u64>) {
+        let mut loads = lock(&self.loads);
+        match load_bytes {
+            Some(bytes) => loads.insert(id, bytes),
+            None => loads.remove(&id),
+        };
+        drop(loads);
+        self.changed.notify_waiters();
+    }
+
+    fn is_on(&self, id: u64) -> bool {
+        let loads = lock(&self.loads);
+        let least = loads.values().min();
+        loads.get(&id).is_some_and(|load| Some(load) == least)
+    }
 }
 
 struct State {
@@ -76,6 +106,7 @@ impl Hop {
             connections,
             chunk_bytes: chunk_bytes.into(),
             queue: Queue::default(),
+            turns: Turns::default(),
             up: AtomicUsize::new(0),
             up_ns: AtomicU64::new(shared.clock.monotonic_ns()),
             reported: AtomicBool::new(false),
@@ -203,14 +234,15 @@ impl Hop {
         window_bytes: u64,
     ) -> Error {
         let conversation = Conversation {
+            id: self.turns.next.fetch_add(1, Ordering::Relaxed),
             state: Mutex::new(State {
                 credit_bytes: window_bytes,
                 window_bytes,
                 in_flight: BTreeMap::new(),
             }),
-            changed: Notify::new(),
             heard_ns: AtomicU64::new(self.shared.clock.monotonic_ns()),
         };
+        self.tell_load(&conversation);
         // Also when this future is dropped with its route: nothing to give back then, as the queue goes too.
         let result = tokio::select! {
             result = self.write(&conversation, &mut writer) => result,
@@ -221,6 +253,7 @@ impl Hop {
                 format!("nothing was heard from {} for {} ms", self.to, self.shared.timing.link_timeout_ms),
             )),
         };
+        self.turns.set(conversation.id, None);
         let untaken = std::mem::take(&mut lock(&conversation.state).in_flight);
         for (_, item) in untaken.into_iter().rev() {
             self.shared
@@ -259,7 +292,7 @@ impl Hop {
         let mut sequence = 0;
         loop {
             let next = async {
-                conversation.ready(self.chunk_bytes).await;
+                self.turn(conversation.id).await;
                 self.queue.pop().await
             };
             let Some(item) = timeout(&*self.shared.clock, self.shared.heartbeat(), next).await
@@ -278,6 +311,7 @@ impl Hop {
                 state.credit_bytes = state.credit_bytes.saturating_sub(payload.len() as u64);
                 state.in_flight.insert(sequence, item);
             }
+            self.tell_load(conversation);
             sequence += 1;
             let head = frame.encode()?;
             // Header and payload in one system call, straight from the shared bytes.
@@ -305,13 +339,13 @@ impl Hop {
                         self.sent_bytes.fetch_add(bytes, Ordering::Relaxed);
                         self.measure(now_ns, bytes);
                     }
-                    conversation.changed.notify_one();
+                    self.tell_load(conversation);
                 }
                 Frame::Damaged { sequence } => {
                     let item = lock(&conversation.state).in_flight.remove(&sequence);
                     item.into_iter()
                         .for_each(|item| self.send_again(flow, item));
-                    conversation.changed.notify_one();
+                    self.tell_load(conversation);
                 }
                 Frame::Credit { bytes } => {
                     {
@@ -321,7 +355,7 @@ impl Hop {
                             .saturating_add(bytes)
                             .min(state.window_bytes);
                     }
-                    conversation.changed.notify_one();
+                    self.tell_load(conversation);
                 }
                 frame @ (Frame::Written(_) | Frame::Failed(_)) => flow.upstream.send(frame),
                 Frame::Alive => {}
@@ -336,6 +370,29 @@ impl Hop {
                     ));
                 }
             }
+        }
+    }
+
+    /// Says what a connection has under way, where it has credit for a whole chunk, or, in a window smaller than that, is empty.
+    fn tell_load(&self, conversation: &Conversation) {
+        let state = lock(&conversation.state);
+        let enough = self.chunk_bytes.min(state.window_bytes);
+        let ready = state.credit_bytes >= enough && state.in_flight.len() < MAX_IN_FLIGHT;
+        let bytes = |item: &Item| item.payload.len() as u64;
+        let load = ready.then(|| state.in_flight.values().map(bytes).sum());
+        drop(state);
+        self.turns.set(conversation.id, load);
+    }
+
+    /// Waits until no other connection that could take a chunk has less under way.
+    async fn turn(&self, id: u64) {
+        loop {
+            let mut changed = std::pin::pin!(self.turns.changed.notified());
+            changed.as_mut().enable();
+            if self.turns.is_on(id) {
+                return;
+            }
+            changed.await;
         }
     }
 
@@ -387,21 +444,5 @@ impl Hop {
             measured
         });
         (rate.since_ns, rate.bytes, rate.idle) = (now_ns, 0, false);
-    }
-}
-
-impl Conversation {
-    /// Waits until a whole chunk may be sent, or, in a window smaller than that, until it is empty.
-    async fn ready(&self, chunk_bytes: u64) {
-        loop {
-            {
-                let state = lock(&self.state);
-                let enough = chunk_bytes.min(state.window_bytes);
-                if state.credit_bytes >= enough && state.in_flight.len() < MAX_IN_FLIGHT {
-                    return;
-                }
-            }
-            self.changed.notified().await;
-        }
     }
 }

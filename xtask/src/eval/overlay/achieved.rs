@@ -54,9 +54,9 @@ pub(super) fn run() -> Result<bool> {
         ]);
     }
     let (mut notes, met) = judged(&aims);
-    notes.insert(0, "16 GB a case on the 2022-11 grid; bytes and rates are divided by 100, times and round trips are as they are. Parts of S3's least size (5 MiB, divided likewise), 8 connections a hop and tree, TLS 1.3 and sealed payloads. Sources give bytes at once and destinations keep none: what is judged is the planner's model of links and machines, and what relays make of it.".into());
+    notes.insert(0, "16 GB a case, one destination on Skyplane's grid (2022-01), several on Cloudcast's (2022-11); bytes and rates are divided by 100, times and round trips are as they are. Parts of S3's least size (5 MiB, divided likewise), 8 connections a hop and tree that together could carry twice their way's rate (the measured rates are those of 64 connections, where more no longer help), TLS 1.3 and sealed payloads. Sources give bytes at once and destinations keep none: what is judged is the planner's model of links and machines, and what relays make of it.".into());
     notes.insert(1, "Shaped by localsky's own way: each pair of machines has the pair's rate (for one destination, its share of the machine's connections as planned) and round trip; each machine sends and receives no more than its provider lets it.".into());
-    notes.insert(2, "Start of the flow: chunks are stored and forwarded, so the first needs a chunk's time on one connection and half a round trip for every hop. Relays' own start is left out and stands in a column of its own: they are tasks of one process here, virtual machines elsewhere.".into());
+    notes.insert(2, "Start of the flow: connections open (three round trips, all hops at once); chunks are stored and forwarded, so the first needs a chunk's time on one connection and half a round trip for every hop, and its acknowledgement half a round trip back. Relays' own start is left out and stands in a column of its own: they are tasks of one process here, virtual machines elsewhere.".into());
     Document {
         title: "Plans carried out by relays: predicted against achieved",
         notes,
