@@ -6,8 +6,9 @@ use skyfresh_relay::{Error as RelayError, NodeId, Result as RelayResult};
 use skyfresh_sky::{Kind, Region};
 use std::collections::BTreeMap;
 
-/// Chunks that a relay buffers for one tree.
-const QUEUE_CHUNKS: u16 = 8;
+/// Chunks that a relay buffers for one tree: 256 MiB of the usual parts, about what a machine sends in the third of a second that
+/// two long ways take there and back.
+const QUEUE_CHUNKS: u16 = 16;
 
 /// A place where a relay can be started.
 #[derive(Clone, Debug, PartialEq, Eq)]

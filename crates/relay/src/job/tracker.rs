@@ -126,10 +126,10 @@ impl Tracker {
         let (count, under_way) =
             sharing.fold((0, 0), |(count, sum), on| (count + 1, sum + on.sent.len()));
         let left = self.waiting.get(group).map_or(0, VecDeque::len) + under_way;
-        match left {
-            // What is left is another group's, which has no tree.
-            0 => usize::MAX,
-            left => left.div_ceil(usize::max(count, 1)),
+        match (left, count) {
+            // Nobody to share with, or what is left is another group's, which has no tree.
+            (0, _) | (_, 0 | 1) => usize::MAX,
+            (left, count) => left.div_ceil(count),
         }
     }
 

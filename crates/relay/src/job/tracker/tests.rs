@@ -168,3 +168,22 @@ fn chunks_may_come_while_others_are_on_their_way_and_are_forgotten_when_they_are
     tracker.written(1, 0, 2);
     assert!(tracker.is_done() && tracker.total_bytes == 20);
 }
+
+#[test]
+fn a_tree_that_is_ready_first_leaves_the_others_share_of_their_queue() {
+    let chunks = cut(0, 0, "k", "v", 100, 10);
+    let mut tracker = of(chunks, &[0; 10], 1, DestinationSet::first(1));
+    tracker.begin(A, 0, DestinationSet::first(1));
+    tracker.begin(B, 0, DestinationSet::first(1));
+    assert_eq!(
+        tracker.assign(A, 99, 0).len(),
+        5,
+        "not all, though it might"
+    );
+    for chunk in 0..4 {
+        tracker.written(chunk, 0, 1);
+    }
+    // Six are left, one of them on its way over A.
+    assert_eq!(tracker.assign(A, 99, 1).len(), 2);
+    assert_eq!(tracker.assign(B, 99, 1).len(), 3);
+}
