@@ -16,6 +16,7 @@ pub mod disk;
 mod error;
 pub mod gcs;
 mod http;
+mod level;
 mod local;
 pub mod memory;
 mod metadata;
@@ -27,6 +28,7 @@ pub mod service;
 pub use body::{ByteStream, single_chunk, whole_body};
 pub use capability::{Capabilities, ConditionSupport, UploadLimits, Verification};
 pub use error::{Error, Result};
+pub use level::LevelPage;
 pub use metadata::{Fitted, MetadataLimits, UserNames};
 pub use object_store::{
     CompletedPart, CopySource, GetOptions, GetResult, ListPage, ListedObject, ListedUpload,

@@ -1,7 +1,7 @@
 //! The seam: what every object store must offer, in the terms of the strictest one.
 
 use crate::checksum::{Crc32c, Crc64, Md5};
-use crate::{ByteStream, Capabilities, Error, PartSum, Result};
+use crate::{ByteStream, Capabilities, Error, LevelPage, PartSum, Result};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use skyfresh_sky::{Attributes, Kind, Location, ObjectKey, ObjectVersion, Timestamp};
@@ -284,6 +284,12 @@ pub trait ObjectStore: Send + Sync + std::fmt::Debug {
     /// A page of objects with keys (relative to the prefix) after `after`, at most `limit` (≤ 1,000).
     /// Never reports a failure as an empty page.
     async fn list(&self, after: Option<&str>, limit: usize) -> Result<ListPage>;
+
+    /// A page of one level: objects whose keys (relative to the prefix) have no `/`, and the common prefixes of those that do, at
+    /// most `limit` (≤ 1,000) of both together. The store itself passes over what lies deeper, so that this takes as many
+    /// requests as the level has pages. `after` is the [`LevelPage::next`] of the page before. A page before the last may be
+    /// empty; none is for a failure.
+    async fn list_level(&self, after: Option<&str>, limit: usize) -> Result<LevelPage>;
 
     /// Deletes an object. With [`Precondition::Version`] only that version; an absent object is no error.
     async fn delete(&self, key: &ObjectKey, precondition: &Precondition) -> Result<()>;

@@ -53,6 +53,17 @@ pub(crate) struct ListBucketResult {
     pub(crate) encoding_type: Option<String>,
     #[serde(default)]
     pub(crate) contents: Vec<ListedContent>,
+    /// With a delimiter only.
+    #[serde(default)]
+    pub(crate) common_prefixes: Vec<CommonPrefix>,
+    #[serde(default)]
+    pub(crate) next_continuation_token: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct CommonPrefix {
+    pub(crate) prefix: String,
 }
 
 #[derive(Debug, Deserialize)]

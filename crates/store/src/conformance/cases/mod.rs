@@ -3,6 +3,7 @@
 mod conditions;
 mod copying;
 mod keys;
+mod levels;
 mod listing;
 mod multipart;
 mod objects;
@@ -63,6 +64,8 @@ pub(super) const CASES: &[Case] = cases![
     listing::more_than_a_thousand,
     listing::an_empty_place_lists_nothing,
     listing::goes_on_after_any_text,
+    levels::a_level_in_pages_of_any_size,
+    levels::a_level_passes_over_what_lies_deeper,
     keys::punctuation_and_unicode,
     keys::empty_segments,
     keys::dot_segments,
