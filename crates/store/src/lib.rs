@@ -11,6 +11,7 @@ mod capability;
 pub mod checksum;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod deletion;
 #[cfg(unix)]
 pub mod disk;
 mod error;
@@ -26,7 +27,8 @@ pub mod s3;
 pub mod service;
 
 pub use body::{ByteStream, single_chunk, whole_body};
-pub use capability::{Capabilities, ConditionSupport, UploadLimits, Verification};
+pub use capability::{BatchDelete, Capabilities, ConditionSupport, UploadLimits, Verification};
+pub use deletion::Deletion;
 pub use error::{Error, Result};
 pub use level::LevelPage;
 pub use metadata::{Fitted, MetadataLimits, UserNames};

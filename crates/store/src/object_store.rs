@@ -1,7 +1,7 @@
 //! The seam: what every object store must offer, in the terms of the strictest one.
 
 use crate::checksum::{Crc32c, Crc64, Md5};
-use crate::{ByteStream, Capabilities, Error, LevelPage, PartSum, Result};
+use crate::{ByteStream, Capabilities, Deletion, Error, LevelPage, PartSum, Result};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use skyfresh_sky::{Attributes, Kind, Location, ObjectKey, ObjectVersion, Timestamp};
@@ -293,6 +293,12 @@ pub trait ObjectStore: Send + Sync + std::fmt::Debug {
 
     /// Deletes an object. With [`Precondition::Version`] only that version; an absent object is no error.
     async fn delete(&self, key: &ObjectKey, precondition: &Precondition) -> Result<()>;
+
+    /// Deletes many objects, each as [`ObjectStore::delete`] would and under its own condition, in as few requests as the store takes
+    /// ([`Capabilities::batch_delete`]). The results are those of `deletions`, in their order: one may fail and others not.
+    async fn delete_many(&self, deletions: &[Deletion]) -> Vec<Result<()>> {
+        crate::deletion::one_by_one(self, deletions).await
+    }
 
     /// An object's tags.
     async fn tags(&self, key: &ObjectKey) -> Result<BTreeMap<String, String>>;

@@ -92,6 +92,7 @@ const AZURE: Capabilities = Capabilities {
     verification: Verification::Crc64Answered,
     upload_limits: UploadLimits::AZURE,
     metadata: crate::MetadataLimits::AZURE,
+    batch_delete: None,
 };
 
 /// One container, rooted at a prefix.

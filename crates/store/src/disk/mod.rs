@@ -78,6 +78,7 @@ pub const DISK_CAPABILITIES: Capabilities = Capabilities {
     verification: Verification::Returned,
     upload_limits: UploadLimits::LOCAL,
     metadata: crate::MetadataLimits::LOCAL,
+    batch_delete: None,
 };
 
 /// How a directory is used.

@@ -45,6 +45,7 @@ pub const MEMORY_CAPABILITIES: Capabilities = Capabilities {
     verification: Verification::Returned,
     upload_limits: UploadLimits::LOCAL,
     metadata: crate::MetadataLimits::LOCAL,
+    batch_delete: None,
 };
 
 /// What happened to an object.

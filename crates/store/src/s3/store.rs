@@ -2,9 +2,9 @@
 
 use super::S3Store;
 use crate::{
-    ByteStream, Capabilities, CompletedPart, CopySource, GetOptions, GetResult, LevelPage,
-    ListPage, ObjectHead, ObjectStore, PartReceipt, PartSum, Precondition, PutOptions, PutReceipt,
-    Result, UploadPage,
+    ByteStream, Capabilities, CompletedPart, CopySource, Deletion, GetOptions, GetResult,
+    LevelPage, ListPage, ObjectHead, ObjectStore, PartReceipt, PartSum, Precondition, PutOptions,
+    PutReceipt, Result, UploadPage,
 };
 use async_trait::async_trait;
 use skyfresh_sky::{Attributes, Kind, Location, ObjectKey, ObjectVersion};
@@ -154,6 +154,10 @@ impl ObjectStore for S3Store {
     async fn delete(&self, key: &ObjectKey, precondition: &Precondition) -> Result<()> {
         self.delete_object(&self.location.full_key(key), precondition)
             .await
+    }
+
+    async fn delete_many(&self, deletions: &[Deletion]) -> Vec<Result<()>> {
+        self.delete_all(deletions).await
     }
 
     async fn tags(&self, key: &ObjectKey) -> Result<BTreeMap<String, String>> {

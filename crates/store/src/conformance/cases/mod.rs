@@ -2,6 +2,7 @@
 
 mod conditions;
 mod copying;
+mod deleting;
 mod keys;
 mod levels;
 mod listing;
@@ -44,6 +45,8 @@ pub(super) const CASES: &[Case] = cases![
     conditions::complete_if_absent_has_one_winner,
     conditions::complete_if_version,
     conditions::delete_if_version,
+    deleting::many_are_deleted_at_once,
+    deleting::many_are_deleted_under_conditions,
     multipart::parts_out_of_order_from_two_handles,
     multipart::an_upload_is_invisible_until_completed,
     multipart::a_part_uploaded_again_is_replaced,
