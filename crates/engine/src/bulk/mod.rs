@@ -31,6 +31,7 @@ mod pace;
 mod parts;
 mod pivot;
 mod server_copy;
+mod server_parts;
 mod shared;
 mod tally;
 mod transfer;
