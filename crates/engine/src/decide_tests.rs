@@ -24,6 +24,7 @@ fn capabilities() -> Capabilities {
         upload_limits: UploadLimits::S3,
         metadata: skyfresh_store::MetadataLimits::S3,
         batch_delete: None,
+        pull: false,
     }
 }
 

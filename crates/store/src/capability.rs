@@ -138,6 +138,9 @@ pub struct Capabilities {
     /// Deleting many objects by one request; `None` where each is one.
     #[serde(default)]
     pub batch_delete: Option<BatchDelete>,
+    /// Publishing what it reads itself from a URL of another store.
+    #[serde(default)]
+    pub pull: bool,
 }
 
 impl Capabilities {

@@ -23,6 +23,7 @@ pub mod memory;
 mod metadata;
 mod object_store;
 mod part_sum;
+mod read_url;
 pub mod s3;
 pub mod service;
 
@@ -37,3 +38,4 @@ pub use object_store::{
     ObjectHead, ObjectStore, PartReceipt, Precondition, PutOptions, PutReceipt, UploadPage,
 };
 pub use part_sum::PartSum;
+pub use read_url::ReadUrl;

@@ -30,6 +30,7 @@ mod options;
 mod pace;
 mod parts;
 mod pivot;
+mod pull;
 mod server_copy;
 mod server_parts;
 mod shared;

@@ -43,11 +43,7 @@ pub(super) async fn copy(
             add(&tally.unprovable, 1);
             return Ok(None);
         }
-        let copied = server_parts::copy(shared, key, want, &from, &head).await?;
-        if copied.is_none() {
-            add(&tally.unprovable, 1);
-        }
-        return Ok(copied);
+        return server_parts::copy(shared, key, want, &from, &head).await;
     }
     let states_any = head.crc64.is_some() || head.crc32c.is_some() || head.md5.is_some();
     let etag_may_prove = common_checksum(&head, &head).is_some();

@@ -5,6 +5,7 @@
 //! another version than the one looked at; an object that is visible before its parts were added up.
 
 use super::shared::Shared;
+use super::tally::add;
 use super::upload::{Upload, abandon, begin, end};
 use super::walk::Want;
 use super::whole::{Landed, Trouble};
@@ -54,6 +55,9 @@ pub(super) async fn copy(
         }
         Err(trouble) => {
             abandon(shared, key, &upload, &trouble.error).await;
+            if trouble.error.kind == Kind::Unsupported {
+                add(&shared.tally.targets[want.target].unprovable, 1);
+            }
             if matches!(trouble.error.kind, Kind::Unsupported | Kind::Denied) {
                 tracing::debug!(%key, error = %trouble.error, "the store cannot copy this by itself");
                 return Ok(None);

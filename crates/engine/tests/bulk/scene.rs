@@ -193,6 +193,7 @@ impl Scene {
         let targets = (0..self.targets).map(|target| BulkTarget {
             store: self.target(target),
             same_service,
+            may_pull: false,
         });
         let job = BulkJob {
             source: self.source(),

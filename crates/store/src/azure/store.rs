@@ -3,11 +3,11 @@
 use super::{AzureStore, refused_name};
 use crate::{
     ByteStream, Capabilities, CompletedPart, CopySource, GetOptions, GetResult, LevelPage,
-    ListPage, ObjectHead, ObjectStore, PartReceipt, Precondition, PutOptions, PutReceipt, Result,
-    UploadPage,
+    ListPage, ObjectHead, ObjectStore, PartReceipt, Precondition, PutOptions, PutReceipt, ReadUrl,
+    Result, UploadPage,
 };
 use async_trait::async_trait;
-use skyfresh_sky::{Attributes, Kind, Location, ObjectKey};
+use skyfresh_sky::{Attributes, Kind, Location, ObjectKey, ObjectVersion};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -145,6 +145,31 @@ impl ObjectStore for AzureStore {
         self.offered(self.capabilities().copy, "copy", key)?;
         self.copy_object(&self.named("copy", key)?, source, attributes, precondition)
             .await
+    }
+
+    async fn read_url(&self, key: &ObjectKey, version: &ObjectVersion) -> Result<Option<ReadUrl>> {
+        self.sign_read(&self.named("sign", key)?, version)
+            .await
+            .map(Some)
+    }
+
+    async fn pull(
+        &self,
+        key: &ObjectKey,
+        source: &ReadUrl,
+        head: &ObjectHead,
+        attributes: &Attributes,
+        precondition: &Precondition,
+    ) -> Result<PutReceipt> {
+        self.offered(self.capabilities().pull, "pull", key)?;
+        self.pull_object(
+            &self.named("pull", key)?,
+            source,
+            head,
+            attributes,
+            precondition,
+        )
+        .await
     }
 
     async fn list(&self, after: Option<&str>, limit: usize) -> Result<ListPage> {

@@ -79,6 +79,7 @@ pub const DISK_CAPABILITIES: Capabilities = Capabilities {
     upload_limits: UploadLimits::LOCAL,
     metadata: crate::MetadataLimits::LOCAL,
     batch_delete: None,
+    pull: false,
 };
 
 /// How a directory is used.

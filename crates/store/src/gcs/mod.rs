@@ -104,6 +104,7 @@ const GOOGLE: Capabilities = Capabilities {
     upload_limits: UploadLimits::GCS_XML,
     metadata: crate::MetadataLimits::GCS,
     batch_delete: None,
+    pull: false,
 };
 
 impl GcsStore {

@@ -46,6 +46,7 @@ pub const MEMORY_CAPABILITIES: Capabilities = Capabilities {
     upload_limits: UploadLimits::LOCAL,
     metadata: crate::MetadataLimits::LOCAL,
     batch_delete: None,
+    pull: false,
 };
 
 /// What happened to an object.

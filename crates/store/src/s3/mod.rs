@@ -14,6 +14,7 @@
 //! | `read`, `parts`, `list`, `write`, `multipart`, `deletes`, `tags` | the operations |
 //! | `identity`, `keys` | who signs, for `doctor`; the keys themselves, for other SDKs |
 //! | `service` | signed small requests to AWS services beside S3 |
+//! | `presign` | URLs by which others may read |
 //! | `verify` | proof that the store holds the bytes sent |
 //! | `probe` | what the endpoint really does |
 
@@ -28,6 +29,7 @@ mod keys;
 mod list;
 mod multipart;
 mod parts;
+mod presign;
 mod probe;
 mod read;
 mod request;
@@ -130,6 +132,7 @@ const AMAZON: Capabilities = Capabilities {
         most_keys: 1000,
         if_version: ConditionSupport::Enforced,
     }),
+    pull: false,
 };
 
 impl S3Store {

@@ -4,7 +4,7 @@ use super::S3Store;
 use crate::{
     ByteStream, Capabilities, CompletedPart, CopySource, Deletion, GetOptions, GetResult,
     LevelPage, ListPage, ObjectHead, ObjectStore, PartReceipt, PartSum, Precondition, PutOptions,
-    PutReceipt, Result, UploadPage,
+    PutReceipt, ReadUrl, Result, UploadPage,
 };
 use async_trait::async_trait;
 use skyfresh_sky::{Attributes, Kind, Location, ObjectKey, ObjectVersion};
@@ -55,6 +55,11 @@ impl ObjectStore for S3Store {
         version: &ObjectVersion,
     ) -> Result<Option<Vec<PartSum>>> {
         self.read_parts(&self.location.full_key(key), version).await
+    }
+
+    async fn read_url(&self, key: &ObjectKey, version: &ObjectVersion) -> Result<Option<ReadUrl>> {
+        let full_key = self.location.full_key(key);
+        self.sign_read(&full_key, version).await.map(Some)
     }
 
     async fn put(
