@@ -23,6 +23,8 @@ fn capabilities() -> Capabilities {
         verification: Verification::Crc64Nvme,
         upload_limits: UploadLimits::S3,
         metadata: skyfresh_store::MetadataLimits::S3,
+        batch_delete: None,
+        pull: false,
     }
 }
 

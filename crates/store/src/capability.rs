@@ -93,6 +93,15 @@ impl UploadLimits {
     };
 }
 
+/// Deleting many objects by one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchDelete {
+    /// Most keys in a request.
+    pub most_keys: u32,
+    /// Whether a condition on a key in it protects. Where it does not, what has a condition is deleted by requests of its own.
+    pub if_version: ConditionSupport,
+}
+
 /// The capability record of one endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capabilities {
@@ -126,4 +135,22 @@ pub struct Capabilities {
     pub upload_limits: UploadLimits,
     /// What it keeps beside the bytes.
     pub metadata: MetadataLimits,
+    /// Deleting many objects by one request; `None` where each is one.
+    #[serde(default)]
+    pub batch_delete: Option<BatchDelete>,
+    /// Publishing what it reads itself from a URL of another store.
+    #[serde(default)]
+    pub pull: bool,
+}
+
+impl Capabilities {
+    /// How many objects one request deletes, where each is deleted only as a given version, or whatever it is.
+    pub fn deletes_a_request(&self, if_version: bool) -> usize {
+        match self.batch_delete {
+            Some(batch) if !if_version || batch.if_version.enforced() => {
+                batch.most_keys.max(1) as usize
+            }
+            _ => 1,
+        }
+    }
 }

@@ -11,25 +11,31 @@ mod capability;
 pub mod checksum;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod deletion;
 #[cfg(unix)]
 pub mod disk;
 mod error;
 pub mod gcs;
 mod http;
+mod level;
 mod local;
 pub mod memory;
 mod metadata;
 mod object_store;
 mod part_sum;
+mod read_url;
 pub mod s3;
 pub mod service;
 
 pub use body::{ByteStream, single_chunk, whole_body};
-pub use capability::{Capabilities, ConditionSupport, UploadLimits, Verification};
+pub use capability::{BatchDelete, Capabilities, ConditionSupport, UploadLimits, Verification};
+pub use deletion::Deletion;
 pub use error::{Error, Result};
+pub use level::LevelPage;
 pub use metadata::{Fitted, MetadataLimits, UserNames};
 pub use object_store::{
     CompletedPart, CopySource, GetOptions, GetResult, ListPage, ListedObject, ListedUpload,
     ObjectHead, ObjectStore, PartReceipt, Precondition, PutOptions, PutReceipt, UploadPage,
 };
 pub use part_sum::PartSum;
+pub use read_url::ReadUrl;

@@ -1,7 +1,7 @@
 //! The seam: what every object store must offer, in the terms of the strictest one.
 
 use crate::checksum::{Crc32c, Crc64, Md5};
-use crate::{ByteStream, Capabilities, Error, PartSum, Result};
+use crate::{ByteStream, Capabilities, Deletion, Error, LevelPage, PartSum, ReadUrl, Result};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use skyfresh_sky::{Attributes, Kind, Location, ObjectKey, ObjectVersion, Timestamp};
@@ -281,12 +281,53 @@ pub trait ObjectStore: Send + Sync + std::fmt::Debug {
         precondition: &Precondition,
     ) -> Result<PutReceipt>;
 
+    /// A URL by which another service may read this version for a while: whoever has it can. `None` where the store cannot give
+    /// one. It says nothing of whether that service can reach the store.
+    async fn read_url(
+        &self,
+        _key: &ObjectKey,
+        _version: &ObjectVersion,
+    ) -> Result<Option<ReadUrl>> {
+        Ok(None)
+    }
+
+    /// Publishes an object whose bytes the service itself reads from a URL of another store, without moving them through this
+    /// process ([`Capabilities::pull`]). `head` is the source's: what was read must make its CRC64NVME or MD5 before the object is
+    /// visible.
+    ///
+    /// # Errors
+    /// [`Kind::Precondition`] where the condition did not hold; [`Kind::Corrupt`] where something else was read;
+    /// [`Kind::Unsupported`] where nothing could prove it. Anything else: the service could not read it.
+    async fn pull(
+        &self,
+        key: &ObjectKey,
+        _source: &ReadUrl,
+        _head: &ObjectHead,
+        _attributes: &Attributes,
+        _precondition: &Precondition,
+    ) -> Result<PutReceipt> {
+        let why = "this store does not read from URLs".to_owned();
+        Err(self.error(Kind::Unsupported, "pull", key, why))
+    }
+
     /// A page of objects with keys (relative to the prefix) after `after`, at most `limit` (≤ 1,000).
     /// Never reports a failure as an empty page.
     async fn list(&self, after: Option<&str>, limit: usize) -> Result<ListPage>;
 
+    /// A page of one level: objects whose keys (relative to the prefix) have no `/`, and the common prefixes of those that do, at
+    /// most `limit` (≤ 1,000) of both together. The store itself passes over what lies deeper, so that this takes as many
+    /// requests as the level has pages. `after` is the [`LevelPage::next`] of the page before. A page before the last may be
+    /// empty; none is for a failure.
+    async fn list_level(&self, after: Option<&str>, limit: usize) -> Result<LevelPage>;
+
     /// Deletes an object. With [`Precondition::Version`] only that version; an absent object is no error.
     async fn delete(&self, key: &ObjectKey, precondition: &Precondition) -> Result<()>;
+
+    /// Deletes many objects, each as [`ObjectStore::delete`] would and under its own condition, in as few requests as the store takes
+    /// ([`Capabilities::batch_delete`]). The results are those of `deletions`, in their order: one may fail and others not.
+    async fn delete_many(&self, deletions: &[Deletion]) -> Vec<Result<()>> {
+        crate::deletion::one_by_one(self, deletions).await
+    }
 
     /// An object's tags.
     async fn tags(&self, key: &ObjectKey) -> Result<BTreeMap<String, String>>;

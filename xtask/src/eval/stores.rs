@@ -15,15 +15,17 @@ pub(crate) struct Stores {}
 const REPORTS: &str = "SKYFRESH_TEST_REPORTS";
 
 /// A column of the table: its head, and where its value stands in the capability record.
-const CAPABILITIES: [(&str, &str); 13] = [
+const CAPABILITIES: [(&str, &str); 15] = [
     ("PUT if absent", "put_if_absent"),
     ("PUT over version", "put_if_version"),
     ("complete if absent", "complete_if_absent"),
     ("complete over version", "complete_if_version"),
     ("DELETE of version", "delete_if_version"),
+    ("DELETE of many", "batch_delete"),
     ("GET of version", "get_if_version"),
     ("copy", "copy"),
     ("copy range", "copy_part"),
+    ("copy from URL", "pull"),
     ("multipart", "multipart"),
     ("list uploads", "list_uploads"),
     ("tags", "tags"),
@@ -139,8 +141,18 @@ fn value(value: &Value) -> String {
         Value::String(text) if text == "ignored" => "**ignored**".into(),
         Value::String(text) if text == "unsupported" => "–".into(),
         Value::String(text) => text.replace('_', " "),
+        Value::Null => "–".into(),
+        Value::Object(batch) => match batch.get("if_version") {
+            Some(Value::String(text)) if text == "enforced" => most_keys(batch),
+            _ => format!("{}, without conditions", most_keys(batch)),
+        },
         other => other.to_string(),
     }
+}
+
+/// How many objects one request deletes.
+fn most_keys(batch: &serde_json::Map<String, Value>) -> String {
+    batch.get("most_keys").unwrap_or(&Value::Null).to_string()
 }
 
 fn bytes(value: &Value) -> String {
@@ -164,6 +176,7 @@ mod tests {
             "backend": "moto",
             "capabilities": {
                 "put_if_absent": "enforced", "put_if_version": "ignored", "tags": false, "verification": "etag_md5",
+                "batch_delete": { "most_keys": 1000, "if_version": "ignored" },
                 "upload_limits": { "min_part_bytes": 5 << 20, "max_part_bytes": u64::MAX, "max_parts": 10_000 },
             },
             "rows": [
@@ -174,6 +187,7 @@ mod tests {
         });
         let text = table(&[report]).unwrap();
         assert!(text.contains("| moto | yes | **ignored** |"), "{text}");
+        assert!(text.contains("| 1000, without conditions |"), "{text}");
         assert!(
             text.contains("| etag md5 | 5 MiB to any, 10000 | 1 | 1 | 1 |"),
             "{text}"

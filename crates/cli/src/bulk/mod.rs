@@ -219,9 +219,15 @@ fn job(request: &Request<'_>, opener: &Opener, dry_run: bool) -> anyhow::Result<
     for target in &request.targets {
         let same_service = !request.args.no_server_copy
             && opener.same_service(&request.source.location, &target.location);
+        // Azure alone reads URLs; whether it reaches this one shows when it tries.
+        let may_pull = !request.args.no_server_copy
+            && !same_service
+            && target.location.scheme == Scheme::Azure
+            && matches!(request.source.location.scheme, Scheme::S3 | Scheme::Azure);
         targets.push(BulkTarget {
             store: open_target(opener, &target.location, dry_run)?,
             same_service,
+            may_pull,
         });
     }
     let filters = &request.args.filters;

@@ -116,3 +116,53 @@ fn every_store_is_listed_read_and_emptied_alike() {
         );
     }
 }
+
+#[test]
+fn azure_reads_large_objects_from_s3_by_itself() {
+    let place = Place::new();
+    let regions = "aws:us-east-1,gcp:us-central1,azure:westeurope";
+    let running = place.start(&[
+        "localsky",
+        "--json",
+        "--regions",
+        regions,
+        "--bucket",
+        "data",
+    ]);
+    let told: Value = serde_json::from_str(&running.first_line).unwrap();
+    let large = "skyfresh ".repeat(200_000);
+    place.write("src/large é.txt", &large);
+    for number in 0..20 {
+        place.write(&format!("src/small/{number}"), "few bytes");
+    }
+    let locations = locations(&place, &told);
+    let (s3, azure) = (&locations[0], &locations[2]);
+    let run = |args: &[&str]| {
+        let ran = place.run(&[args, &["-c", "skyfresh.toml"]].concat());
+        assert_eq!(ran.code, Some(0), "{args:?}: {ran:?}");
+        ran
+    };
+    // How each object got there.
+    let copied = |extra: &[&str]| {
+        let ran = run(&[&["cp", "-r", "--json", "--always", s3, azure], extra].concat());
+        let lines = ran
+            .stdout
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap());
+        let records = lines.filter(|line: &Value| line["outcome"].is_string());
+        let server = |record: &Value| record["outcome"] == "server_copied";
+        records
+            .filter(server)
+            .map(|record| record["key"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    run(&["cp", "-r", "./src", s3]);
+    assert_eq!(copied(&[]), ["large é.txt"]);
+    assert_eq!(run(&["cat", &below(azure, "large é.txt")]).stdout, large);
+    assert_eq!(copied(&["--no-server-copy"]), Vec::<String>::new());
+    assert_eq!(copied(&["--bwlimit", "500MB"]), Vec::<String>::new());
+    // In one request.
+    let deleted = run(&["rm", "-r", "-y", "--json", s3]).json();
+    assert_eq!(deleted["deleted"], 21);
+    assert_eq!(run(&["ls", s3]).stdout, "");
+}

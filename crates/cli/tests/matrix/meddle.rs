@@ -188,6 +188,10 @@ impl ObjectStore for Meddled {
         self.inner.list(after, limit).await
     }
 
+    async fn list_level(&self, after: Option<&str>, limit: usize) -> Result<LevelPage> {
+        self.inner.list_level(after, limit).await
+    }
+
     async fn delete(&self, key: &ObjectKey, precondition: &Precondition) -> Result<()> {
         self.inner.delete(key, precondition).await
     }

@@ -2,6 +2,9 @@
 //!
 //! In: what two complete listings showed to be extra. Out: deletes, or why there are none. Never: a delete after an incomplete
 //! listing, beyond the cap, after failures, or of a key that the source has after all.
+//!
+//! Keys go in blocks: all of a block are looked up at the source, and what is not there is deleted in as few requests as the target
+//! takes. Blocks are smaller than a request may be, so that a look-up is not old when it counts.
 
 use super::options::DeleteLimits;
 use super::shared::Shared;
@@ -10,12 +13,16 @@ use super::transfer::fails;
 use super::walk::Extras;
 use futures::{StreamExt, stream};
 use skyfresh_sky::{Kind, ObjectVersion};
-use skyfresh_store::{ListedObject, Precondition, Result as StoreResult};
+use skyfresh_store::{Deletion, ListedObject, Precondition};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// Deletes under way at once.
-const CONCURRENCY: usize = 32;
+/// Keys in a block.
+const BLOCK: usize = 250;
+/// Blocks under way at once.
+const BLOCKS: usize = 4;
+/// Keys of a block that are looked up at once.
+const LOOKS: usize = 16;
 
 /// Why nothing may be deleted; `None` where it may.
 fn refusal(
@@ -59,64 +66,94 @@ pub(super) async fn run(shared: &Arc<Shared>, limits: DeleteLimits, extras: Vec<
             continue;
         }
         let objects = extras.map(|extras| extras.objects).unwrap_or_default();
-        let deletes = objects
-            .into_iter()
-            .map(|object| delete(shared, target, object));
-        stream::iter(deletes)
-            .buffer_unordered(CONCURRENCY)
+        let blocks = objects
+            .chunks(BLOCK)
+            .map(|block| delete_block(shared, target, block));
+        // Collected first: futures that borrow may not come out of a closure that is polled elsewhere.
+        let blocks: Vec<_> = blocks.collect();
+        stream::iter(blocks)
+            .buffer_unordered(BLOCKS)
             .collect::<()>()
             .await;
     }
 }
 
-async fn delete(shared: &Arc<Shared>, target: usize, object: ListedObject) {
+async fn delete_block(shared: &Shared, target: usize, block: &[ListedObject]) {
     let tally = &shared.tally.targets[target];
     if shared.job.options.dry_run {
-        add(&tally.deleted, 1);
-        let outcome = BulkOutcome::WouldDelete;
-        shared.tell(&BulkRecord::new(&object.key, target, outcome, object.size));
+        for object in block {
+            add(&tally.deleted, 1);
+            let outcome = BulkOutcome::WouldDelete;
+            shared.tell(&BulkRecord::new(&object.key, target, outcome, object.size));
+        }
         return;
     }
     if shared.stop.is_cancelled() {
         return;
     }
-    match try_delete(shared, target, &object).await {
-        Ok(true) => {
-            add(&tally.deleted, 1);
-            let outcome = BulkOutcome::Deleted;
-            shared.tell(&BulkRecord::new(&object.key, target, outcome, object.size));
+    let looks: Vec<_> = block
+        .iter()
+        .map(|object| is_gone(shared, target, object))
+        .collect();
+    let gone: Vec<bool> = stream::iter(looks).buffered(LOOKS).collect().await;
+    let gone = block.iter().zip(gone).filter(|(_, gone)| *gone);
+    let doomed: Vec<&ListedObject> = gone.map(|(object, _)| object).collect();
+    if doomed.is_empty() || shared.stop.is_cancelled() {
+        return;
+    }
+    let store = &shared.job.targets[target].store;
+    let capabilities = store.capabilities();
+    let if_version = capabilities.delete_if_version.enforced();
+    let deletions: Vec<Deletion> = doomed
+        .iter()
+        .map(|object| Deletion {
+            key: object.key.clone(),
+            precondition: match if_version {
+                true => Precondition::Version(ObjectVersion::from_etag(object.etag.clone())),
+                false => Precondition::None,
+            },
+        })
+        .collect();
+    let a_request = capabilities.deletes_a_request(if_version);
+    for _ in 0..deletions.len().div_ceil(a_request) {
+        tally.usage.target_delete();
+    }
+    let deleted = store.delete_many(&deletions).await;
+    for (object, deleted) in doomed.into_iter().zip(deleted) {
+        match deleted {
+            Ok(()) => {
+                add(&tally.deleted, 1);
+                let outcome = BulkOutcome::Deleted;
+                shared.tell(&BulkRecord::new(&object.key, target, outcome, object.size));
+            }
+            Err(error) => fails(shared, &object.key, target, object.size, &error),
         }
-        Ok(false) => {
+    }
+}
+
+/// Whether the source still lacks the key: it may have been written after it was listed. Where it does not, or that cannot be told,
+/// that is told.
+async fn is_gone(shared: &Shared, target: usize, object: &ListedObject) -> bool {
+    let tally = &shared.tally.targets[target];
+    if shared.stop.is_cancelled() {
+        return false;
+    }
+    tally.usage.source_read();
+    match shared.job.source.head(&object.key).await {
+        Err(error) if error.kind == Kind::Missing && !error.is_missing_bucket() => true,
+        Err(error) => {
+            fails(shared, &object.key, target, object.size, &error);
+            false
+        }
+        Ok(_) => {
             add(&tally.skipped, 1);
             let outcome = BulkOutcome::Skipped;
             let mut record = BulkRecord::new(&object.key, target, outcome, object.size);
             record.why = Some("the source has it after all".to_owned());
             shared.tell(&record);
+            false
         }
-        Err(error) => fails(shared, &object.key, target, object.size, &error),
     }
-}
-
-/// `false` where the source has the key by now: it was written after it was listed.
-async fn try_delete(shared: &Shared, target: usize, object: &ListedObject) -> StoreResult<bool> {
-    let tally = &shared.tally.targets[target];
-    tally.usage.source_read();
-    match shared.job.source.head(&object.key).await {
-        Ok(_) => return Ok(false),
-        Err(error) if error.kind == Kind::Missing && !error.is_missing_bucket() => {}
-        Err(error) => return Err(error),
-    }
-    let store = &shared.job.targets[target].store;
-    let listed = Precondition::Version(ObjectVersion::from_etag(object.etag.clone()));
-    let precondition = match store.capabilities().delete_if_version.enforced() {
-        true => listed,
-        false => Precondition::None,
-    };
-    tally.usage.target_delete();
-    store
-        .delete(&object.key, &precondition)
-        .await
-        .map(|()| true)
 }
 
 #[cfg(test)]

@@ -118,7 +118,8 @@ async fn look(
             Err(error) => Err(error),
         }
     };
-    let by_server = at.same_service && at.store.capabilities().copy;
+    let capabilities = at.store.capabilities();
+    let by_server = at.same_service && capabilities.copy || at.may_pull && capabilities.pull;
     let in_parts = head.size > largest_whole_at(shared, target);
     if !in_parts || by_server || shared.job.options.dry_run {
         return (held.await, None);

@@ -36,6 +36,8 @@ pub struct BulkTarget {
     pub store: Arc<dyn ObjectStore>,
     /// The source is in the same service, and this destination's credentials can read it: the store may copy by itself.
     pub same_service: bool,
+    /// Whether its store may be given a URL of the source's to read, where it can do that.
+    pub may_pull: bool,
 }
 
 /// Which objects a job is about.

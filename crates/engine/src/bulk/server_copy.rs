@@ -1,10 +1,12 @@
-//! Copies made by the target's own store: no byte passes through this process.
+//! Copies made by the target's own store: no byte passes through this process. Objects larger than one such copy go in
+//! [parts](super::server_parts).
 //!
 //! In: an object in the same service. Out: a copy that both stores' checksums show to be equal; `None` where nothing could show
 //! that, and the bytes must travel. Never: a copy of another version than the one looked at.
 
 use super::carried;
 use super::options::MetadataChoice;
+use super::server_parts;
 use super::shared::Shared;
 use super::tally::add;
 use super::walk::Want;
@@ -30,8 +32,18 @@ pub(super) async fn copy(
     let (options, tally) = (&shared.job.options, &shared.tally.targets[want.target]);
     tally.usage.source_read();
     let head = source.head(key).await.map_err(Trouble::at_source)?;
+    let from = CopySource {
+        bucket: Some(source.location().bucket.clone()),
+        full_key: source.location().full_key(key),
+        version: Some(head.version.clone()),
+    };
     if head.size > capabilities.upload_limits.max_put_bytes {
-        return Ok(None);
+        // Only this checksum can be added up from those of parts, before the object is visible.
+        if !capabilities.multipart || !capabilities.copy_part || head.crc64.is_none() {
+            add(&tally.unprovable, 1);
+            return Ok(None);
+        }
+        return server_parts::copy(shared, key, want, &from, &head).await;
     }
     let states_any = head.crc64.is_some() || head.crc32c.is_some() || head.md5.is_some();
     let etag_may_prove = common_checksum(&head, &head).is_some();
@@ -44,11 +56,6 @@ pub(super) async fn copy(
     let as_it_is = options.metadata == MetadataChoice::Keep
         && options.storage_class.is_none()
         && fitted.unkept.is_empty();
-    let from = CopySource {
-        bucket: Some(source.location().bucket.clone()),
-        full_key: source.location().full_key(key),
-        version: Some(head.version.clone()),
-    };
     let precondition = carried::precondition(
         options,
         want,

@@ -107,6 +107,8 @@ pub struct TargetTally {
     pub unkept: AtomicU64,
     /// Objects that the store could have copied by itself, but nothing would have proved it.
     pub unprovable: AtomicU64,
+    /// The target's store could not read a URL of the source's: it is not asked again.
+    pub(super) cannot_pull: AtomicBool,
     /// Objects that will be copied, their bytes, and objects that will be deleted, as far as is known.
     pub planned: AtomicU64,
     /// Bytes of these.

@@ -10,7 +10,7 @@ use super::tally::{BulkOutcome, BulkRecord, add};
 use super::upload::{self, Early};
 use super::walk::{Item, Want};
 use super::whole::{self, Landed, Trouble};
-use super::{parts, server_copy};
+use super::{parts, pull, server_copy};
 use crate::backoff::retry_delay;
 use crate::decide::common_checksum;
 use skyfresh_sky::{Kind, ObjectKey};
@@ -103,11 +103,11 @@ async fn once(
 ) -> Vec<Result<Landed, Trouble>> {
     let mut results: Vec<Option<Result<Landed, Trouble>>> = Vec::with_capacity(open.len());
     for open in open {
-        results.push(
-            server_copy::copy(shared, &listed.key, &open.want)
-                .await
-                .transpose(),
-        );
+        let mut copied = server_copy::copy(shared, &listed.key, &open.want).await;
+        if matches!(copied, Ok(None)) {
+            copied = pull::copy(shared, &listed.key, listed.size, &open.want).await;
+        }
+        results.push(copied.transpose());
     }
     let rest: Vec<&Want> = open
         .iter()

@@ -169,3 +169,43 @@ async fn a_key_that_the_source_has_by_now_stays() {
         .unwrap();
     assert_eq!(left.outcome, BulkOutcome::Skipped);
 }
+
+#[tokio::test(start_paused = true)]
+async fn every_key_of_many_blocks_is_looked_up_and_deleted_only_as_listed() {
+    let scene = with_extras(620).await;
+    // Somebody replaces one when it is about to be deleted.
+    let target = scene.target(0);
+    let seen = std::sync::atomic::AtomicBool::new(false);
+    scene.faults(move |operation| {
+        let looks = operation.kind == OperationKind::Head && operation.bucket == "source";
+        if looks && !seen.swap(true, std::sync::atomic::Ordering::Relaxed) {
+            let options = skyfresh_store::PutOptions {
+                size: 3,
+                attributes: Attributes::default(),
+                precondition: skyfresh_store::Precondition::None,
+            };
+            let key = ObjectKey::new("extra/300").unwrap();
+            let body = skyfresh_store::single_chunk("new");
+            futures::FutureExt::now_or_never(target.put(&key, options, body))
+                .unwrap()
+                .unwrap();
+        }
+        None
+    });
+    let ran = scene.run(deleting(1_000)).await;
+    assert_eq!(get(&ran.tally.targets[0].deleted), 619);
+    assert_eq!(get(&ran.tally.targets[0].failed), 1);
+    assert_eq!(scene.count(OperationKind::Delete), 620);
+    let failed: Vec<_> = ran
+        .records
+        .iter()
+        .filter(|record| record.outcome == BulkOutcome::Failed)
+        .collect();
+    assert_eq!(failed.len(), 1);
+    assert_eq!(failed[0].key.as_str(), "extra/300");
+    assert_eq!(
+        scene.head(0, "extra/300").await.size,
+        3,
+        "the new one stays"
+    );
+}

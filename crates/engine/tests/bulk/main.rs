@@ -7,6 +7,7 @@ mod faults;
 mod one;
 mod parts;
 mod scene;
+mod server_parts;
 
 use scene::{Scene, get};
 use skyfresh_engine::bulk::{BulkOptions, BulkOutcome, Compare, MetadataChoice};

@@ -8,8 +8,10 @@ use skyfresh_engine::bulk::{
 use skyfresh_engine::verify::{Depth, verify};
 use skyfresh_ledger::{Ledger, MemoryLedger};
 use skyfresh_sky::{Attributes, Clock, ObjectKey, Rng, Timestamp, VirtualClock};
-use skyfresh_store::memory::{Fault, MemorySky, Operation, OperationKind};
-use skyfresh_store::{ObjectHead, ObjectStore, Precondition, PutOptions, single_chunk};
+use skyfresh_store::memory::{Fault, MEMORY_CAPABILITIES, MemorySky, Operation, OperationKind};
+use skyfresh_store::{
+    Capabilities, ObjectHead, ObjectStore, Precondition, PutOptions, single_chunk,
+};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -40,12 +42,17 @@ type Decide = dyn Fn(&Operation<'_>) -> Option<Fault> + Send + Sync;
 impl Scene {
     /// A bucket `source` and buckets `d0` …
     pub(crate) async fn new(targets: usize) -> Self {
+        Scene::with_targets(targets, MEMORY_CAPABILITIES).await
+    }
+
+    /// The same, with targets that can do this much.
+    pub(crate) async fn with_targets(targets: usize, capabilities: Capabilities) -> Self {
         let start = Timestamp::from_unix_ms(1_800_000_000_000);
         let clock: Arc<dyn Clock> = Arc::new(VirtualClock::starting_at(start));
         let sky = MemorySky::new(Arc::clone(&clock));
         sky.create_bucket("source");
         for target in 0..targets {
-            sky.create_bucket(&format!("d{target}"));
+            sky.create_bucket_with(&format!("d{target}"), capabilities.clone());
         }
         let scene = Scene {
             sky,
@@ -169,9 +176,24 @@ impl Scene {
     }
 
     pub(crate) async fn run_selected(&self, options: BulkOptions, selection: Selection) -> Ran {
+        self.run_as(options, selection, false).await
+    }
+
+    /// As [`Scene::run`], with targets whose stores can read the source.
+    pub(crate) async fn run_within_a_service(&self, options: BulkOptions) -> Ran {
+        let walk = Walk {
+            literal: String::new(),
+            glob: None,
+            scope: Scope::of_globs("test", &[], &[]).unwrap(),
+        };
+        self.run_as(options, Selection::Walk(walk), true).await
+    }
+
+    async fn run_as(&self, options: BulkOptions, selection: Selection, same_service: bool) -> Ran {
         let targets = (0..self.targets).map(|target| BulkTarget {
             store: self.target(target),
-            same_service: false,
+            same_service,
+            may_pull: false,
         });
         let job = BulkJob {
             source: self.source(),

@@ -7,9 +7,9 @@ use futures::StreamExt;
 use skyfresh_sky::{Attributes, Location, ObjectKey, ObjectVersion};
 use skyfresh_store::memory::MemoryStore;
 use skyfresh_store::{
-    ByteStream, Capabilities, CompletedPart, CopySource, GetOptions, GetResult, ListPage,
-    ObjectHead, ObjectStore, PartReceipt, PartSum, Precondition, PutOptions, PutReceipt, Result,
-    UploadPage, single_chunk,
+    ByteStream, Capabilities, CompletedPart, CopySource, GetOptions, GetResult, LevelPage,
+    ListPage, ObjectHead, ObjectStore, PartReceipt, PartSum, Precondition, PutOptions, PutReceipt,
+    Result, UploadPage, single_chunk,
 };
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -156,6 +156,10 @@ impl ObjectStore for Wire {
 
     async fn list(&self, after: Option<&str>, limit: usize) -> Result<ListPage> {
         self.0.list(after, limit).await
+    }
+
+    async fn list_level(&self, after: Option<&str>, limit: usize) -> Result<LevelPage> {
+        self.0.list_level(after, limit).await
     }
 
     async fn delete(&self, key: &ObjectKey, precondition: &Precondition) -> Result<()> {

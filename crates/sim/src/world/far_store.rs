@@ -16,9 +16,9 @@ use futures::{FutureExt, StreamExt, stream};
 use skyfresh_sky::{Attributes, Clock, Kind, Location, ObjectKey, ObjectVersion, Region};
 use skyfresh_store::memory::{MemoryStore, OperationKind};
 use skyfresh_store::{
-    ByteStream, Capabilities, CompletedPart, CopySource, Error, GetOptions, GetResult, ListPage,
-    ObjectHead, ObjectStore, PartReceipt, PartSum, Precondition, PutOptions, PutReceipt, Result,
-    UploadPage,
+    ByteStream, Capabilities, CompletedPart, CopySource, Error, GetOptions, GetResult, LevelPage,
+    ListPage, ObjectHead, ObjectStore, PartReceipt, PartSum, Precondition, PutOptions, PutReceipt,
+    Result, UploadPage,
 };
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -417,6 +417,14 @@ impl ObjectStore for FarStore {
         let after = after.map(str::to_owned);
         self.ask(OperationKind::List, None, |store| {
             async move { store.list(after.as_deref(), limit).await }.boxed()
+        })
+        .await
+    }
+
+    async fn list_level(&self, after: Option<&str>, limit: usize) -> Result<LevelPage> {
+        let after = after.map(str::to_owned);
+        self.ask(OperationKind::List, None, |store| {
+            async move { store.list_level(after.as_deref(), limit).await }.boxed()
         })
         .await
     }

@@ -9,17 +9,17 @@ use super::attributes;
 use super::blocks::{Commit, block_query};
 use super::request::Call;
 use super::upload::Upload;
-use crate::checksum::Crc64;
+use crate::checksum::{Crc64, Md5};
 use crate::http::{quote, set};
-use crate::{CopySource, Error, ObjectHead, Precondition, PutReceipt, Result};
+use crate::{CopySource, Error, ObjectHead, Precondition, PutReceipt, ReadUrl, Result};
 use futures::{StreamExt, TryStreamExt};
 use http::{HeaderMap, Method};
 use skyfresh_sky::{Attributes, Kind, ObjectVersion};
 use std::ops::Range;
 
 /// Bytes that one request copies: few enough that the service answers within its time limit.
-const COPY_BLOCK_BYTES: u64 = 256 << 20;
-const BLOCKS_AT_ONCE: usize = 4;
+pub(super) const COPY_BLOCK_BYTES: u64 = 256 << 20;
+pub(super) const BLOCKS_AT_ONCE: usize = 4;
 
 impl AzureStore {
     /// The source's container; only this account's.
@@ -79,22 +79,45 @@ impl AzureStore {
             .credentials
             .copy_source(url, container, &source.full_key)
             .await?;
+        let token = token.map(|token| token.expose().to_owned());
+        let source = ReadUrl::new(url).with_bearer(token).only(&version.etag);
+        self.stage_url(operation, full_key, block, &source, range, None)
+            .await
+    }
+
+    /// Stages a block from a range of what a URL shows; with `md5`, only if that is its digest. Returns the CRC64NVME that the service
+    /// states of it.
+    pub(super) async fn stage_url(
+        &self,
+        operation: &'static str,
+        full_key: &str,
+        block: &str,
+        source: &ReadUrl,
+        range: Range<u64>,
+        md5: Option<Md5>,
+    ) -> Result<Option<Crc64>> {
         let mut call = Call::new(operation, Method::PUT, Some(full_key), block_query(block)).slow();
         let headers = &mut call.headers;
-        set(headers, "x-ms-copy-source", &url)
-            .and_then(|()| {
-                set(
-                    headers,
-                    "x-ms-source-range",
-                    &format!("bytes={}-{}", range.start, range.end - 1),
-                )
+        let range = format!("bytes={}-{}", range.start, range.end - 1);
+        set(headers, "x-ms-copy-source", source.url())
+            .and_then(|()| set(headers, "x-ms-source-range", &range))
+            .and_then(|()| match source.etag() {
+                Some(etag) => set(headers, "x-ms-source-if-match", &quote(etag)),
+                None => Ok(()),
             })
-            .and_then(|()| set(headers, "x-ms-source-if-match", &quote(&version.etag)))
-            .and_then(|()| match &token {
+            .and_then(|()| match md5 {
+                Some(md5) => set(
+                    headers,
+                    "x-ms-source-content-md5",
+                    &attributes::encode_md5(md5.0),
+                ),
+                None => Ok(()),
+            })
+            .and_then(|()| match source.bearer() {
                 Some(token) => set(
                     headers,
                     "x-ms-copy-source-authorization",
-                    &format!("Bearer {}", token.expose()),
+                    &format!("Bearer {token}"),
                 ),
                 None => Ok(()),
             })
@@ -113,6 +136,22 @@ impl AzureStore {
             }
         }
         Ok(attributes::received(&self.call(call).await?.headers))
+    }
+
+    /// Where another account may read one version of a blob of this one.
+    pub(super) async fn sign_read(
+        &self,
+        full_key: &str,
+        version: &ObjectVersion,
+    ) -> Result<ReadUrl> {
+        let url = self.endpoint.url(&self.container, Some(full_key), "");
+        let signed = self
+            .credentials
+            .copy_source(url, &self.container, full_key)
+            .await?;
+        let (url, token) = signed;
+        let token = token.map(|token| token.expose().to_owned());
+        Ok(ReadUrl::new(url).with_bearer(token).only(&version.etag))
     }
 
     pub(super) async fn copy_object(

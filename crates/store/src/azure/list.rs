@@ -10,7 +10,8 @@ use super::endpoint::encode_query;
 use super::request::Call;
 use super::{AzureStore, xml};
 use crate::http::{http_date, unquote};
-use crate::{ListPage, ListedObject, Result};
+use crate::level::{DELIMITER, Fold};
+use crate::{LevelPage, ListPage, ListedObject, Result};
 use http::Method;
 use skyfresh_sky::{Kind, ObjectKey, Timestamp};
 
@@ -22,6 +23,8 @@ const MAX_KEYS: usize = 1000;
 /// A page as the service sent it.
 pub(super) struct RawPage {
     blobs: Vec<RawBlob>,
+    /// With a delimiter only.
+    prefixes: Vec<String>,
     marker: Option<String>,
 }
 
@@ -84,6 +87,42 @@ impl AzureStore {
             marker = page.marker;
         }
     }
+}
+
+impl AzureStore {
+    /// A page of one level, as the service folds it. The order of names is not ours to rely on here: nothing is merged with it.
+    pub(super) async fn page_of_level(
+        &self,
+        marker: Option<&str>,
+        limit: usize,
+    ) -> Result<LevelPage> {
+        let operation = "list";
+        let delimiter = encode_query(DELIMITER);
+        let limit = limit.clamp(1, MAX_KEYS);
+        let mut options = format!("&delimiter={delimiter}&maxresults={limit}");
+        if let Some(marker) = marker {
+            options = format!("{options}&marker={}", encode_query(marker));
+        }
+        let page = self.page(operation, &options).await?;
+        let prefix = &self.location.prefix;
+        level(page, prefix, marker)
+            .map_err(|why| self.failed(Kind::RetryAfter, operation, prefix, why))
+    }
+}
+
+/// Checks a page of a level against what was asked, and turns its names into keys.
+fn level(page: RawPage, prefix: &str, marker: Option<&str>) -> Result<LevelPage, String> {
+    if page.marker.is_some() && page.marker.as_deref() == marker {
+        return Err("the listing does not advance".into());
+    }
+    let mut fold = Fold::new(prefix);
+    for blob in page.blobs {
+        fold.object(blob.name, blob.size, blob.etag, blob.modified)?;
+    }
+    for common in &page.prefixes {
+        fold.common_prefix(common)?;
+    }
+    Ok(fold.finish(page.marker))
 }
 
 /// The names of a page of ours, as pages of the service come in.
@@ -195,6 +234,13 @@ fn read_page(root: &xml::Element) -> Result<RawPage, String> {
         .text("NextMarker")
         .filter(|marker| !marker.is_empty())
         .map(str::to_owned);
+    let prefixes = blobs
+        .children("BlobPrefix")
+        .map(|common| {
+            let name = common.child("Name").ok_or("a common prefix has no name")?;
+            name.own_text()
+        })
+        .collect::<Result<Vec<_>, _>>()?;
     let blobs = blobs
         .children("Blob")
         // In a hierarchical namespace directories are listed, too; they hold no bytes.
@@ -205,7 +251,11 @@ fn read_page(root: &xml::Element) -> Result<RawPage, String> {
         })
         .map(read_blob)
         .collect::<Result<Vec<_>, _>>()?;
-    Ok(RawPage { blobs, marker })
+    Ok(RawPage {
+        blobs,
+        prefixes,
+        marker,
+    })
 }
 
 fn read_blob(blob: &xml::Element) -> Result<RawBlob, String> {
@@ -321,5 +371,25 @@ mod tests {
         );
         assert_eq!(page.marker.as_deref(), Some("m"));
         assert!(read_page(&xml::parse(b"<html/>").unwrap()).is_err());
+    }
+
+    #[test]
+    fn a_level_has_the_common_prefixes() {
+        let root = xml::parse(
+            b"<EnumerationResults><Delimiter>/</Delimiter><Blobs>\
+              <BlobPrefix><Name>p/b &amp; c/</Name></BlobPrefix>\
+              <Blob><Name>p/a</Name><Properties><Etag>0x1</Etag><Content-Length>3</Content-Length>\
+              <Last-Modified>Tue, 14 Nov 2023 22:13:20 GMT</Last-Modified></Properties></Blob>\
+              <BlobPrefix><Name Encoded=\"true\">p/%EF%BF%BF/</Name></BlobPrefix>\
+              </Blobs><NextMarker>m</NextMarker></EnumerationResults>",
+        )
+        .unwrap();
+        let page = level(read_page(&root).unwrap(), "p/", None).unwrap();
+        assert_eq!(page.objects.len(), 1);
+        assert_eq!(page.prefixes, ["b & c/", "\u{ffff}/"]);
+        assert_eq!(page.next.as_deref(), Some("m"));
+        let stuck = level(read_page(&root).unwrap(), "p/", Some("m")).unwrap_err();
+        assert!(stuck.contains("not advance"), "{stuck}");
+        assert!(level(read_page(&root).unwrap(), "q/", None).is_err());
     }
 }

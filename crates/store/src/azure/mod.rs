@@ -47,6 +47,7 @@ mod metadata;
 mod multipart;
 mod names;
 mod probe;
+mod pull;
 mod read;
 mod request;
 mod secrets;
@@ -92,6 +93,8 @@ const AZURE: Capabilities = Capabilities {
     verification: Verification::Crc64Answered,
     upload_limits: UploadLimits::AZURE,
     metadata: crate::MetadataLimits::AZURE,
+    batch_delete: None,
+    pull: true,
 };
 
 /// One container, rooted at a prefix.

@@ -2,11 +2,12 @@
 
 use super::{AzureStore, refused_name};
 use crate::{
-    ByteStream, Capabilities, CompletedPart, CopySource, GetOptions, GetResult, ListPage,
-    ObjectHead, ObjectStore, PartReceipt, Precondition, PutOptions, PutReceipt, Result, UploadPage,
+    ByteStream, Capabilities, CompletedPart, CopySource, GetOptions, GetResult, LevelPage,
+    ListPage, ObjectHead, ObjectStore, PartReceipt, Precondition, PutOptions, PutReceipt, ReadUrl,
+    Result, UploadPage,
 };
 use async_trait::async_trait;
-use skyfresh_sky::{Attributes, Kind, Location, ObjectKey};
+use skyfresh_sky::{Attributes, Kind, Location, ObjectKey, ObjectVersion};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -146,8 +147,37 @@ impl ObjectStore for AzureStore {
             .await
     }
 
+    async fn read_url(&self, key: &ObjectKey, version: &ObjectVersion) -> Result<Option<ReadUrl>> {
+        self.sign_read(&self.named("sign", key)?, version)
+            .await
+            .map(Some)
+    }
+
+    async fn pull(
+        &self,
+        key: &ObjectKey,
+        source: &ReadUrl,
+        head: &ObjectHead,
+        attributes: &Attributes,
+        precondition: &Precondition,
+    ) -> Result<PutReceipt> {
+        self.offered(self.capabilities().pull, "pull", key)?;
+        self.pull_object(
+            &self.named("pull", key)?,
+            source,
+            head,
+            attributes,
+            precondition,
+        )
+        .await
+    }
+
     async fn list(&self, after: Option<&str>, limit: usize) -> Result<ListPage> {
         self.page_of_objects(after, limit).await
+    }
+
+    async fn list_level(&self, after: Option<&str>, limit: usize) -> Result<LevelPage> {
+        self.page_of_level(after, limit).await
     }
 
     async fn delete(&self, key: &ObjectKey, precondition: &Precondition) -> Result<()> {

@@ -5,7 +5,7 @@ use super::names::{self, Meaning};
 use super::publish::head_of;
 use super::root::{Found, Root, open_dir, stat};
 use super::trouble::{Outcome, Tried};
-use crate::{ListPage, ListedObject};
+use crate::{LevelPage, ListPage, ListedObject};
 use rustix::fs::{Dir, FileType};
 use rustix::io::Errno;
 use skyfresh_sky::ObjectKey;
@@ -68,6 +68,8 @@ pub(super) struct Walk<'a> {
     from_it: bool,
     limit: usize,
     page: ListPage,
+    /// The common prefixes, where one level is wanted; else directories are visited.
+    prefixes: Option<Vec<String>>,
     last: Option<String>,
 }
 
@@ -78,6 +80,33 @@ pub(super) fn page(
     after: Option<&str>,
     limit: usize,
 ) -> Outcome<ListPage> {
+    gather(root, prefix, after, limit, false).map(|(page, _)| page)
+}
+
+/// A page of the level that begins with `prefix`: a directory with anything below it is one line, and is not visited further than
+/// to see that.
+pub(super) fn level(
+    root: &Root,
+    prefix: &str,
+    after: Option<&str>,
+    limit: usize,
+) -> Outcome<LevelPage> {
+    let (page, prefixes) = gather(root, prefix, after, limit, true)?;
+    Ok(LevelPage {
+        objects: page.objects,
+        prefixes,
+        unusable: page.unusable,
+        next: page.next,
+    })
+}
+
+fn gather(
+    root: &Root,
+    prefix: &str,
+    after: Option<&str>,
+    limit: usize,
+    one_level: bool,
+) -> Outcome<(ListPage, Vec<String>)> {
     let from_it = after.is_none();
     let after = match (prefix, after) {
         ("", after) => after.map(str::to_owned),
@@ -90,13 +119,23 @@ pub(super) fn page(
         from_it,
         limit,
         page: ListPage::default(),
+        prefixes: one_level.then(Vec::new),
         last: None,
     };
     let dir = root.dir.try_clone().tried(|| "open the directory".into())?;
     walk.directory(dir, "")?;
     let mut page = walk.page;
     page.next = page.next.map(|next| next[prefix.len()..].to_owned());
-    Ok(page)
+    Ok((page, walk.prefixes.unwrap_or_default()))
+}
+
+/// The directory that an entry is; `None` where it was removed or replaced since: then its keys are gone, too.
+fn below(dir: &OwnedFd, entry: &Entry) -> Outcome<Option<OwnedFd>> {
+    match open_dir(dir.as_fd(), &entry.name) {
+        Ok(below) => Ok(Some(below)),
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
+        Err(errno) => Err(errno).tried(|| format!("open {:?}", entry.key)),
+    }
 }
 
 impl Walk<'_> {
@@ -108,11 +147,10 @@ impl Walk<'_> {
                 return Ok(false);
             }
             let go_on = match entry.what {
-                What::Directory => match open_dir(dir.as_fd(), &entry.name) {
-                    Ok(below) => self.directory(below, &entry.key)?,
-                    // Removed or replaced since: then its keys are gone too.
-                    Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => true,
-                    Err(errno) => return Err(errno).tried(|| format!("open {:?}", entry.key)),
+                What::Directory => match below(&dir, &entry)? {
+                    Some(below) if self.folds(&entry.key) => self.fold(&below, entry.key)?,
+                    Some(below) => self.directory(below, &entry.key)?,
+                    None => true,
                 },
                 What::File { beside } => self.file(&dir, entry, beside)?,
                 What::Unusable => {
@@ -130,9 +168,59 @@ impl Walk<'_> {
         Ok(true)
     }
 
+    /// Whether all that begins with this, which ends in `/`, is one line: one level is wanted, and it lies deeper.
+    fn folds(&self, key: &str) -> bool {
+        self.prefixes.is_some() && key.len() > self.prefix.len()
+    }
+
+    /// Adds a directory as one line, where there is anything below it. False ends the walk: the page is full.
+    fn fold(&mut self, below: &OwnedFd, key: String) -> Outcome<bool> {
+        // The page before may have ended with it.
+        if self.after == Some(key.as_str()) || !self.holds_any(below, &key)? {
+            return Ok(true);
+        }
+        if !self.has_room() {
+            return Ok(false);
+        }
+        let common = key[self.prefix.len()..].to_owned();
+        self.prefixes.get_or_insert_default().push(common);
+        self.last = Some(key);
+        Ok(true)
+    }
+
+    /// Whether a listing would show anything of this directory.
+    fn holds_any(&self, dir: &OwnedFd, prefix: &str) -> Outcome<bool> {
+        let cannot = || format!("list {prefix:?}");
+        // Most directories hold a file, and are not read to their end then.
+        for entry in Dir::read_from(dir).tried(cannot)? {
+            let entry = entry.tried(cannot)?;
+            let is_private = matches!(
+                names::meaning(&entry.file_name().to_string_lossy()),
+                Meaning::Private
+            );
+            if entry.file_type() == FileType::RegularFile && !is_private {
+                return Ok(true);
+            }
+        }
+        for entry in self.sorted(dir, prefix)? {
+            match entry.what {
+                What::Directory => {
+                    if let Some(below) = below(dir, &entry)?
+                        && self.holds_any(&below, &entry.key)?
+                    {
+                        return Ok(true);
+                    }
+                }
+                What::File { .. } | What::Unusable => return Ok(true),
+            }
+        }
+        Ok(false)
+    }
+
     /// Whether the page takes another line; where not, it says where to go on.
     fn has_room(&mut self) -> bool {
-        if self.page.objects.len() + self.page.unusable.len() < self.limit {
+        let prefixes = self.prefixes.as_ref().map_or(0, Vec::len);
+        if self.page.objects.len() + self.page.unusable.len() + prefixes < self.limit {
             return true;
         }
         self.page.next = self.last.take();

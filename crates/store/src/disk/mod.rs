@@ -78,6 +78,8 @@ pub const DISK_CAPABILITIES: Capabilities = Capabilities {
     verification: Verification::Returned,
     upload_limits: UploadLimits::LOCAL,
     metadata: crate::MetadataLimits::LOCAL,
+    batch_delete: None,
+    pull: false,
 };
 
 /// How a directory is used.

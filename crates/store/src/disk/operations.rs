@@ -10,8 +10,9 @@ use super::version::Fingerprint;
 use super::{DiskStore, Shared, listing, uploads};
 use crate::local::{PAGE_LIMIT, Refusal, check_attributes, check_pin, check_put_size, check_range};
 use crate::{
-    ByteStream, Capabilities, CompletedPart, CopySource, Error, GetOptions, GetResult, ListPage,
-    ObjectHead, ObjectStore, PartReceipt, Precondition, PutOptions, PutReceipt, Result, UploadPage,
+    ByteStream, Capabilities, CompletedPart, CopySource, Error, GetOptions, GetResult, LevelPage,
+    ListPage, ObjectHead, ObjectStore, PartReceipt, Precondition, PutOptions, PutReceipt, Result,
+    UploadPage,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -453,6 +454,15 @@ impl ObjectStore for DiskStore {
         let limit = limit.clamp(1, PAGE_LIMIT);
         self.run("list", None, move |shared| {
             listing::page(&shared.root()?, &prefix, after.as_deref(), limit)
+        })
+        .await
+    }
+
+    async fn list_level(&self, after: Option<&str>, limit: usize) -> Result<LevelPage> {
+        let (prefix, after) = (self.location.prefix.clone(), after.map(str::to_owned));
+        let limit = limit.clamp(1, PAGE_LIMIT);
+        self.run("list", None, move |shared| {
+            listing::level(&shared.root()?, &prefix, after.as_deref(), limit)
         })
         .await
     }

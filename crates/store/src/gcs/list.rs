@@ -5,14 +5,14 @@ use super::endpoint::add;
 use super::names::is_temporary_name;
 use super::request::Call;
 use super::resource::{Listing, Object};
-use crate::{ListPage, ListedObject, Result};
+use crate::level::{DELIMITER, Fold};
+use crate::{LevelPage, ListPage, ListedObject, Result};
 use http::Method;
 use skyfresh_sky::{Kind, ObjectKey};
 
 /// Google's largest page (<https://cloud.google.com/storage/docs/json_api/v1/objects/list>).
 const MAX_RESULTS: usize = 1000;
-const FIELDS: &str =
-    "kind,nextPageToken,items(name,generation,metageneration,size,updated,timeCreated,metadata)";
+const FIELDS: &str = "kind,nextPageToken,prefixes,items(name,generation,metageneration,size,updated,timeCreated,metadata)";
 
 impl GcsStore {
     /// One page as Google gives it; `parameters` narrow it down.
@@ -83,6 +83,47 @@ impl GcsStore {
             }
         }
     }
+}
+
+impl GcsStore {
+    /// A page of one level, as Google folds it. Our own temporary objects are left out (where a common prefix has nothing else
+    /// below it, it is listed all the same).
+    pub(super) async fn page_of_level(
+        &self,
+        token: Option<&str>,
+        limit: usize,
+    ) -> Result<LevelPage> {
+        let operation = "list";
+        let mut parameters = vec![("delimiter", DELIMITER)];
+        if let Some(token) = token {
+            parameters.push(("pageToken", token));
+        }
+        let limit = limit.clamp(1, MAX_RESULTS);
+        let page = self.objects_page(operation, limit, &parameters).await?;
+        level(page, &self.location.prefix, token)
+            .map_err(|why| self.failed(Kind::RetryAfter, operation, "", why))
+    }
+}
+
+/// Checks a page of a level against what was asked, and turns its names into keys.
+fn level(page: Listing, prefix: &str, token: Option<&str>) -> Result<LevelPage, String> {
+    if page.next_page_token.is_some() && page.next_page_token.as_deref() == token {
+        return Err("the listing does not advance".into());
+    }
+    let mut fold = Fold::new(prefix);
+    for object in page.items {
+        if is_temporary_name(&object.name) {
+            continue;
+        }
+        let (etag, modified) = (object.version().etag, object.modified()?);
+        fold.object(object.name, object.size, etag, modified)?;
+    }
+    for common in page.prefixes {
+        if !is_temporary_name(&common) {
+            fold.common_prefix(&common)?;
+        }
+    }
+    Ok(fold.finish(page.next_page_token))
 }
 
 /// A page of ours, made of pages of Google's.
@@ -194,6 +235,26 @@ mod tests {
         let page = page.finish(false);
         assert_eq!(page.unusable, ["p/"], "the bare prefix is no key below it");
         assert_eq!((page.objects.len(), page.next), (1, None));
+    }
+
+    #[test]
+    fn a_level_shows_nothing_temporary() {
+        let page = |names: &[&str], next: Option<&str>| Listing {
+            kind: Listing::KIND.into(),
+            next_page_token: next.map(str::to_owned),
+            items: objects(names),
+            prefixes: vec!["p/.skyfresh-upload-0123456789abcdef/".into(), "p/d/".into()],
+        };
+        let names = ["p/a", "p/.skyfresh-compose-0123456789abcdef"];
+        let found = level(page(&names, Some("2")), "p/", Some("1")).unwrap();
+        assert_eq!(found.objects.len(), 1);
+        assert_eq!(found.objects[0].key.as_str(), "a");
+        assert_eq!(found.prefixes, ["d/"]);
+        assert_eq!(found.next.as_deref(), Some("2"));
+        let stuck = level(page(&[], Some("1")), "p/", Some("1")).unwrap_err();
+        assert!(stuck.contains("not advance"), "{stuck}");
+        let outside = level(page(&["q"], None), "p/", None).unwrap_err();
+        assert!(outside.contains("not below"), "{outside}");
     }
 
     #[test]

@@ -103,6 +103,8 @@ const GOOGLE: Capabilities = Capabilities {
     verification: Verification::Crc32c,
     upload_limits: UploadLimits::GCS_XML,
     metadata: crate::MetadataLimits::GCS,
+    batch_delete: None,
+    pull: false,
 };
 
 impl GcsStore {

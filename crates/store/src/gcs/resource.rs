@@ -68,6 +68,9 @@ pub(super) struct Listing {
     pub(super) next_page_token: Option<String>,
     #[serde(default)]
     pub(super) items: Vec<Object>,
+    /// With a delimiter only.
+    #[serde(default)]
+    pub(super) prefixes: Vec<String>,
 }
 
 impl Listing {

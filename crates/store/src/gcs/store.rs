@@ -2,8 +2,9 @@
 
 use super::GcsStore;
 use crate::{
-    ByteStream, Capabilities, CompletedPart, CopySource, GetOptions, GetResult, ListPage,
-    ObjectHead, ObjectStore, PartReceipt, Precondition, PutOptions, PutReceipt, Result, UploadPage,
+    ByteStream, Capabilities, CompletedPart, CopySource, GetOptions, GetResult, LevelPage,
+    ListPage, ObjectHead, ObjectStore, PartReceipt, Precondition, PutOptions, PutReceipt, Result,
+    UploadPage,
 };
 use async_trait::async_trait;
 use skyfresh_sky::{Attributes, Kind, Location, ObjectKey};
@@ -139,6 +140,10 @@ impl ObjectStore for GcsStore {
 
     async fn list(&self, after: Option<&str>, limit: usize) -> Result<ListPage> {
         self.page_of_objects(after, limit).await
+    }
+
+    async fn list_level(&self, after: Option<&str>, limit: usize) -> Result<LevelPage> {
+        self.page_of_level(after, limit).await
     }
 
     async fn delete(&self, key: &ObjectKey, precondition: &Precondition) -> Result<()> {

@@ -45,6 +45,8 @@ pub const MEMORY_CAPABILITIES: Capabilities = Capabilities {
     verification: Verification::Returned,
     upload_limits: UploadLimits::LOCAL,
     metadata: crate::MetadataLimits::LOCAL,
+    batch_delete: None,
+    pull: false,
 };
 
 /// What happened to an object.

@@ -1,13 +1,15 @@
 //! [`ObjectStore`] on top of a bucket: bodies are moved without a lock, decisions are taken under it.
 
+use super::bucket::Bucket;
 use super::call::Details;
 use super::payload::Payload;
 use super::{MEMORY_CAPABILITIES, MemoryStore, OperationKind, PAGE_LIMIT};
+use crate::level::DELIMITER;
 use crate::local::{Refusal, check_put_size, check_range};
 use crate::{
-    ByteStream, Capabilities, CompletedPart, CopySource, GetOptions, GetResult, ListPage,
-    ListedObject, ListedUpload, ObjectHead, ObjectStore, PartReceipt, PartSum, Precondition,
-    PutOptions, PutReceipt, Result, UploadPage,
+    ByteStream, Capabilities, CompletedPart, CopySource, GetOptions, GetResult, LevelPage,
+    ListPage, ListedObject, ListedUpload, ObjectHead, ObjectStore, PartReceipt, PartSum,
+    Precondition, PutOptions, PutReceipt, Result, UploadPage,
 };
 use async_trait::async_trait;
 use futures::StreamExt;
@@ -290,6 +292,13 @@ impl ObjectStore for MemoryStore {
         })
     }
 
+    async fn list_level(&self, after: Option<&str>, limit: usize) -> Result<LevelPage> {
+        let call = self.begin(OperationKind::List, Details::default()).await?;
+        let prefix = self.location.prefix.clone();
+        let limit = limit.clamp(1, PAGE_LIMIT);
+        call.run(|bucket, _, _| Ok(level(bucket, &prefix, after, limit)))
+    }
+
     async fn delete(&self, key: &ObjectKey, precondition: &Precondition) -> Result<()> {
         self.begin(OperationKind::Delete, Details::key(key))
             .await?
@@ -307,4 +316,49 @@ impl ObjectStore for MemoryStore {
             .await?
             .run(|bucket, full_key, _| bucket.set_tags(full_key, tags))
     }
+}
+
+/// A page of the level that begins with `prefix`, after a line of it: an object's key, or a common prefix, which ends in `/`.
+fn level(bucket: &Bucket, prefix: &str, after: Option<&str>, limit: usize) -> LevelPage {
+    let mut from = match after {
+        Some(after) if after.ends_with(DELIMITER) => behind_all_below(&format!("{prefix}{after}")),
+        Some(after) => Bound::Excluded(format!("{prefix}{after}")),
+        None => Bound::Included(prefix.to_owned()),
+    };
+    let mut page = LevelPage::default();
+    let mut last = None;
+    while let Some((full_key, object)) = bucket.objects.range((from, Bound::Unbounded)).next() {
+        let Some(relative) = full_key.strip_prefix(prefix) else {
+            break;
+        };
+        if page.lines() == limit {
+            page.next = last;
+            break;
+        }
+        if let Some(end) = relative.find(DELIMITER) {
+            let common = &relative[..=end];
+            page.prefixes.push(common.to_owned());
+            last = Some(common.to_owned());
+            from = behind_all_below(&full_key[..=prefix.len() + end]);
+            continue;
+        }
+        match ObjectKey::new(relative) {
+            Ok(key) => page.objects.push(ListedObject {
+                key,
+                size: object.head.size,
+                etag: object.head.version.etag.clone(),
+                modified: object.head.modified,
+            }),
+            Err(_) => page.unusable.push(full_key.clone()),
+        }
+        last = Some(relative.to_owned());
+        from = Bound::Excluded(full_key.clone());
+    }
+    page
+}
+
+/// Where the keys begin that come after all of those that begin with this, which ends in `/`: at the same with `0`, which is next to it.
+fn behind_all_below(common: &str) -> Bound<String> {
+    let name = common.strip_suffix(DELIMITER).unwrap_or(common);
+    Bound::Included(format!("{name}0"))
 }

@@ -44,6 +44,19 @@ impl Refusal {
         }
     }
 
+    /// What is said of one key in an answer of success about many.
+    pub(super) fn within_success(code: Option<String>, message: Option<String>) -> Self {
+        Refusal {
+            status: StatusCode::OK,
+            code: code.filter(|code| !code.is_empty()),
+            message,
+            region: None,
+            retry_after: None,
+            date: None,
+            delete_marker: false,
+        }
+    }
+
     /// The region that the bucket is in, where the answer says that it is not the one asked.
     pub(super) fn moved_to(&self) -> Option<&str> {
         let wrong_region = match self.code.as_deref() {

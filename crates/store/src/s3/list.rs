@@ -3,7 +3,8 @@
 use super::endpoint::encode_query;
 use super::request::Call;
 use super::{S3Store, attributes, xml};
-use crate::{ListPage, ListedObject, Result};
+use crate::level::{DELIMITER, Fold};
+use crate::{LevelPage, ListPage, ListedObject, Result};
 use http::Method;
 use skyfresh_sky::{Kind, Timestamp};
 
@@ -34,6 +35,65 @@ impl S3Store {
         page(result, prefix, start_after)
             .map_err(|why| self.failed(Kind::RetryAfter, operation, prefix, why))
     }
+
+    /// A page of one level. Goes on by the store's own token: where a listing starts that is told to start after a common prefix,
+    /// servers disagree.
+    pub(super) async fn page_of_level(
+        &self,
+        token: Option<&str>,
+        limit: usize,
+    ) -> Result<LevelPage> {
+        let operation = "list";
+        let prefix = &self.location.prefix;
+        let limit = limit.clamp(1, MAX_KEYS);
+        // In the order of names, as signatures have it.
+        let token_query = token.map_or_else(String::new, |token| {
+            format!("continuation-token={}&", encode_query(token))
+        });
+        let query = format!(
+            "{token_query}delimiter={}&encoding-type=url&list-type=2&max-keys={limit}&prefix={}",
+            encode_query(DELIMITER),
+            encode_query(prefix)
+        );
+        let answer = self
+            .call(Call::new(operation, Method::GET, None, query))
+            .await?;
+        let result: xml::ListBucketResult = self.document(operation, "", &answer.body)?;
+        level(result, prefix, token)
+            .map_err(|why| self.failed(Kind::RetryAfter, operation, prefix, why))
+    }
+}
+
+/// Checks a page of a level against what was asked, and turns its keys into ours.
+fn level(
+    result: xml::ListBucketResult,
+    prefix: &str,
+    token: Option<&str>,
+) -> Result<LevelPage, String> {
+    let encoded = result.encoding_type.as_deref() == Some("url");
+    let name = |listed: String| match encoded {
+        true => xml::decode_key(&listed),
+        false => Ok(listed),
+    };
+    let next = result
+        .next_continuation_token
+        .filter(|_| result.is_truncated);
+    if result.is_truncated && next.is_none() {
+        return Err("the store says that there is more but not how to go on".into());
+    }
+    if next.is_some() && next.as_deref() == token {
+        return Err("the listing does not advance".into());
+    }
+    let mut fold = Fold::new(prefix);
+    for listed in result.contents {
+        let modified = Timestamp::parse(&listed.last_modified).map_err(|why| why.to_string())?;
+        let etag = attributes::unquote(&listed.etag);
+        fold.object(name(listed.key)?, listed.size, etag, modified)?;
+    }
+    for common in result.common_prefixes {
+        fold.common_prefix(&name(common.prefix)?)?;
+    }
+    Ok(fold.finish(next))
 }
 
 /// Checks a page against what was asked, and turns its keys into ours.
@@ -99,7 +159,37 @@ mod tests {
             is_truncated,
             encoding_type: Some("url".into()),
             contents,
+            common_prefixes: Vec::new(),
+            next_continuation_token: None,
         }
+    }
+
+    #[test]
+    fn a_level_goes_on_by_the_stores_token() {
+        let with = |token: Option<&str>| xml::ListBucketResult {
+            common_prefixes: vec![xml::CommonPrefix {
+                prefix: "p/a+b/".into(),
+            }],
+            next_continuation_token: token.map(str::to_owned),
+            ..result(&["p/%C3%A9"], true)
+        };
+        let page = level(with(Some("2")), "p/", Some("1")).unwrap();
+        assert_eq!(page.objects[0].key.as_str(), "é");
+        assert_eq!(page.prefixes, ["a b/"]);
+        assert_eq!(page.next.as_deref(), Some("2"));
+        for (page, why) in [
+            (level(with(None), "p/", None), "not how to go on"),
+            (level(with(Some("1")), "p/", Some("1")), "not advance"),
+            (level(with(Some("1")), "q/", None), "not below"),
+        ] {
+            let error = page.unwrap_err();
+            assert!(error.contains(why), "{error}");
+        }
+        let last = xml::ListBucketResult {
+            is_truncated: false,
+            ..with(Some("stray"))
+        };
+        assert_eq!(level(last, "p/", None).unwrap().next, None);
     }
 
     #[test]

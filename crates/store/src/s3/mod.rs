@@ -11,15 +11,17 @@
 //! | `signing`, `chain` | credentials and signatures |
 //! | `request` | one call: signed, sent, judged, repeated where safe |
 //! | `error`, `xml`, `attributes` | refusals, documents and headers as our types |
-//! | `read`, `parts`, `list`, `write`, `multipart`, `tags` | the operations |
+//! | `read`, `parts`, `list`, `write`, `multipart`, `deletes`, `tags` | the operations |
 //! | `identity`, `keys` | who signs, for `doctor`; the keys themselves, for other SDKs |
 //! | `service` | signed small requests to AWS services beside S3 |
+//! | `presign` | URLs by which others may read |
 //! | `verify` | proof that the store holds the bytes sent |
 //! | `probe` | what the endpoint really does |
 
 mod attributes;
 pub(crate) mod chain;
 pub mod config;
+mod deletes;
 mod endpoint;
 mod error;
 mod identity;
@@ -27,6 +29,7 @@ mod keys;
 mod list;
 mod multipart;
 mod parts;
+mod presign;
 mod probe;
 mod read;
 mod request;
@@ -45,7 +48,9 @@ pub use keys::{AccessKeys, KeySource};
 pub use service::AwsService;
 
 use crate::http::{ConcurrencyLimiter, HttpClient};
-use crate::{Capabilities, ConditionSupport, Error, Result, UploadLimits, Verification};
+use crate::{
+    BatchDelete, Capabilities, ConditionSupport, Error, Result, UploadLimits, Verification,
+};
 use endpoint::Endpoint;
 use signing::Signer;
 use sigv4::Scope;
@@ -93,6 +98,8 @@ struct Knowledge {
     silent: bool,
     /// It takes and checks the whole object's checksum when an upload is completed.
     checksum_on_complete: bool,
+    /// Whether it knows conditions in batches of deletes was found out, not assumed.
+    batch_tried: bool,
 }
 
 impl std::fmt::Debug for S3Store {
@@ -120,6 +127,12 @@ const AMAZON: Capabilities = Capabilities {
     verification: Verification::Crc64Nvme,
     upload_limits: UploadLimits::S3,
     metadata: crate::MetadataLimits::S3,
+    batch_delete: Some(BatchDelete {
+        // API reference, `DeleteObjects`.
+        most_keys: 1000,
+        if_version: ConditionSupport::Enforced,
+    }),
+    pull: false,
 };
 
 impl S3Store {
@@ -178,6 +191,7 @@ impl S3Store {
                 probed: false,
                 silent: false,
                 checksum_on_complete: true,
+                batch_tried: false,
             }),
             location,
             clock,
@@ -194,6 +208,7 @@ impl S3Store {
                 probed: true,
                 silent: false,
                 checksum_on_complete: false,
+                batch_tried: true,
             };
         });
         self

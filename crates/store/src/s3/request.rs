@@ -13,7 +13,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 /// Tries of a request that may be repeated.
-const MAX_TRIES: u32 = 3;
+pub(super) const MAX_TRIES: u32 = 3;
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 /// A store that asks for a longer wait gets it from the caller, who can do something else meanwhile.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
@@ -319,15 +319,20 @@ impl S3Store {
         if error.kind != Kind::RetryAfter || !repeatable || tries.made >= MAX_TRIES {
             return Err(error);
         }
-        let backoff = FIRST_BACKOFF * 2u32.pow(tries.made - 1);
-        // Full jitter (AWS architecture blog, "Exponential backoff and jitter"), on top of what the store asks for.
-        let wait = error.retry_after.unwrap_or_default() + backoff.mul_f64(self.rng.unit());
+        let wait = error.retry_after.unwrap_or_default() + self.backoff(tries.made);
         if wait > LONGEST_WAIT {
             return Err(error);
         }
         tracing::debug!(%error, tries = tries.made, "will try again");
         self.clock.sleep(wait).await;
         Ok(())
+    }
+
+    /// How long to wait after so many tries, on top of what the store asks for: full jitter (AWS architecture blog, "Exponential
+    /// backoff and jitter").
+    pub(super) fn backoff(&self, tries: u32) -> Duration {
+        let backoff = FIRST_BACKOFF * 2u32.pow(tries.saturating_sub(1));
+        backoff.mul_f64(self.rng.unit())
     }
 
     fn move_to(&self, region: &str) {

@@ -4,7 +4,7 @@
 //! every [`REREAD_INTERVAL_NS`], and at once where the store refuses the ones used, so that rotating a file needs no restart.
 
 use super::config::{Credentials, S3Config};
-use super::sigv4::Scope;
+use super::sigv4::{Presigned, Scope};
 use crate::http::HttpClient;
 use http::request::Parts;
 use reqsign_aws_v4::{Credential, DefaultCredentialProvider, RequestSigner};
@@ -212,6 +212,27 @@ impl Signer {
             .sign(parts, credential, generation, self.clock.now())
             .map_err(|why| unsigned(Kind::Invalid, why))?;
         Ok(Generation(generation))
+    }
+
+    /// The query of a URL that carries its signature.
+    pub(super) async fn presign(
+        &self,
+        scope: &Scope,
+        read: Presigned<'_>,
+    ) -> Result<String, Unsigned> {
+        let cached = self.current().await?;
+        scope
+            .presign(
+                &read,
+                &cached.credential,
+                cached.generation,
+                self.clock.now(),
+            )
+            .map_err(|why| Unsigned {
+                kind: Kind::Invalid,
+                context: why,
+                source: None,
+            })
     }
 
     /// Adds the signature to a request; tells with which credentials.

@@ -5,6 +5,7 @@
 //!
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html>
 
+use super::endpoint::encode_query;
 use hmac::{Hmac, KeyInit, Mac};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -13,6 +14,7 @@ use sha2::{Digest, Sha256};
 use skyfresh_sky::Timestamp;
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 const DATE: HeaderName = HeaderName::from_static("x-amz-date");
 const CONTENT: HeaderName = HeaderName::from_static("x-amz-content-sha256");
@@ -24,6 +26,15 @@ const UNSIGNED: HeaderValue = HeaderValue::from_static("UNSIGNED-PAYLOAD");
 pub(super) struct Scope {
     region: String,
     latest: Mutex<Option<Arc<Moment>>>,
+}
+
+/// An object to be read by a URL that carries its signature; path and query are encoded.
+pub(super) struct Presigned<'a> {
+    pub(super) host: &'a str,
+    pub(super) path: &'a str,
+    pub(super) query: &'a str,
+    /// How long it is good.
+    pub(super) life: Duration,
 }
 
 /// What all requests of one second with the same credentials have in common.
@@ -60,6 +71,43 @@ impl Scope {
                 Arc::clone(latest.insert(Arc::new(moment)))
             }
         }
+    }
+
+    /// The whole query of a URL that can be read with it alone: what it had, and the signature.
+    ///
+    /// # Errors
+    /// What cannot be signed, in words.
+    pub(super) fn presign(
+        &self,
+        read: &Presigned<'_>,
+        credential: &Credential,
+        generation: u64,
+        now: Timestamp,
+    ) -> Result<String, &'static str> {
+        let moment = self.moment(credential, generation, now);
+        let (_, scoped) = moment.credential.split_once('=').unwrap_or_default();
+        let mut query = read.query.to_owned();
+        let time = moment.time.to_str().unwrap_or_default();
+        let seconds = read.life.as_secs().to_string();
+        let mut fields = vec![
+            ("X-Amz-Algorithm", "AWS4-HMAC-SHA256"),
+            ("X-Amz-Credential", scoped),
+            ("X-Amz-Date", time),
+            ("X-Amz-Expires", &seconds),
+            ("X-Amz-SignedHeaders", "host"),
+        ];
+        if let Some(token) = &credential.session_token {
+            fields.push(("X-Amz-Security-Token", token));
+        }
+        for (name, value) in fields {
+            let gap = if query.is_empty() { "" } else { "&" };
+            let _ = write!(query, "{gap}{name}={}", encode_query(value));
+        }
+        let host = HeaderValue::from_str(read.host).map_err(|_| "the host is no header")?;
+        let headers = HeaderMap::from_iter([(header::HOST, host), (CONTENT, UNSIGNED)]);
+        let canonical = canonical("GET", (read.path, &query), &headers, "host")?;
+        let _ = write!(query, "&X-Amz-Signature={}", moment.sign(&canonical));
+        Ok(query)
     }
 
     /// Adds host, time, credentials and signature to the headers.
@@ -103,17 +151,13 @@ impl Scope {
         });
         let path_and_query = (parts.uri.path(), parts.uri.query().unwrap_or_default());
         let canonical = canonical(parts.method.as_str(), path_and_query, headers, &names)?;
-        let hashed = Sha256::digest(canonical.as_bytes());
-        let mut mac = moment.key.clone();
-        mac.update(moment.head.as_bytes());
-        mac.update(hex::encode(hashed).as_bytes());
-        let signature = mac.finalize().into_bytes();
+        let signature = moment.sign(&canonical);
         let mut authorization = String::with_capacity(moment.credential.len() + names.len() + 100);
         authorization.push_str(&moment.credential);
         authorization.push_str(", SignedHeaders=");
         authorization.push_str(&names);
         authorization.push_str(", Signature=");
-        authorization.push_str(&hex::encode(signature));
+        authorization.push_str(&signature);
         let mut authorization = HeaderValue::try_from(authorization)
             .map_err(|_| "the access key id cannot be sent in a header")?;
         authorization.set_sensitive(true);
@@ -144,6 +188,17 @@ impl Moment {
             time: HeaderValue::try_from(time).unwrap_or(UNSIGNED),
             key,
         }
+    }
+}
+
+impl Moment {
+    /// The signature of a canonical request.
+    fn sign(&self, canonical: &str) -> String {
+        let hashed = Sha256::digest(canonical.as_bytes());
+        let mut mac = self.key.clone();
+        mac.update(self.head.as_bytes());
+        mac.update(hex::encode(hashed).as_bytes());
+        hex::encode(mac.finalize().into_bytes())
     }
 }
 

@@ -184,3 +184,40 @@ proptest! {
         assert_signed_alike(&parts, &credential(None));
     }
 }
+
+/// The example of the reference, "Authenticating Requests: Using Query Parameters".
+#[test]
+fn a_url_is_signed_as_in_the_reference() {
+    let credential = Credential {
+        access_key_id: "AKIAIOSFODNN7EXAMPLE".into(),
+        secret_access_key: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY".into(),
+        session_token: None,
+        expires_in: None,
+    };
+    let asked = Presigned {
+        host: "examplebucket.s3.amazonaws.com",
+        path: "/test.txt",
+        query: "",
+        life: Duration::from_secs(86_400),
+    };
+    let now = read("20130524T000000Z");
+    let query = Scope::new("us-east-1")
+        .presign(&asked, &credential, 0, now)
+        .unwrap();
+    assert_eq!(
+        query,
+        "X-Amz-Algorithm=AWS4-HMAC-SHA256\
+         &X-Amz-Credential=AKIAIOSFODNN7EXAMPLE%2F20130524%2Fus-east-1%2Fs3%2Faws4_request\
+         &X-Amz-Date=20130524T000000Z&X-Amz-Expires=86400&X-Amz-SignedHeaders=host\
+         &X-Amz-Signature=aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404"
+    );
+    let other = Presigned {
+        query: "versionId=v%2F1",
+        ..asked
+    };
+    let with_version = Scope::new("us-east-1")
+        .presign(&other, &credential, 0, now)
+        .unwrap();
+    assert!(with_version.starts_with("versionId=v%2F1&X-Amz-Algorithm="));
+    assert!(!with_version.contains("aeeed9bb"), "the version is signed");
+}

@@ -2,9 +2,9 @@
 
 use super::S3Store;
 use crate::{
-    ByteStream, Capabilities, CompletedPart, CopySource, GetOptions, GetResult, ListPage,
-    ObjectHead, ObjectStore, PartReceipt, PartSum, Precondition, PutOptions, PutReceipt, Result,
-    UploadPage,
+    ByteStream, Capabilities, CompletedPart, CopySource, Deletion, GetOptions, GetResult,
+    LevelPage, ListPage, ObjectHead, ObjectStore, PartReceipt, PartSum, Precondition, PutOptions,
+    PutReceipt, ReadUrl, Result, UploadPage,
 };
 use async_trait::async_trait;
 use skyfresh_sky::{Attributes, Kind, Location, ObjectKey, ObjectVersion};
@@ -55,6 +55,11 @@ impl ObjectStore for S3Store {
         version: &ObjectVersion,
     ) -> Result<Option<Vec<PartSum>>> {
         self.read_parts(&self.location.full_key(key), version).await
+    }
+
+    async fn read_url(&self, key: &ObjectKey, version: &ObjectVersion) -> Result<Option<ReadUrl>> {
+        let full_key = self.location.full_key(key);
+        self.sign_read(&full_key, version).await.map(Some)
     }
 
     async fn put(
@@ -147,9 +152,17 @@ impl ObjectStore for S3Store {
         self.page_of_objects(after, limit).await
     }
 
+    async fn list_level(&self, after: Option<&str>, limit: usize) -> Result<LevelPage> {
+        self.page_of_level(after, limit).await
+    }
+
     async fn delete(&self, key: &ObjectKey, precondition: &Precondition) -> Result<()> {
         self.delete_object(&self.location.full_key(key), precondition)
             .await
+    }
+
+    async fn delete_many(&self, deletions: &[Deletion]) -> Vec<Result<()>> {
+        self.delete_all(deletions).await
     }
 
     async fn tags(&self, key: &ObjectKey) -> Result<BTreeMap<String, String>> {

@@ -162,6 +162,7 @@ mod tests {
             probed,
             silent: true,
             checksum_on_complete: true,
+            batch_tried: false,
         })
     }
 
@@ -217,6 +218,7 @@ mod tests {
             probed: false,
             silent,
             checksum_on_complete: true,
+            batch_tried: false,
         };
         let hopeful = Proof::of(&knowledge(false));
         assert!(!hopeful.wanted().md5);

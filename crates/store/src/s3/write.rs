@@ -176,18 +176,16 @@ impl S3Store {
         match self.call(call).await {
             Ok(_) => Ok(()),
             Err(error) if error.kind == Kind::Missing && !error.is_missing_bucket() => Ok(()),
-            // Some stores say 412 where there is no object: that is what was wanted.
-            Err(error) if error.kind == Kind::Precondition => {
-                match self.read_head(full_key).await {
-                    Err(missing)
-                        if missing.kind == Kind::Missing && !missing.is_missing_bucket() =>
-                    {
-                        Ok(())
-                    }
-                    _ => Err(error),
-                }
-            }
+            Err(error) if error.kind == Kind::Precondition => self.gone_or(full_key, error).await,
             Err(error) => Err(error),
+        }
+    }
+
+    /// Some stores say 412 where there is no object: that is what was wanted.
+    pub(super) async fn gone_or(&self, full_key: &str, error: Error) -> Result<()> {
+        match self.read_head(full_key).await {
+            Err(missing) if missing.kind == Kind::Missing && !missing.is_missing_bucket() => Ok(()),
+            _ => Err(error),
         }
     }
 

@@ -53,6 +53,17 @@ pub(crate) struct ListBucketResult {
     pub(crate) encoding_type: Option<String>,
     #[serde(default)]
     pub(crate) contents: Vec<ListedContent>,
+    /// With a delimiter only.
+    #[serde(default)]
+    pub(crate) common_prefixes: Vec<CommonPrefix>,
+    #[serde(default)]
+    pub(crate) next_continuation_token: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct CommonPrefix {
+    pub(crate) prefix: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -222,6 +233,53 @@ pub(crate) struct CompletePart {
     pub(crate) part_number: u32,
 }
 
+/// The request to delete many.
+#[derive(Debug, Serialize)]
+pub(crate) struct Delete {
+    #[serde(rename = "Object")]
+    pub(crate) objects: Vec<DeleteKey>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct DeleteKey {
+    #[serde(rename = "ETag", skip_serializing_if = "Option::is_none")]
+    pub(crate) etag: Option<String>,
+    #[serde(rename = "Key")]
+    pub(crate) key: String,
+}
+
+/// The answer: what became of each key, in any order.
+#[derive(Debug, Deserialize)]
+pub(crate) struct DeleteResult {
+    #[serde(rename = "$value", default)]
+    pub(crate) lines: Vec<DeleteLine>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) enum DeleteLine {
+    Deleted(DeletedKey),
+    Error(RefusedKey),
+    #[serde(other)]
+    Other,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct DeletedKey {
+    pub(crate) key: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct RefusedKey {
+    #[serde(default)]
+    pub(crate) key: Option<String>,
+    #[serde(default)]
+    pub(crate) code: Option<String>,
+    #[serde(default)]
+    pub(crate) message: Option<String>,
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Tagging {
     #[serde(rename = "TagSet", default)]
@@ -295,6 +353,39 @@ mod tests {
         }
         assert!(parse::<ListBucketResult>(b"<ListBucketResult></ListBucketResult>").is_err());
         assert!(parse::<ListBucketResult>(b"\xff").is_err());
+    }
+
+    #[test]
+    fn deletes_and_refusals_come_in_any_order() {
+        let text = br#"<?xml version="1.0" encoding="UTF-8"?>
+            <DeleteResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">
+            <Deleted><Key>a &amp; b</Key><VersionId>v</VersionId></Deleted>
+            <Error><Key>c</Key><Code>AccessDenied</Code><Message>no</Message></Error>
+            <Later><Key>x</Key></Later><Deleted><DeleteMarker>true</DeleteMarker><Key>d</Key></Deleted></DeleteResult>"#;
+        let result: DeleteResult = parse(text).unwrap();
+        let shown: Vec<String> = result
+            .lines
+            .iter()
+            .map(|line| match line {
+                DeleteLine::Deleted(deleted) => deleted.key.clone(),
+                DeleteLine::Error(refused) => {
+                    format!("{:?} {:?}", refused.key, refused.code)
+                }
+                DeleteLine::Other => "other".into(),
+            })
+            .collect();
+        let refused = r#"Some("c") Some("AccessDenied")"#;
+        assert_eq!(shown, ["a & b", refused, "other", "d"]);
+        let none: DeleteResult = parse(b"<DeleteResult/>").unwrap();
+        assert!(none.lines.is_empty());
+        let keys = vec![DeleteKey {
+            etag: Some("\"e\"".into()),
+            key: "a<b".into(),
+        }];
+        assert_eq!(
+            write(&Delete { objects: keys }).unwrap(),
+            "<Delete><Object><ETag>\"e\"</ETag><Key>a&lt;b</Key></Object></Delete>"
+        );
     }
 
     #[test]

@@ -10,11 +10,13 @@ use crate::render::objects;
 use futures::StreamExt as _;
 use serde::Serialize;
 use skyfresh_sky::{Kind, ObjectVersion, Scheme, format_bytes};
-use skyfresh_store::{Error, ListedObject, Precondition, Result};
+use skyfresh_store::{Deletion, Error, ListedObject, Precondition, Result};
 use std::sync::Arc;
 
-/// Requests at a time: stores take thousands a second, and each is a round trip.
-const AT_A_TIME: usize = 64;
+/// Batches at a time: stores take thousands of deletes a second, and each request is a round trip.
+const AT_A_TIME: usize = 4;
+/// Objects in a batch, where the store deletes one a request: so many are under way at once in each.
+const WITHOUT_BATCHES: usize = 32;
 
 /// What became of one object, as JSON.
 #[derive(Serialize)]
@@ -66,16 +68,18 @@ pub(super) async fn all(choice: Choice, dry_run: bool, context: &Context) -> any
         ));
     }
     let mut first_error = None;
-    let ended = futures::stream::iter(choice.objects)
+    let ended = futures::stream::iter(batches(choice.objects))
         .take_until(context.stop.cancelled())
-        .map(|(place, object)| async move {
+        .map(|(place, objects)| async move {
             let deleted = match dry_run {
-                true => Ok(()),
-                false => delete(&place, &object).await,
+                true => objects.iter().map(|_| Ok(())).collect(),
+                false => delete(&place, &objects).await,
             };
-            (place, object, deleted)
+            let each = objects.into_iter().zip(deleted);
+            let each = each.map(move |(object, deleted)| (Arc::clone(&place), object, deleted));
+            futures::stream::iter(each)
         });
-    let mut ended = std::pin::pin!(ended.buffer_unordered(AT_A_TIME));
+    let mut ended = std::pin::pin!(ended.buffer_unordered(AT_A_TIME).flatten());
     while let Some((place, object, deleted)) = ended.next().await {
         let outcome = match &deleted {
             Ok(()) if dry_run => Outcome::WouldBeDeleted,
@@ -123,16 +127,61 @@ async fn keeps_versions(choice: &Choice) -> bool {
         })
 }
 
-async fn delete(place: &Arc<Place>, object: &ListedObject) -> Result<()> {
-    let store = place.store();
-    let listed = Precondition::Version(ObjectVersion::from_etag(&object.etag));
-    if store.capabilities().delete_if_version.enforced() {
-        match store.delete(&object.key, &listed).await {
-            Err(error) if error.kind == Kind::Unsupported => {}
-            ended => return ended,
+/// What one request deletes, or as many as go out at once: objects that stand together at one place.
+fn batches(objects: Vec<(Arc<Place>, ListedObject)>) -> Vec<(Arc<Place>, Vec<ListedObject>)> {
+    let mut batches: Vec<(Arc<Place>, Vec<ListedObject>)> = Vec::new();
+    for (place, object) in objects {
+        let capabilities = place.store().capabilities();
+        let most = capabilities
+            .deletes_a_request(capabilities.delete_if_version.enforced())
+            .max(WITHOUT_BATCHES);
+        match batches.last_mut() {
+            Some((of, batch)) if Arc::ptr_eq(of, &place) && batch.len() < most => {
+                batch.push(object);
+            }
+            _ => batches.push((place, vec![object])),
         }
     }
-    // The store has no conditional deletes: looked at just before is the best there is.
+    batches
+}
+
+/// Deletes objects, each only as the version that was listed; the results are in their order.
+async fn delete(place: &Place, objects: &[ListedObject]) -> Vec<Result<()>> {
+    let store = place.store();
+    let mut results: Vec<Result<()>> = Vec::new();
+    if store.capabilities().delete_if_version.enforced() {
+        let deletions: Vec<Deletion> = objects
+            .iter()
+            .map(|object| Deletion {
+                key: object.key.clone(),
+                precondition: Precondition::Version(ObjectVersion::from_etag(&object.etag)),
+            })
+            .collect();
+        results = store.delete_many(&deletions).await;
+    }
+    // Where the store has no conditional deletes, looked at just before is the best there is.
+    let mut results = results.into_iter();
+    let each: Vec<_> = objects
+        .iter()
+        .map(|object| (object, results.next()))
+        .collect();
+    futures::stream::iter(each)
+        .map(|(object, result)| async move {
+            match result {
+                None => delete_as_seen(place, object).await,
+                Some(Err(error)) if error.kind == Kind::Unsupported => {
+                    delete_as_seen(place, object).await
+                }
+                Some(result) => result,
+            }
+        })
+        .buffered(WITHOUT_BATCHES)
+        .collect()
+        .await
+}
+
+async fn delete_as_seen(place: &Place, object: &ListedObject) -> Result<()> {
+    let store = place.store();
     match store.head(&object.key).await {
         Ok(head) if head.version.etag == object.etag => {
             store.delete(&object.key, &Precondition::None).await
@@ -236,6 +285,12 @@ mod tests {
         place.store().list(None, 1).await.unwrap().objects.remove(0)
     }
 
+    async fn delete_one(place: &Place, object: &ListedObject) -> Result<()> {
+        let mut results = delete(place, std::slice::from_ref(object)).await;
+        assert_eq!(results.len(), 1);
+        results.remove(0)
+    }
+
     /// With conditional deletes and without.
     fn places() -> Vec<Arc<Place>> {
         let support = [ConditionSupport::Enforced, ConditionSupport::Unsupported];
@@ -258,10 +313,10 @@ mod tests {
             put(&place, "old").await;
             let old = listed(&place).await;
             put(&place, "new").await;
-            let kept = delete(&place, &old).await.unwrap_err();
+            let kept = delete_one(&place, &old).await.unwrap_err();
             assert_eq!(kept.kind, Kind::Precondition);
             let new = listed(&place).await;
-            delete(&place, &new).await.unwrap();
+            delete_one(&place, &new).await.unwrap();
             assert!(
                 place
                     .store()
@@ -272,7 +327,7 @@ mod tests {
                     .is_empty()
             );
             // Somebody else did it.
-            delete(&place, &new).await.unwrap();
+            delete_one(&place, &new).await.unwrap();
         }
     }
 }

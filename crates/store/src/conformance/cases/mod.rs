@@ -2,7 +2,9 @@
 
 mod conditions;
 mod copying;
+mod deleting;
 mod keys;
+mod levels;
 mod listing;
 mod multipart;
 mod objects;
@@ -43,6 +45,8 @@ pub(super) const CASES: &[Case] = cases![
     conditions::complete_if_absent_has_one_winner,
     conditions::complete_if_version,
     conditions::delete_if_version,
+    deleting::many_are_deleted_at_once,
+    deleting::many_are_deleted_under_conditions,
     multipart::parts_out_of_order_from_two_handles,
     multipart::an_upload_is_invisible_until_completed,
     multipart::a_part_uploaded_again_is_replaced,
@@ -63,6 +67,8 @@ pub(super) const CASES: &[Case] = cases![
     listing::more_than_a_thousand,
     listing::an_empty_place_lists_nothing,
     listing::goes_on_after_any_text,
+    levels::a_level_in_pages_of_any_size,
+    levels::a_level_passes_over_what_lies_deeper,
     keys::punctuation_and_unicode,
     keys::empty_segments,
     keys::dot_segments,

@@ -1,6 +1,6 @@
 //! What the endpoint really does: false conditions and wrong checksums are sent, and must be refused.
 //!
-//! Some 28 requests, in phases that each build on the one before; independent ones go out together. Everything is written below
+//! Some 30 requests, in phases that each build on the one before; independent ones go out together. Everything is written below
 //! one root and removed again, also after a failure. A condition counts as enforced only where a false one was refused. A
 //! server-side copy counts only where its source can be pinned (else parts could be of different versions) and where it
 //! enforces the conditions on its destination that a PUT enforces.
@@ -14,7 +14,7 @@ use super::request::Call;
 use super::write::write_precondition;
 use super::{AMAZON, Knowledge, S3Store, xml};
 use crate::http::{Sums, Wanted};
-use crate::{Capabilities, ConditionSupport, CopySource, Error, Precondition, Result};
+use crate::{BatchDelete, Capabilities, ConditionSupport, CopySource, Error, Precondition, Result};
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use skyfresh_sky::{Kind, ObjectVersion};
@@ -108,12 +108,14 @@ impl Probe<'_> {
             probed: true,
             silent: false,
             checksum_on_complete: true,
+            batch_tried: true,
         };
         // What follows goes through the operations themselves, which must know how to prove bytes here.
         self.store.learn(|knowledge| *knowledge = found.clone());
         self.multipart(&mut found).await?;
         found.capabilities.tags = self.tags().await?;
         found.capabilities.delete_if_version = self.delete_if_version().await?;
+        found.capabilities.batch_delete = self.batch_delete().await?;
         Ok(found)
     }
 
@@ -201,6 +203,27 @@ impl Probe<'_> {
         let condition = Precondition::Version(other_version());
         self.internal(write_precondition(&condition, &mut call.headers))?;
         verdict(self.store.call(call).await)
+    }
+
+    /// Whether many are deleted by one request, and whether it knows conditions.
+    async fn batch_delete(&self) -> Result<Option<BatchDelete>> {
+        // The condition before may have been ignored.
+        self.put(&Precondition::None).await?;
+        let support = match self.store.false_condition(&self.object).await {
+            Ok(support) => support,
+            Err(error) => {
+                // A server that trips over it has no batches; what else was found still holds.
+                tracing::debug!(%error, "the store deletes one object a request");
+                None
+            }
+        };
+        let known = AMAZON.batch_delete;
+        Ok(known.and_then(|batch| {
+            Some(BatchDelete {
+                if_version: support?,
+                ..batch
+            })
+        }))
     }
 
     /// Removes whatever the probe left, the old versions too. Goes on after an error, and returns the first.
