@@ -16,13 +16,19 @@
 pub mod exact;
 mod explain;
 mod model;
+mod oracle;
 mod query;
+#[cfg(test)]
+mod random;
 mod solve;
 mod workload;
 
 pub use explain::{CostLine, Item, explain};
 pub use model::{Latency, Prices, Requirements, Scenario, Store, UNITS_PER_USD};
+pub use oracle::{Counts, Oracle, Plan, Shard};
 
-pub use query::{MAX_LINE_BYTES, query};
-pub use solve::{Infeasible, Limits, Placement, brute_force, cost_of, solve};
+pub use query::{
+    Answer, Direct, Engine, MAX_LINE_BYTES, Refusal, Reply, Timed, answer, query, read_usage,
+};
+pub use solve::{Infeasible, Limits, Placement, brute_force, cost_of, solve, solve_while};
 pub use workload::{Fault, Usage, Workload};

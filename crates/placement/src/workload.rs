@@ -129,6 +129,27 @@ pub struct Workload {
     pub(crate) reads: Vec<(usize, u128, u128)>,
 }
 
+impl Workload {
+    /// Whether in every region GB read are gets × size.
+    pub(crate) fn reads_whole_objects(&self) -> bool {
+        self.reads.iter().all(|(_, gets, gb)| {
+            wide_product(*gb, self.denominator) == wide_product(*gets, self.size)
+        })
+    }
+}
+
+/// The product, as its upper and lower 128 bits.
+fn wide_product(left: u128, right: u128) -> (u128, u128) {
+    const LOW: u128 = u64::MAX as u128;
+    let (left_high, left_low) = (left >> 64, left & LOW);
+    let (right_high, right_low) = (right >> 64, right & LOW);
+    let low = left_low * right_low;
+    let middle = left_high * right_low + (low >> 64);
+    let other = left_low * right_high + (middle & LOW);
+    let high = left_high * right_high + (middle >> 64) + (other >> 64);
+    (high, other << 64 | low & LOW)
+}
+
 impl Usage {
     /// In the regions of `scenario`. Faults: a region that is not among them; quantities beyond 128 bits.
     pub fn resolve(&self, scenario: &Scenario) -> Result<Workload, Fault> {
