@@ -94,6 +94,7 @@ pub(crate) enum Command {
     Reload(commands::reload::Args),
     Localsky(commands::localsky::Args),
     Plan(Box<commands::plan::Args>),
+    Place(commands::place::Args),
     Sim(commands::sim::Args),
     Catalog(commands::catalog::Args),
     Completions(commands::completions::Args),

@@ -13,8 +13,10 @@
 //! Requirements ─┘             (integer tables)        (bounds in floating point that are exact integers; money in 256 bits)
 //! ```
 
+pub mod baselines;
 pub mod exact;
 mod explain;
+mod ilp;
 mod model;
 mod oracle;
 mod query;
@@ -24,6 +26,7 @@ mod solve;
 mod workload;
 
 pub use explain::{CostLine, Item, explain};
+pub use ilp::Ilp;
 pub use model::{Latency, Prices, Requirements, Scenario, Store, UNITS_PER_USD};
 pub use oracle::{Counts, Oracle, Plan, Shard};
 

@@ -1,6 +1,6 @@
 //! The read choices of one write choice, exactly.
 //!
-//! Where every read is of the whole object, reading once in region r from store o costs get_o + size·egress_{r,o}: a line in the
+//! Where all reads are of one size, reading once in region r from store o costs get_o + size·egress_{r,o}: a line in the
 //! size. As the size grows from 0, the cheapest store of the region goes along the lower envelope of these lines, from the
 //! cheapest request to the cheapest transfer. One read choice belongs to each interval between the sizes at which any region
 //! switches. SkyPIE's Listing 4 (section 4.2) passes over some of these intervals; this goes through all of them.

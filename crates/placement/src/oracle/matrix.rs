@@ -70,8 +70,8 @@ impl Oracle {
     /// Up to [`LANES`] objects.
     fn place_group(&self, workloads: &[Workload]) -> Vec<Result<Placement, Fault>> {
         let fault = |workload: &Workload| {
-            if !workload.reads_whole_objects() {
-                return Some(Fault::Invalid("the oracle's candidates are for reads of whole objects, and egress_gb differs from gets × size_gb: use --engine direct".into()));
+            if !workload.reads_are_of_one_size() {
+                return Some(Fault::Invalid("the oracle's candidates are for reads of one size in all regions, and egress_gb says otherwise: use --engine direct".into()));
             }
             cut_off(&self.scenario, workload).map(|region| {
                 Fault::Infeasible(Infeasible::Region(region).describe(&self.scenario))

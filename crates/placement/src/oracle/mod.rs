@@ -1,9 +1,9 @@
-//! The oracle: every placement that can be cheapest for an object whose reads are of whole objects (SkyPIE, section 4), made once
+//! The oracle: every placement that can be cheapest for an object whose reads are of one size (SkyPIE, section 4), made once
 //! and asked by adding up prices.
 //!
 //! In: a [`Scenario`]. Out: its candidates (write choices with the read choices that can be best for some size), counted, kept,
 //! saved and loaded; answers to many objects at once. Never: a candidate dropped that could alone be cheapest; an answer for an
-//! object that the candidates were not made for (GB read that are not gets × size), which is refused.
+//! object that the candidates were not made for (reads of different sizes in different regions), which is refused.
 //!
 //! ```text
 //! choices.rs   sets of stores by number, so that ranges of them are shards
@@ -100,6 +100,13 @@ impl Oracle {
     /// Least and greatest number of stores.
     pub fn replicas(&self) -> (usize, usize) {
         self.scenario.replicas
+    }
+
+    /// Whether it is what [`Oracle::build`] would make.
+    pub fn is_made_by(&self, scenario: &Scenario, plan: &Plan) -> bool {
+        self.shard == plan.shard
+            && self.filtered == plan.filter
+            && file::tables(&self.scenario) == file::tables(scenario)
     }
 
     /// The whole of all its shards, in any order.

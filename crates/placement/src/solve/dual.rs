@@ -141,7 +141,7 @@ pub(super) fn bound(instance: &mut Instance, nearest: &[(f64, f64)], best: &mut 
                 cheapest(&reduced, instance.replicas, &mut set);
             }
         }
-        if step % STRIKE_EVERY == STRIKE_EVERY - 1 {
+        if step < 2 || step % STRIKE_EVERY == STRIKE_EVERY - 1 {
             strike(instance, &mut top, best.upper);
             if set_count(instance.store.len(), instance.replicas.1) <= FEW_SETS {
                 break;

@@ -45,7 +45,7 @@ pub(crate) struct Instance {
     /// Rows: regions that read.
     pub(super) rows: usize,
     /// What takes the place of a read that is not admissible: more than any set without one costs.
-    pub(super) forbidden: f64,
+    pub(crate) forbidden: f64,
     /// No true cost of a set is further than this above the rounded one; 0 where nothing was rounded.
     pub(crate) slack: f64,
     /// Least and greatest number of stores.

@@ -7,7 +7,6 @@
 mod cases;
 mod papers;
 mod random;
-mod reference;
 mod unicast;
 
 use crate::cargo::cargo;
