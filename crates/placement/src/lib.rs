@@ -4,13 +4,14 @@
 //! how objects are used ([`Usage`]: size, puts and gets by region). **Out:** for each object the set of stores of least cost,
 //! which region reads from which store, whether another set costs the same, and how far from the optimum it can be (0 unless
 //! a limit stopped the search).
-//! **Never:** adds money in floating point, answers approximately without saying so, draws randomness, does IO but reading a
+//! **Never:** adds an answer's money in floating point, answers approximately without saying so, draws randomness, does IO but reading a
 //! directory of prices.
 //!
 //! ```text
 //! Prices ─┐                      Usage ── resolve ─┐
-//!         ├─ Scenario::new ── Scenario ────────────┴─ solve ── Placement
-//! Requirements ─┘             (integer tables)        (bounds in floating point that are exact integers; money in 256 bits)
+//!         ├─ Scenario::new ── Scenario ────────────┼─ solve ─────────── Placement
+//! Requirements ─┘             (integer tables)     │  (bounds in floating point that are exact integers; money in 256 bits)
+//!                                └─ Oracle::build ─┴─ Oracle::place ── Placement
 //! ```
 
 pub mod baselines;

@@ -158,11 +158,8 @@ fn scenario(prices: &Prices, most: usize) -> Scenario {
 pub(crate) fn run(prices: &Prices) {
     let (twelve, five) = (scenario(prices, 12), scenario(prices, 5));
     let index = |name: &&str| twelve.region(name).expect("a region of AWS");
-    for model in [Model::A, Model::B] {
-        for remote in [0, 1, 10, 100, 1000] {
-            if model == Model::B && remote == 0 {
-                continue;
-            }
+    for (model, shares) in [(Model::A, &[1, 100][..]), (Model::B, &[1, 10, 100, 1000])] {
+        for &remote in shares {
             let trace = Trace {
                 scenario: &twelve,
                 regions: REGIONS.iter().map(index).collect(),
