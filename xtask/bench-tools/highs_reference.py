@@ -2,7 +2,9 @@
 
 One JSON object a line in: {"kind": "mps", "path", "limit_s"} solves a programme from a file; {"kind": "iterative", "path", "stripes"}
 makes Cloudcast's stripe-iterative plan (section 3.4) of an instance: a programme for each stripe on what the stripes before it have
-left. One JSON object a line out: the objective in dollars a GB, the bound, seconds of processor time.
+left; {"kind": "placement", "keep", "reads", "least", "most"} places one object: what a copy costs by store, what reads cost by
+region and store, how many copies. One JSON object a line out: the objective in dollars (a GB, for overlays), the bound, seconds of
+processor time.
 """
 
 import json
@@ -97,6 +99,32 @@ def iterative(path, stripes):
     return {"status": "found", "usd_per_gb": usd, "cpu_s": time.process_time() - began}
 
 
+def placement(task):
+    """SpanStore's programme with a row x <= y for each region and store; dollars scaled so that tolerances are small beside them."""
+    keep, reads = task["keep"], task["reads"]
+    stores = range(len(keep))
+    scale = 1e4 / max(sum(keep) / len(keep) + sum(max(row) for row in reads), 1e-300)
+    highs = solver()
+    highs.setOptionValue("mip_rel_gap", 0.0)
+    highs.setOptionValue("mip_abs_gap", 1e-9)
+    began = time.process_time()
+    copy = [highs.addVariable(lb=0, ub=1, obj=keep[store] * scale, type=highspy.HighsVarType.kInteger) for store in stores]
+    for row in reads:
+        share = [highs.addVariable(lb=0, ub=1, obj=row[store] * scale) for store in stores]
+        highs.addConstr(highspy.Highs.qsum(share) == 1)
+        for store in stores:
+            highs.addConstr(share[store] - copy[store] <= 0)
+    highs.addConstr(highspy.Highs.qsum(copy) >= task["least"])
+    highs.addConstr(highspy.Highs.qsum(copy) <= task["most"])
+    built_s = time.process_time() - began
+    highs.run()
+    solved = highs.getModelStatus() == highspy.HighsModelStatus.kOptimal
+    chosen = [store for store in stores if solved and highs.val(copy[store]) > 0.5]
+    # Priced again by its choice, without the solver's tolerances.
+    usd = sum(keep[store] for store in chosen) + sum(min(row[store] for store in chosen) for row in reads) if chosen else None
+    return {"usd": usd, "cpu_s": time.process_time() - began - built_s}
+
+
 # The solver greets on standard output, whatever it is told: answers have a descriptor of their own.
 answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
 os.dup2(2, 1)
@@ -105,6 +133,8 @@ for line in sys.stdin:
     task = json.loads(line)
     if task["kind"] == "mps":
         answer = solve_file(task["path"], task["limit_s"])
+    elif task["kind"] == "placement":
+        answer = placement(task)
     else:
         answer = iterative(task["path"], task["stripes"])
     print(json.dumps(answer), file=answers, flush=True)

@@ -95,6 +95,7 @@ pub(crate) enum Command {
     Localsky(commands::localsky::Args),
     Relay(commands::relay::Args),
     Plan(Box<commands::plan::Args>),
+    Place(commands::place::Args),
     Sim(commands::sim::Args),
     Catalog(commands::catalog::Args),
     Completions(commands::completions::Args),

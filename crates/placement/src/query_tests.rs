@@ -23,13 +23,11 @@ fn scenario(latency_slo_seconds: Option<f64>) -> Scenario {
 }
 
 fn ask(scenario: &Scenario, lines: &[&str], threads: usize) -> Vec<(String, bool)> {
-    query(
-        scenario,
-        lines,
-        Limits::default(),
-        threads,
-        &ManualClock::at(Timestamp::ZERO),
-    )
+    let clock = ManualClock::at(Timestamp::ZERO);
+    query(&Direct::new(scenario), lines, threads, &clock)
+        .iter()
+        .map(|reply| (reply.json(), matches!(reply, Reply::Answer(_))))
+        .collect()
 }
 
 const KNOWN: &str = r#"{"id":"known","size_gb":13,"puts":{"aws-eu-central-1":1},"gets":{"aws-eu-south-2":1,"aws-eu-north-1":1}}"#;

@@ -16,15 +16,18 @@ pub enum Fault {
     Overflow(String),
     /// No placement keeps to what is required; names the constraint that binds.
     Infeasible(String),
+    /// The solver that was asked gave up: nothing is known of the object.
+    Unsolved(String),
 }
 
 impl Fault {
-    /// A word for machines: `invalid`, `overflow`, `infeasible`.
+    /// A word for machines: `invalid`, `overflow`, `infeasible`, `unsolved`.
     pub fn kind(&self) -> &'static str {
         match self {
             Fault::Invalid(_) => "invalid",
             Fault::Overflow(_) => "overflow",
             Fault::Infeasible(_) => "infeasible",
+            Fault::Unsolved(_) => "unsolved",
         }
     }
 }
@@ -32,7 +35,10 @@ impl Fault {
 impl std::fmt::Display for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Fault::Invalid(why) | Fault::Overflow(why) | Fault::Infeasible(why) => f.write_str(why),
+            Fault::Invalid(why)
+            | Fault::Overflow(why)
+            | Fault::Infeasible(why)
+            | Fault::Unsolved(why) => f.write_str(why),
         }
     }
 }
@@ -127,6 +133,109 @@ pub struct Workload {
     pub(crate) ingress: Vec<(usize, u128)>,
     /// Get requests and GB read, by region, where not both 0.
     pub(crate) reads: Vec<(usize, u128, u128)>,
+}
+
+impl Workload {
+    /// Whole numbers over `denominator`: GB stored, puts, GB written by region index, gets and GB read by region index. `None` where
+    /// the denominator is 0, or a region is no region of `scenario` or given twice.
+    pub fn from_parts(
+        scenario: &Scenario,
+        denominator: u128,
+        (size, puts): (u128, u128),
+        mut ingress: Vec<(usize, u128)>,
+        mut reads: Vec<(usize, u128, u128)>,
+    ) -> Option<Workload> {
+        ingress.sort_unstable();
+        reads.sort_unstable();
+        let known = |region: &usize| *region < scenario.regions().len();
+        let fine = denominator > 0
+            && ingress.iter().all(|(region, _)| known(region))
+            && reads.iter().all(|(region, ..)| known(region))
+            && ingress.is_sorted_by(|one, other| one.0 < other.0)
+            && reads.is_sorted_by(|one, other| one.0 < other.0);
+        ingress.retain(|(_, gb)| *gb > 0);
+        reads.retain(|(_, gets, gb)| *gets > 0 || *gb > 0);
+        fine.then_some(Workload {
+            denominator,
+            size,
+            puts,
+            ingress,
+            reads,
+        })
+    }
+
+    /// The sum of two workloads over one denominator; `None` where the denominators differ or 128 bits do not hold it.
+    pub fn plus(&self, other: &Workload) -> Option<Workload> {
+        if self.denominator != other.denominator {
+            return None;
+        }
+        let mut ingress: BTreeMap<usize, u128> = self.ingress.iter().copied().collect();
+        for (region, gb) in &other.ingress {
+            let sum = ingress.entry(*region).or_default();
+            *sum = sum.checked_add(*gb)?;
+        }
+        let mut reads: BTreeMap<usize, (u128, u128)> = self
+            .reads
+            .iter()
+            .map(|(region, gets, gb)| (*region, (*gets, *gb)))
+            .collect();
+        for (region, gets, gb) in &other.reads {
+            let sum = reads.entry(*region).or_default();
+            *sum = (sum.0.checked_add(*gets)?, sum.1.checked_add(*gb)?);
+        }
+        Some(Workload {
+            denominator: self.denominator,
+            size: self.size.checked_add(other.size)?,
+            puts: self.puts.checked_add(other.puts)?,
+            ingress: ingress.into_iter().collect(),
+            reads: reads
+                .into_iter()
+                .map(|(region, (gets, gb))| (region, gets, gb))
+                .collect(),
+        })
+    }
+
+    /// The same, never read.
+    pub fn without_reads(&self) -> Workload {
+        Workload {
+            reads: Vec::new(),
+            ..self.clone()
+        }
+    }
+
+    /// The reads of each region that reads, and nothing else.
+    pub fn reads_alone(&self) -> Vec<Workload> {
+        let alone = |read: &(usize, u128, u128)| Workload {
+            denominator: self.denominator,
+            size: 0,
+            puts: 0,
+            ingress: Vec::new(),
+            reads: vec![*read],
+        };
+        self.reads.iter().map(alone).collect()
+    }
+
+    /// Whether reads are of one size in all regions: GB read over gets.
+    pub(crate) fn reads_are_of_one_size(&self) -> bool {
+        let Some((_, first_gets, first_gb)) = self.reads.first() else {
+            return true;
+        };
+        self.reads.iter().all(|(_, gets, gb)| {
+            *gets > 0 && wide_product(*gb, *first_gets) == wide_product(*gets, *first_gb)
+        })
+    }
+}
+
+/// The product, as its upper and lower 128 bits.
+fn wide_product(left: u128, right: u128) -> (u128, u128) {
+    const LOW: u128 = u64::MAX as u128;
+    let (left_high, left_low) = (left >> 64, left & LOW);
+    let (right_high, right_low) = (right >> 64, right & LOW);
+    let low = left_low * right_low;
+    let middle = left_high * right_low + (low >> 64);
+    let other = left_low * right_high + (middle & LOW);
+    let high = left_high * right_high + (middle >> 64) + (other >> 64);
+    (high, other << 64 | low & LOW)
 }
 
 impl Usage {

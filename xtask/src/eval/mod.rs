@@ -5,7 +5,9 @@
 mod families;
 mod mutants;
 mod overlay;
+mod placement;
 mod plot;
+mod reference;
 mod replica;
 mod stores;
 
@@ -24,6 +26,7 @@ enum Subject {
     Families(families::Families),
     Mutants(mutants::Mutants),
     Overlay(overlay::Overlay),
+    Placement(placement::Placement),
     Replica(replica::Replica),
     Stores(stores::Stores),
 }
@@ -35,6 +38,7 @@ impl Eval {
             Subject::Families(subject) => subject.run(),
             Subject::Mutants(subject) => subject.run(),
             Subject::Overlay(subject) => subject.run(),
+            Subject::Placement(subject) => subject.run(),
             Subject::Replica(subject) => subject.run(),
             Subject::Stores(subject) => subject.run(),
         }

@@ -14,6 +14,7 @@ pub(crate) mod head;
 pub(crate) mod localsky;
 pub(crate) mod ls;
 pub(crate) mod pause;
+pub(crate) mod place;
 pub(crate) mod plan;
 pub(crate) mod profile;
 pub(crate) mod relay;
@@ -71,6 +72,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> anyhow::Result<E
         Command::Unwire(args) => unwire::run(args, context).await,
         Command::Sim(args) => sim::run_command(args, context).await,
         Command::Plan(args) => tokio::task::block_in_place(|| plan::run(&args, context)),
+        Command::Place(args) => tokio::task::block_in_place(|| place::run(&args, context)),
         Command::Catalog(args) => catalog::run(args, context).await,
         Command::Relay(args) => relay::run(args, context).await,
         Command::Localsky(args) => localsky::run(args, context).await,

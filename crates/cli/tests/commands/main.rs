@@ -19,6 +19,7 @@ mod head;
 mod help;
 mod localsky;
 mod ls;
+mod place;
 mod plan;
 mod profile;
 mod relays;

@@ -1,6 +1,7 @@
 //! What a placement must keep to, and how many more stores it needs for that.
 
 use super::Latency;
+use serde::{Deserialize, Serialize};
 
 /// What a placement must keep to. Patterns are regular expressions that match anywhere in a name.
 #[derive(Clone, Debug)]
@@ -46,7 +47,7 @@ impl Default for Requirements {
 }
 
 /// The requirements that a set of stores meets or not, resolved to indices.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Groups {
     /// Regions that must hold a copy, with their providers, without repetition.
     pub(crate) regions: Vec<(usize, usize)>,

@@ -3,17 +3,18 @@
 use super::columns::Columns;
 use super::{Groups, Prices, Requirements};
 use regex_lite::Regex;
+use serde::{Deserialize, Serialize};
 use skyfresh_sky::Invalid;
 use std::collections::BTreeMap;
 
 /// Rows of the tables are padded to a multiple of this many stores, so that loops over them need no remainder.
-const LANES: usize = 8;
+pub(super) const LANES: usize = 8;
 /// More stores or regions are a mistake in a pattern or a table.
-const MAX_STORES: usize = 10_000;
-const MAX_REGIONS: usize = 1_000;
+pub(super) const MAX_STORES: usize = 10_000;
+pub(super) const MAX_REGIONS: usize = 1_000;
 
 /// A store that takes part.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Store {
     /// `Vendor-Region-Name-Tier`.
     pub name: String,
@@ -33,7 +34,7 @@ pub struct Store {
 #[derive(Clone, Debug)]
 pub struct Scenario {
     pub(crate) regions: Vec<String>,
-    by_region: BTreeMap<String, usize>,
+    pub(super) by_region: BTreeMap<String, usize>,
     pub(crate) stores: Vec<Store>,
     /// Entries in a row, padding included.
     pub(crate) stride: usize,
@@ -167,7 +168,7 @@ impl Scenario {
                         Invalid::new(
                             "network price",
                             format!("{from} to {to}"),
-                            "network_cost_v2.csv has no such pair: add it, or narrow the regions",
+                            "the prices have no such pair (network_cost_v2.csv of price tables): add it, or narrow the regions",
                         )
                     })
                 };

@@ -7,13 +7,20 @@
 use super::best::Best;
 use super::instance::{Instance, whole};
 
+// The numbers below were chosen by trial on the objects of `examples/evaluate/speed.rs`; no answer depends on them.
+
 /// Steps at most, and without a better bound.
 const MAX_STEPS: usize = 120;
-const PATIENCE: usize = 6;
-/// Steps between strikes.
-const STRIKE_EVERY: usize = 4;
+const PATIENCE: usize = 12;
+/// Steps without a better bound after which the next ones are half as long, from the best prices.
+const HALVE_AFTER: usize = 6;
+/// Steps between strikes; the first step is followed by one as well, which spares the others most of their work.
+const STRIKE_EVERY: usize = 5;
 /// So few sets are sooner searched than bounded further.
-const FEW_SETS: f64 = 1000.0;
+const FEW_SETS: f64 = 500.0;
+/// Where prices begin between the two least read costs of a good set, and the first share of Polyak's step.
+const START: f64 = 0.42;
+const FIRST_LENGTH: f64 = 1.7;
 
 pub(super) struct Dual {
     /// Σ λ_r of the best bound.
@@ -134,14 +141,14 @@ pub(super) fn bound(instance: &mut Instance, nearest: &[(f64, f64)], best: &mut 
             stale = 0;
         } else {
             stale += 1;
-            if stale % 3 == 0 {
+            if stale % HALVE_AFTER == 0 {
                 length *= 0.5;
                 lambda.clone_from(&top_lambda);
                 reduced.clone_from(&top.reduced);
                 cheapest(&reduced, instance.replicas, &mut set);
             }
         }
-        if step % STRIKE_EVERY == STRIKE_EVERY - 1 {
+        if step == 0 || step % STRIKE_EVERY == STRIKE_EVERY - 1 {
             strike(instance, &mut top, best.upper);
             if set_count(instance.store.len(), instance.replicas.1) <= FEW_SETS {
                 break;
@@ -172,10 +179,6 @@ pub(super) fn bound(instance: &mut Instance, nearest: &[(f64, f64)], best: &mut 
     strike(instance, &mut top, best.upper);
     top
 }
-
-/// Where prices begin between the two least read costs of a good set, and the first share of Polyak's step.
-const START: f64 = 0.5;
-const FIRST_LENGTH: f64 = 0.8;
 
 /// Drops columns whose presence alone raises the bound above `upper`.
 fn strike(instance: &mut Instance, top: &mut Dual, upper: f64) {

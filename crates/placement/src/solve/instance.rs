@@ -35,26 +35,26 @@ fn greatest(costs: &[f64]) -> f64 {
 
 /// cost(W) = Σ_{o∈W} a_o + Σ_r min_{o∈W} b_{r,o} over columns o and rows r, in units that make all of them whole.
 #[derive(Clone, Debug)]
-pub(super) struct Instance {
+pub(crate) struct Instance {
     /// The store of each column.
-    pub(super) store: Vec<u32>,
+    pub(crate) store: Vec<u32>,
     /// What keeping a copy costs, by column.
-    pub(super) keep: Vec<f64>,
+    pub(crate) keep: Vec<f64>,
     /// What a region's reads cost, [row][column].
     pub(super) read: Vec<f64>,
     /// Rows: regions that read.
     pub(super) rows: usize,
     /// What takes the place of a read that is not admissible: more than any set without one costs.
-    pub(super) forbidden: f64,
+    pub(crate) forbidden: f64,
     /// No true cost of a set is further than this above the rounded one; 0 where nothing was rounded.
-    pub(super) slack: f64,
+    pub(crate) slack: f64,
     /// Least and greatest number of stores.
     pub(super) replicas: (usize, usize),
 }
 
 impl Instance {
     /// The costs of `workload` in every store that is allowed.
-    pub(super) fn new(scenario: &Scenario, workload: &Workload) -> Self {
+    pub(crate) fn new(scenario: &Scenario, workload: &Workload) -> Self {
         let prices = &scenario.columns;
         let (size, puts) = (workload.size as f64, workload.puts as f64);
         let mut keep: Vec<f64> = prices
@@ -133,7 +133,7 @@ impl Instance {
     }
 
     /// One row of reads.
-    pub(super) fn row(&self, row: usize) -> &[f64] {
+    pub(crate) fn row(&self, row: usize) -> &[f64] {
         let columns = self.store.len();
         &self.read[row * columns..][..columns]
     }

@@ -25,7 +25,7 @@ use crate::exact::Cost;
 use crate::model::Scenario;
 use crate::workload::Workload;
 use best::Best;
-use instance::Instance;
+pub(crate) use instance::Instance;
 
 /// When to stop early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +90,7 @@ impl Infeasible {
 }
 
 /// A region that reads and has no store to read from.
-fn cut_off(scenario: &Scenario, workload: &Workload) -> Option<usize> {
+pub(crate) fn cut_off(scenario: &Scenario, workload: &Workload) -> Option<usize> {
     if scenario.admissible.is_empty() {
         return None;
     }
@@ -105,6 +105,13 @@ fn cut_off(scenario: &Scenario, workload: &Workload) -> Option<usize> {
         .find(|region| !reached(*region))
 }
 
+/// What the cheapest set costs at most, in the instance's units.
+pub(crate) fn upper_bound(scenario: &Scenario, workload: &Workload, instance: &Instance) -> f64 {
+    let mut best = Best::new(scenario, workload, instance);
+    greedy::improve(instance, &mut best);
+    best.upper
+}
+
 /// The cheapest set of stores for `workload`, among equals the one of fewest stores, among these the first by the stores' order.
 ///
 /// Errors: no set keeps to the scenario's requirements.
@@ -113,6 +120,17 @@ pub fn solve(
     workload: &Workload,
     limits: Limits,
 ) -> Result<Placement, Infeasible> {
+    solve_while(scenario, workload, limits, &|| true)
+}
+
+/// As [`solve`], for as long as `go_on` says so: it is asked once in a few thousand sets. Where it says no, the best so far is
+/// returned with its gap.
+pub fn solve_while(
+    scenario: &Scenario,
+    workload: &Workload,
+    limits: Limits,
+    go_on: &dyn Fn() -> bool,
+) -> Result<Placement, Infeasible> {
     if let Some(region) = cut_off(scenario, workload) {
         return Err(Infeasible::Region(region));
     }
@@ -120,7 +138,7 @@ pub fn solve(
     let mut best = Best::new(scenario, workload, &instance);
     let nearest = greedy::improve(&instance, &mut best);
     let dual = dual::bound(&mut instance, &nearest, &mut best);
-    let ended = search::run(&instance, &dual, &mut best, limits.max_nodes);
+    let ended = search::run(&instance, &dual, &mut best, (limits.max_nodes, go_on));
     let lower = if ended.complete {
         f64::INFINITY
     } else {

@@ -32,6 +32,12 @@ struct Level {
     base: f64,
 }
 
+/// When a search ends early: after so many sets, or when this says no.
+type Stop<'a> = (u64, &'a dyn Fn() -> bool);
+
+/// Sets between two questions whether to go on.
+const ASK_EVERY: u64 = 2048;
+
 struct Search<'a, 'b> {
     best: &'a mut Best<'b>,
     store: Vec<u32>,
@@ -44,11 +50,13 @@ struct Search<'a, 'b> {
     levels: Vec<Level>,
     chosen: Vec<u32>,
     nodes: u64,
-    max_nodes: u64,
+    stop: Stop<'a>,
+    /// Sets after which it is asked next.
+    ask_at: u64,
 }
 
 /// Offers every set of columns that may be as good as the best.
-pub(super) fn run(instance: &Instance, dual: &Dual, best: &mut Best<'_>, max_nodes: u64) -> Ended {
+pub(super) fn run(instance: &Instance, dual: &Dual, best: &mut Best<'_>, stop: Stop<'_>) -> Ended {
     if dual.lower > best.upper {
         return Ended {
             complete: true,
@@ -78,7 +86,8 @@ pub(super) fn run(instance: &Instance, dual: &Dual, best: &mut Best<'_>, max_nod
         levels: vec![Level::default(); depth + 1],
         chosen: Vec::with_capacity(depth),
         nodes: 0,
-        max_nodes,
+        stop,
+        ask_at: ASK_EVERY,
     };
     search.levels[0].nearest = vec![f64::INFINITY; stride];
     search.levels[0].open = (0..columns as u32).collect();
@@ -101,6 +110,17 @@ impl Search<'_, '_> {
             }
         }
         sums.iter().sum()
+    }
+
+    fn is_stopped(&mut self) -> bool {
+        if self.nodes > self.stop.0 {
+            return true;
+        }
+        if self.nodes < self.ask_at {
+            return false;
+        }
+        self.ask_at = self.nodes + ASK_EVERY;
+        !(self.stop.1)()
     }
 
     /// The least sum of reduced costs of at least `least` and at most `most` of `open`, which ascends; `None` if there are fewer.
@@ -197,7 +217,7 @@ impl Search<'_, '_> {
     /// The set chosen, and all that have `later` columns besides.
     fn visit(&mut self, before: &[f64], later: &[u32], bound: f64, keep: f64) -> Option<()> {
         self.nodes += 1;
-        if self.nodes > self.max_nodes {
+        if self.is_stopped() {
             return None;
         }
         let depth = self.chosen.len();

@@ -1,7 +1,7 @@
 //! The four cases of Cloudcast's evaluation.
 
-use super::reference::Reference;
 use super::{figure, judged, measured, number, of, text};
+use crate::eval::reference::Reference;
 use crate::report::{Document, Table};
 use anyhow::Result;
 use serde_json::json;

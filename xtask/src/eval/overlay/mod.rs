@@ -8,7 +8,6 @@ mod achieved;
 mod cases;
 mod papers;
 mod random;
-mod reference;
 mod unicast;
 
 use crate::cargo::cargo;

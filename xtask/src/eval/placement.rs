@@ -1,0 +1,449 @@
+//! `cargo xtask eval placement`: placements counted, timed, checked by another solver, and compared with how others place objects.
+//!
+//! **In:** the price tables of `crates/placement/tables`, the crate built in release, HiGHS from its Python wheel. **Out:** tables and a
+//! picture in `docs/results/`. **Never:** a figure of a paper that is not marked as the paper's.
+
+use super::plot::{Axis, Mark, Plot, Series};
+use super::reference::Reference;
+use crate::cargo::cargo;
+use crate::report::{Document, Table};
+use crate::workspace;
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use std::process::Stdio;
+
+/// Count, time and check placements, and compare with how others place objects.
+#[derive(clap::Args)]
+pub(crate) struct Placement {
+    /// The part to run, several with several of these; all where it is left out
+    #[arg(long = "part", value_name = "NAME")]
+    parts: Vec<Part>,
+}
+
+/// What is found out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// How many write choices and candidates there are
+    Counts,
+    /// Microseconds for one placement
+    Speed,
+    /// Costs beside those of an integer programme
+    Programmes,
+    /// A trace of 1.1 million objects, and heuristics
+    Trace,
+}
+
+/// Known counts, worked out apart: scenario, replicas, write choices, candidates, candidates left by the filter.
+const KNOWN: [(&str, u64, u64, u64, u64); 12] = [
+    ("C1", 1, 8, 8, 8),
+    ("C1", 2, 28, 48, 48),
+    ("C1", 3, 56, 124, 124),
+    ("C2", 1, 24, 24, 16),
+    ("C2", 2, 276, 408, 196),
+    ("C2", 3, 2024, 3700, 1188),
+    ("C3", 1, 75, 75, 50),
+    ("C3", 2, 2775, 4710, 2353),
+    ("C3", 3, 67_525, 147_953, 50_809),
+    ("C5", 1, 163, 163, 118),
+    ("C5", 2, 13_203, 32_887, 17_972),
+    ("C5", 3, 708_561, 2_664_921, 1_056_227),
+];
+
+/// What is aimed at: row, figure, microseconds at most.
+const AIMS: [(&str, &str, f64); 5] = [
+    ("C5 f=3 uniform", "mean_us", 60.0),
+    ("C5 f=3 uniform", "p99_us", 150.0),
+    ("C5 f=3 sparse", "mean_us", 10.0),
+    ("C5 f=3 dense", "p999_us", 1000.0),
+    ("C5 f=5 dense", "max_us", 50_000.0),
+];
+
+/// By how much costs that two solvers find may differ, relative to the cost: dollars in floating point on both sides.
+const SAME: f64 = 1e-9;
+/// Seconds in which 1.1 million objects are to be placed.
+const TRACE_AIM_S: f64 = 30.0;
+
+type Aims = Vec<(String, bool)>;
+
+impl Placement {
+    /// Runs it; true where every aim was met.
+    pub(crate) fn run(self) -> Result<bool> {
+        let all = vec![Part::Counts, Part::Speed, Part::Programmes, Part::Trace];
+        let parts = if self.parts.is_empty() {
+            all
+        } else {
+            self.parts
+        };
+        let mut met = true;
+        for part in parts {
+            met &= match part {
+                Part::Counts => counts()?,
+                Part::Speed => speed()?,
+                Part::Programmes => programmes()?,
+                Part::Trace => trace()?,
+            };
+        }
+        Ok(met)
+    }
+}
+
+/// What the crate, built in release, tells of a part.
+fn measured(part: &str) -> Result<Vec<Value>> {
+    println!("placing: {part}");
+    let output = cargo(["run", "--release", "--quiet"])
+        .args(["--package", "skyfresh-placement", "--example", "evaluate"])
+        .args(["--", part])
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot run the placements")?;
+    if !output.status.success() {
+        bail!("the placements did not run to their end: {}", output.status);
+    }
+    let text = String::from_utf8(output.stdout).context("the placements printed no text")?;
+    let lines = text.lines().map(|line| {
+        serde_json::from_str(line).with_context(|| format!("the placements printed {line}"))
+    });
+    lines.collect()
+}
+
+fn number(row: &Value, name: &str) -> f64 {
+    row[name].as_f64().unwrap_or(f64::NAN)
+}
+
+fn text<'a>(row: &'a Value, name: &str) -> &'a str {
+    row[name].as_str().unwrap_or_default()
+}
+
+/// Notes that say which aims were met, before others; and whether all were.
+fn judged(aims: &Aims, notes: Vec<String>) -> (Vec<String>, bool) {
+    let lines = aims
+        .iter()
+        .map(|(aim, met)| format!("**{}** {aim}", if *met { "Met:" } else { "Missed:" }));
+    let all = aims.iter().all(|(_, met)| *met);
+    (notes.into_iter().chain(lines).collect(), all)
+}
+
+fn publish(
+    name: &str,
+    title: &'static str,
+    aims: &Aims,
+    notes: Vec<String>,
+    table: Table,
+) -> Result<bool> {
+    let (notes, met) = judged(aims, notes);
+    Document {
+        title,
+        notes,
+        tables: vec![table],
+    }
+    .publish(name)?;
+    Ok(met)
+}
+
+fn counts() -> Result<bool> {
+    let rows = measured("counts")?;
+    let known = |row: &Value| {
+        KNOWN.iter().find(|(scenario, replicas, ..)| {
+            *scenario == text(row, "scenario") && Some(*replicas) == row["replicas"].as_u64()
+        })
+    };
+    let agrees = |row: &Value| {
+        known(row).is_some_and(|(_, _, choices, candidates, left)| {
+            row["write_choices"] == *choices
+                && row["candidates"] == *candidates
+                && row["after_filter"] == *left
+        })
+    };
+    let seconds = rows.last().map_or(f64::NAN, |row| number(row, "seconds"));
+    let aims = vec![
+        (
+            "all counts are those worked out apart".into(),
+            rows.iter().all(agrees),
+        ),
+        (
+            format!("C5 with three replicas: {seconds:.2} s for enumeration and filter, of 2 s"),
+            seconds <= 2.0,
+        ),
+    ];
+    let table = Table {
+        heading: "Candidates".into(),
+        columns: vec![
+            "scenario",
+            "replicas",
+            "write choices",
+            "candidates",
+            "distinct",
+            "after filter",
+            "seconds",
+        ],
+        rows: rows
+            .iter()
+            .map(|row| {
+                let count = |name: &str| row[name].to_string();
+                vec![
+                    text(row, "scenario").into(),
+                    count("replicas"),
+                    count("write_choices"),
+                    count("candidates"),
+                    count("distinct"),
+                    count("after_filter"),
+                    format!("{:.4}", number(row, "seconds")),
+                ]
+            })
+            .collect(),
+    };
+    let notes = vec!["Exact enumeration, one thread; `distinct` counts candidates of different prices; the filter drops those that an exchange of one store makes no dearer for any object.".into()];
+    publish(
+        "placement-counts",
+        "Placements that can be cheapest",
+        &aims,
+        notes,
+        table,
+    )
+}
+
+fn speed() -> Result<bool> {
+    let rows = measured("speed")?;
+    let mut aims: Aims = AIMS
+        .iter()
+        .map(|(name, figure, most)| {
+            let row = rows
+                .iter()
+                .find(|row| text(row, "name") == *name && text(row, "engine") == "direct");
+            let took = row.map_or(f64::NAN, |row| number(row, figure));
+            let aim = format!(
+                "{name}, {}: {took:.0} µs, of {most} µs",
+                figure.trim_end_matches("_us")
+            );
+            (aim, took <= *most)
+        })
+        .collect();
+    aims.push((
+        "every answer proven, and those of the oracle of the same cost".into(),
+        rows.iter().all(|row| row["wrong"] == 0),
+    ));
+    let table = Table {
+        heading: "Microseconds for one object".into(),
+        columns: vec![
+            "objects",
+            "engine",
+            "mean",
+            "p50",
+            "p99",
+            "p99.9",
+            "max",
+            "sets or candidates",
+        ],
+        rows: rows
+            .iter()
+            .map(|row| {
+                let us = |name: &str| format!("{:.0}", number(row, name));
+                vec![
+                    text(row, "name").into(),
+                    text(row, "engine").into(),
+                    us("mean_us"),
+                    us("p50_us"),
+                    us("p99_us"),
+                    us("p999_us"),
+                    us("max_us"),
+                    row["nodes"].to_string(),
+                ]
+            })
+            .collect(),
+    };
+    let notes = vec!["One thread, 2,000 objects a row, of each the fastest of three; the oracle answers 256 objects, eight at a time, each by its share. Uniform: up to 1 GB, up to 1,000 gets in every region; sparse: in at most ten; dense: every region gets, log-uniform up to 10⁶, of 1 KB to 10 GB.".into()];
+    publish(
+        "placement-speed",
+        "How long a placement takes",
+        &aims,
+        notes,
+        table,
+    )
+}
+
+fn programmes() -> Result<bool> {
+    let tasks = measured("programmes")?;
+    let mut solver = match Reference::start()? {
+        Ok(solver) => solver,
+        Err(why) => bail!("{why}"),
+    };
+    // Scenario and replicas; objects, greatest difference, seconds of HiGHS, microseconds of ours.
+    let mut rows: Vec<(String, u32, f64, f64, f64)> = Vec::new();
+    for mut task in tasks {
+        let name = format!(
+            "{} f={}..{}",
+            text(&task, "scenario"),
+            task["least"],
+            task["most"]
+        );
+        task["kind"] = "placement".into();
+        let answer = solver.solve(&task)?;
+        let (ours, theirs) = (number(&task, "usd"), number(&answer, "usd"));
+        let off = ((ours - theirs) / theirs.max(f64::MIN_POSITIVE)).abs();
+        if rows.last().is_none_or(|(last, ..)| *last != name) {
+            rows.push((name, 0, 0.0, 0.0, 0.0));
+        }
+        if let Some(row) = rows.last_mut() {
+            row.1 += 1;
+            row.2 = if off.is_nan() {
+                f64::INFINITY
+            } else {
+                row.2.max(off)
+            };
+            row.3 += number(&answer, "cpu_s");
+            row.4 += number(&task, "micros");
+        }
+    }
+    let aims = vec![(
+        format!(
+            "the costs agree to {SAME:e}, relative, for all {} objects",
+            rows.iter().map(|row| row.1).sum::<u32>()
+        ),
+        rows.iter().all(|row| row.2 <= SAME),
+    )];
+    let table = Table {
+        heading: "Direct method and HiGHS".into(),
+        columns: vec![
+            "scenario",
+            "objects",
+            "greatest difference",
+            "HiGHS, mean ms",
+            "direct, mean ms",
+        ],
+        rows: rows
+            .iter()
+            .map(|(name, objects, off, seconds, micros)| {
+                let mean = |sum: f64| sum / f64::from(*objects);
+                vec![
+                    name.clone(),
+                    objects.to_string(),
+                    format!("{off:.1e}"),
+                    format!("{:.1}", mean(seconds * 1e3)),
+                    format!("{:.3}", mean(micros / 1e3)),
+                ]
+            })
+            .collect(),
+    };
+    let notes = vec!["HiGHS solves SpanStore's programme in its strong form, a row x ≤ y for each region and store, on one thread, until nothing better can be; its choice is priced again. Milliseconds of solving, without building the programme.".into()];
+    publish(
+        "placement-programmes",
+        "The same costs by another solver",
+        &aims,
+        notes,
+        table,
+    )
+}
+
+const COLOURS: [&str; 8] = [
+    "#000000", "#999999", "#D55E00", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#0072B2",
+];
+
+fn trace() -> Result<bool> {
+    let rows = measured("trace")?;
+    let exact = |row: &Value| {
+        rows.iter()
+            .find(|other| {
+                other["model"] == row["model"]
+                    && other["remote"] == row["remote"]
+                    && text(other, "method") == "exact, up to 12"
+            })
+            .map_or(f64::NAN, |exact| number(exact, "usd"))
+    };
+    let ratio = |row: &Value| number(row, "usd") / exact(row);
+    let slowest = rows
+        .iter()
+        .map(|row| number(row, "total_seconds"))
+        .fold(0.0, f64::max);
+    let aims = vec![
+        (
+            format!(
+                "1.1 million objects placed exactly in {slowest:.1} s at most on two threads, of {TRACE_AIM_S} s"
+            ),
+            slowest <= TRACE_AIM_S,
+        ),
+        (
+            "every placement proven, none of a heuristic cheaper".into(),
+            rows.iter()
+                .all(|row| row["with_gap"] == 0 && ratio(row) >= 1.0 - SAME),
+        ),
+    ];
+    let mut methods: Vec<&str> = Vec::new();
+    for row in &rows {
+        if !methods.contains(&text(row, "method")) {
+            methods.push(text(row, "method"));
+        }
+    }
+    let series = methods.iter().zip(COLOURS).map(|(method, colour)| Series {
+        name: (*method).to_owned(),
+        colour,
+        points: rows
+            .iter()
+            .filter(|row| text(row, "method") == *method && text(row, "model") == "B")
+            .map(|row| (number(row, "remote") * 100.0, ratio(row)))
+            .collect(),
+        mark: Some((Mark::Circle, true)),
+    });
+    let plot = Plot {
+        title: "Cost of placements, relative to the exact ones".into(),
+        subtitle: "1.1 million objects of ten AWS regions; each remote region reads this share of the home's gets".into(),
+        x: Axis {
+            label: "remote reads, % of the home's gets",
+            low: 0.1,
+            high: 100.0,
+            logarithmic: true,
+            ticks: vec![0.1, 1.0, 10.0, 100.0],
+        },
+        y: Axis {
+            label: "cost, relative to exact",
+            low: 0.9,
+            high: 50.0,
+            logarithmic: true,
+            ticks: vec![1.0, 2.0, 5.0, 10.0, 20.0, 50.0],
+        },
+        series: series.collect(),
+        guides: Vec::new(),
+    };
+    let path = workspace::root().join("docs/results/placement-trace.svg");
+    std::fs::write(&path, plot.svg())
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    let table = Table {
+        heading: "Dollars of all objects by method, under one cost".into(),
+        columns: vec![
+            "remote model",
+            "p",
+            "method",
+            "$",
+            "relative",
+            "processor s",
+            "exact, total s",
+        ],
+        rows: rows
+            .iter()
+            .map(|row| {
+                vec![
+                    text(row, "model").into(),
+                    row["remote"].to_string(),
+                    text(row, "method").into(),
+                    format!("{:.4}", number(row, "usd")),
+                    format!("{:.3}", ratio(row)),
+                    format!("{:.1}", number(row, "cpu_seconds")),
+                    format!("{:.1}", number(row, "total_seconds")),
+                ]
+            })
+            .collect(),
+    };
+    let notes = vec![
+        "A synthetic trace: 1.1 million objects of ten AWS regions in a week, sizes log-normal (median 100 KB, σ 2.2, at most 5 GB), home and hour uniform, kept to the week's end; 55% have one put; the home's gets are Pareto, α 1.2, at most 10⁴. Copies may be in 75 stores of 25 regions.".into(),
+        "Remote model A: each of the nine other regions reads, with probability p, as often as the home; B: each reads p times as often. The paper's figure 9 has a published trace in their place; its shape, not its figures, can be compared.".into(),
+        "SpanStore: one set of stores for all objects of an hour that are accessed from the same regions, found exactly for their sum. k-means: up to five clusters of regions by read costs. Profit: greedy, while the cost falls. Home and everywhere: in the home region, in all ten, the cheapest tier there.".into(),
+        "`total s`: all objects on two threads, the making of the trace included. `processor s`: the method alone, on both threads together.".into(),
+        "![Cost relative to exact](placement-trace.svg)".into(),
+    ];
+    publish(
+        "placement-trace",
+        "A trace, placed exactly and by heuristics",
+        &aims,
+        notes,
+        table,
+    )
+}
