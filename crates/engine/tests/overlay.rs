@@ -204,6 +204,7 @@ impl Scene {
         let targets = ["d0", "d1"].map(|bucket| BulkTarget {
             store: self.store(bucket),
             same_service: false,
+            may_pull: false,
         });
         let walk = Walk {
             literal: String::new(),

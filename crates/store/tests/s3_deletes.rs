@@ -81,14 +81,15 @@ async fn each_key_has_its_own_fate() {
     let results = store(&server)
         .delete_many(&deletions(&Precondition::None))
         .await;
-    let kind = |index: usize| results[index].as_ref().err().map(|error| error.kind);
-    for index in 0..OBJECTS {
+    assert_eq!(results.len(), OBJECTS);
+    for (index, result) in results.iter().enumerate() {
         let expected = match index {
             3 => Some(Kind::Denied),
             6 | 7 => Some(Kind::RetryAfter),
             _ => None,
         };
-        assert_eq!(kind(index), expected, "{index}: {:?}", results[index]);
+        let kind = result.as_ref().err().map(|error| error.kind);
+        assert_eq!(kind, expected, "{index}: {result:?}");
     }
     let silent = results[7].as_ref().unwrap_err().to_string();
     assert!(silent.contains("does not say"), "{silent}");

@@ -123,6 +123,7 @@ pub(crate) async fn run(request: Request<'_>, context: &Context) -> anyhow::Resu
         // The plan is for everything: no store copies by itself what relays carry.
         for target in &mut job.targets {
             target.same_service = false;
+            target.may_pull = false;
         }
     }
     let seams = BulkSeams {
