@@ -4,4 +4,9 @@
 //! next, the recomputed features, and what the order was worth. **Never:** forgets data that came while a key was worked on,
 //! lets a key wait for ever, draws randomness or reads a clock but through their seams.
 
+pub mod function;
 pub mod scheduler;
+
+mod error;
+
+pub use error::{Error, Result};
