@@ -95,6 +95,7 @@ pub(crate) enum Command {
     Localsky(commands::localsky::Args),
     Plan(Box<commands::plan::Args>),
     Sim(commands::sim::Args),
+    Features(commands::features::Args),
     Catalog(commands::catalog::Args),
     Completions(commands::completions::Args),
 }

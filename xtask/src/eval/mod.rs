@@ -3,6 +3,7 @@
 //! **In:** the suites and the servers they need. **Out:** tables in `docs/`. **Never:** a line that no run has made.
 
 mod families;
+mod features;
 mod mutants;
 mod overlay;
 mod plot;
@@ -22,6 +23,7 @@ pub(crate) struct Eval {
 #[derive(Subcommand)]
 enum Subject {
     Families(families::Families),
+    Features(features::Features),
     Mutants(mutants::Mutants),
     Overlay(overlay::Overlay),
     Replica(replica::Replica),
@@ -33,6 +35,7 @@ impl Eval {
     pub(crate) fn run(self) -> Result<bool> {
         match self.subject {
             Subject::Families(subject) => subject.run(),
+            Subject::Features(subject) => subject.run(),
             Subject::Mutants(subject) => subject.run(),
             Subject::Overlay(subject) => subject.run(),
             Subject::Replica(subject) => subject.run(),

@@ -10,6 +10,7 @@ pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod du;
 pub(crate) mod explain;
+pub(crate) mod features;
 pub(crate) mod head;
 pub(crate) mod localsky;
 pub(crate) mod ls;
@@ -70,6 +71,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> anyhow::Result<E
         Command::Unwire(args) => unwire::run(args, context).await,
         Command::Sim(args) => sim::run_command(args, context).await,
         Command::Plan(args) => tokio::task::block_in_place(|| plan::run(&args, context)),
+        Command::Features(args) => features::run(args, context).await,
         Command::Catalog(args) => catalog::run(args, context).await,
         Command::Localsky(args) => localsky::run(args, context).await,
         Command::Status(args) => status::run(args, context).await,

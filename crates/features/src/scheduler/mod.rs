@@ -156,17 +156,17 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// What is shipped: errors summed, 10 % reserve, cold keys first, R_max 30 medians, both fallbacks.
+    /// What is shipped: errors summed, 10 % reserve, cold keys first, R_max 10 medians, both fallbacks.
     fn default() -> Self {
         Options {
             reserve: 0.1,
             decay_time: None,
             default_regret: 0.0,
-            cap_medians: Some(30.0),
+            cap_medians: Some(10.0),
             late_weight: 0.25,
             cold_start_first: true,
             delay_fallback: Some(1.0),
-            shadow_guard: Some(0.02),
+            shadow_guard: Some(0.05),
             lease_time: 60.0,
         }
     }
