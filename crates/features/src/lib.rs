@@ -6,6 +6,7 @@
 
 pub mod function;
 pub mod scheduler;
+pub mod service;
 pub mod simulate;
 
 mod error;
