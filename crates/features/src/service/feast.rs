@@ -3,8 +3,9 @@
 //! Answers are columns: one result for each name, with a value, a status and a time for each entity row.
 
 use super::config::ViewSpec;
+use super::id::FeatureId;
 use super::store::Row;
-use super::view::{FeatureId, Service};
+use super::views::Service;
 use crate::function::Event;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,7 @@
 //! The HTTP side: Feast's paths, feedback, status, metrics.
 
 use super::feast::{FeedbackBody, GetOnlineFeatures, Push};
-use super::view::Service;
+use super::views::Service;
 use crate::{Error, Result};
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -107,7 +107,7 @@ async fn online(
         let _ = write!(header, "{separator}{id}");
     }
     let mut response = Json(answer).into_response();
-    // Keys may hold what a header cannot: then there is none.
+    // Ids are plain ASCII, so that this never fails.
     if let Ok(value) = HeaderValue::from_str(&header) {
         response.headers_mut().insert(FEATURE_IDS, value);
     }

@@ -15,13 +15,17 @@
 mod config;
 mod feast;
 mod http;
+mod id;
 mod store;
 mod view;
+mod views;
 
 #[cfg(test)]
 mod tests;
 
 pub use config::{FeatureService, FeaturesConfig, ViewSpec};
 pub use http::{router, serve};
+pub use id::FeatureId;
 pub use store::{Row, Store};
-pub use view::{FeatureId, Service, ViewStatus};
+pub use view::ViewStatus;
+pub use views::Service;

@@ -274,6 +274,20 @@ async fn wrong_requests_are_told_why() {
 }
 
 #[test]
+fn an_id_is_read_as_it_is_written_whatever_the_key() {
+    for key in ["7", "a,b/c", "Zürich \u{1f6d2}", ""] {
+        let id = FeatureId {
+            view: "carts".into(),
+            version: 3,
+            key: key.into(),
+        };
+        let text = id.to_string();
+        assert!(text.is_ascii() && !text.contains([',', ' ']), "{text}");
+        assert_eq!(text.parse::<FeatureId>().unwrap(), id);
+    }
+}
+
+#[test]
 fn a_wrong_configuration_names_the_view() {
     let parse = |text: &str| FeaturesConfig::parse(text).unwrap_err().to_string();
     let view = "[[view]]\nname = \"v\"\nkey = \"k\"\n";
