@@ -85,6 +85,9 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     if let Some(error) = cause.downcast_ref::<skyfresh_engine::Error>() {
         return Some(of_kind(error.kind));
     }
+    if let Some(error) = cause.downcast_ref::<skyfresh_features::Error>() {
+        return Some(of_kind(error.kind));
+    }
     if let Some(error) = cause.downcast_ref::<skyfresh_localsky::Error>() {
         // What it needs is on this machine: a port, a directory, a name.
         return Some(if error.kind == Kind::Internal {

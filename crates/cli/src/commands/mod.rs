@@ -93,6 +93,7 @@ impl Command {
     pub(crate) fn default_level(&self) -> LevelFilter {
         match self {
             Command::Serve(_) => LevelFilter::INFO,
+            Command::Features(args) if args.is_daemon() => LevelFilter::INFO,
             _ => LevelFilter::WARN,
         }
     }

@@ -1,8 +1,12 @@
 //! `skyfresh features`.
 
-use crate::support::{Place, snapshot};
-use serde_json::Value;
+use crate::support::{Place, Running, eventually, snapshot};
+use serde_json::{Value, json};
 use std::fmt::Write as _;
+use std::io::{Read, Write as _};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 /// Two weeks of hours for a few keys: some wander, all have a season.
 fn log() -> String {
@@ -97,5 +101,128 @@ fn what_cannot_be_replayed_is_said() {
     assert!(
         short.code == Some(2) && short.stderr.contains("336"),
         "{short:?}"
+    );
+}
+
+const VIEWS: &str = r#"
+listen = "127.0.0.1:0"
+[[view]]
+name = "carts"
+key = "user_id"
+source = "clicks"
+[view.function]
+kind = "window-aggregates"
+column = "price"
+window_s = 86400.0
+aggregates = ["count", "sum"]
+max_values = 1000000
+"#;
+
+/// Starts the daemon, and gives its address.
+fn serve(place: &Place) -> (Running, String) {
+    let running = place.start(&["features", "serve", "--json"]);
+    let ready: Value = serde_json::from_str(&running.first_line).unwrap();
+    let url = ready["url"].as_str().unwrap().to_owned();
+    (running, url)
+}
+
+/// `POST`s JSON; `None` where no whole answer comes.
+fn post(url: &str, path: &str, body: &Value) -> Option<(u16, Value)> {
+    let address = url.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .ok()?;
+    let body = body.to_string();
+    write!(
+        stream,
+        "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let status = answer.split(' ').nth(1)?.parse().ok()?;
+    let (_, body) = answer.split_once("\r\n\r\n")?;
+    Some((status, serde_json::from_str(body).ok()?))
+}
+
+fn count(url: &str, user: u64) -> u64 {
+    let asked = json!({"features": ["carts:price_count"], "entities": {"user_id": [user]}});
+    let (_, answer) = post(url, "/get-online-features", &asked).unwrap();
+    answer["results"][1]["values"][0].as_u64().unwrap_or(0)
+}
+
+#[test]
+fn kill_minus_nine_under_load_loses_nothing() {
+    let place = Place::new();
+    place.write("features.toml", VIEWS);
+    let (acknowledged, sent) = (AtomicU64::new(0), AtomicU64::new(0));
+    let mut at_s = 1_000_000;
+    for _ in 0..3 {
+        let (running, url) = serve(&place);
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(Ordering::SeqCst) {
+                    // Each event has a time of its own: two at one time would be one value.
+                    at_s += 1;
+                    let df = json!({"user_id": [1], "event_timestamp": [at_s], "price": [1.0]});
+                    sent.fetch_add(1, Ordering::SeqCst);
+                    let answer = post(
+                        &url,
+                        "/push",
+                        &json!({"push_source_name": "clicks", "df": df}),
+                    );
+                    if answer.is_some_and(|(status, _)| status == 200) {
+                        acknowledged.fetch_add(1, Ordering::SeqCst);
+                    }
+                }
+            });
+            let before = acknowledged.load(Ordering::SeqCst);
+            eventually("some pushes", || {
+                acknowledged.load(Ordering::SeqCst) >= before + 20
+            });
+            // Dropping it is kill -9, in the midst of pushes and updates.
+            drop(running);
+            stop.store(true, Ordering::SeqCst);
+        });
+    }
+    let (_running, url) = serve(&place);
+    let (acknowledged, sent) = (acknowledged.into_inner(), sent.into_inner());
+    eventually("everything acknowledged is counted", || {
+        count(&url, 1) >= acknowledged
+    });
+    let status = place.run(&["features", "status", "--server", &url, "--json"]);
+    assert_eq!(status.json()["schedule"]["pending"], 0, "{status:?}");
+    let counted = count(&url, 1);
+    assert!(counted <= sent, "{counted} counted of {sent} sent");
+    let table = place.run(&["features", "status", "--server", &url]);
+    assert!(
+        table.code == Some(0) && table.stdout.contains("carts"),
+        "{table:?}"
+    );
+}
+
+#[test]
+fn what_cannot_be_served_is_said() {
+    let place = Place::new();
+    let missing = place.run(&["features", "serve"]);
+    assert!(
+        missing.code == Some(2) && missing.stderr.contains("docs/features.md"),
+        "{missing:?}"
+    );
+    place.write("features.toml", "[[view]]\nname = \"v\"\nkey = \"k\"\n");
+    let wrong = place.run(&["features", "serve"]);
+    assert!(
+        wrong.code == Some(2) && wrong.stderr.contains("either a function"),
+        "{wrong:?}"
+    );
+    place.write("features.toml", VIEWS);
+    let (_running, _) = serve(&place);
+    let second = place.run(&["features", "serve"]);
+    assert!(
+        second.code == Some(4) && second.stderr.contains("another process"),
+        "{second:?}"
     );
 }

@@ -1,7 +1,7 @@
 //! `skyfresh features simulate`.
 
 use crate::context::Context;
-use crate::exit::{self, Exit, Told};
+use crate::exit::Exit;
 use crate::output::{Style, Table};
 use anyhow::Context as _;
 use skyfresh_features::scheduler::{Options, PolicyName};
@@ -108,25 +108,20 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 
 fn open(args: &Args) -> anyhow::Result<Box<dyn Workload>> {
     let path = PathBuf::from(&args.data);
-    let told = |error: skyfresh_features::Error| {
-        let ends = exit::of_kind(error.kind);
-        anyhow::Error::new(error).context(Told::new(ends, "cannot read the log").hint(
-            "series are CSV (time,value or key,time,value); ratings are MovieLens' ratings.dat or ratings.csv",
-        ))
-    };
+    let cannot = "cannot read the log";
     let is_ratings = path
         .file_stem()
         .is_some_and(|stem| stem.to_string_lossy().starts_with("ratings"));
     if is_ratings && !path.is_dir() {
-        let ratings = load_ratings(&path, RATING_STEPS).map_err(told)?;
+        let ratings = load_ratings(&path, RATING_STEPS).context(cannot)?;
         return Ok(Box::new(ratings));
     }
     let grain = match args.grain {
         GrainName::Hourly => Grain::HOURLY,
         GrainName::FiveMinute => Grain::FIVE_MINUTES,
     };
-    let series = load_series(&path, grain.interval_s).map_err(told)?;
-    let workload = SeriesWorkload::new(&series, grain, args.queries).map_err(told)?;
+    let series = load_series(&path, grain.interval_s).context(cannot)?;
+    let workload = SeriesWorkload::new(&series, grain, args.queries).context(cannot)?;
     Ok(Box::new(workload))
 }
 
