@@ -108,7 +108,8 @@ pub struct Trial {
     pub contender: Contender,
     /// Updates per key that has new data, 0 to 1: 1 is enough for all.
     pub budget: f64,
-    /// Decides queries, the order of equals, and what a policy draws.
+    /// Decides queries and what a policy draws. Equals come in the order of their keys under every seed: where neither is drawn, as under
+    /// uniform queries with a policy that is not random, all seeds give one row.
     pub seed: u64,
     /// Steps until an error is reported.
     pub delay_steps: usize,
@@ -172,7 +173,7 @@ struct Replay<'a> {
     trial: Trial,
     scheduler: KeyScheduler,
     rng: Rng,
-    /// The workload's key → the scheduler's, so that equals are ordered otherwise under another seed.
+    /// The workload's key → the scheduler's, and back.
     alias: Vec<Key>,
     original: Vec<Key>,
     /// Records that arrived, and those in the feature.

@@ -64,7 +64,7 @@ pub(super) fn run() -> Result<bool> {
         }
     }
     let (mut notes, met) = judged(&aims);
-    notes.insert(0, "As in features-series.md, uniform queries; errors are reported so many steps after the query. Guards: keys are taken in turn while the delay exceeds the refresh interval, or while a round-robin shadow is estimated to do better.".into());
+    notes.insert(0, "As in features-series.md, uniform queries, so that all seeds are one replay; errors are reported so many steps after the query. Guards: keys are taken in turn while the delay exceeds the refresh interval, or while a round-robin shadow is estimated to do better.".into());
     Document {
         title: "Features: feedback that comes late",
         notes,

@@ -38,7 +38,7 @@ pub(super) struct Args {
     /// Updates per key that has new data, above 0 and at most 1; several with commas
     #[arg(long, value_name = "B,…", value_delimiter = ',', required = true, value_parser = parse_budget)]
     budget: Vec<f64>,
-    /// Replays of each, with different orders of equals and different draws
+    /// Replays of each, with different draws of queries, policies and synthetic logs
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u64).range(1..=1000))]
     seeds: u64,
     /// How series are cut: a point an hour, or one every five minutes with a step every two hours
