@@ -109,7 +109,7 @@ impl FeaturesConfig {
             if !names.insert(&view.name) {
                 return bad("there are two views of this name");
             }
-            if view.function.is_some() == !view.features.is_empty() {
+            if view.function.is_some() != view.features.is_empty() {
                 return bad("give either a function, or the features that come ready");
             }
             if !(view.updates_per_s > 0.0 && view.updates_per_s.is_finite()) {
