@@ -97,6 +97,7 @@ pub(crate) enum Command {
     Plan(Box<commands::plan::Args>),
     Place(commands::place::Args),
     Sim(commands::sim::Args),
+    Features(commands::features::Args),
     Catalog(commands::catalog::Args),
     Completions(commands::completions::Args),
 }

@@ -86,6 +86,7 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
         return Some(of_kind(error.kind));
     }
     if let Some(error) = cause.downcast_ref::<skyfresh_relay::Error>() {
+    if let Some(error) = cause.downcast_ref::<skyfresh_features::Error>() {
         return Some(of_kind(error.kind));
     }
     if let Some(error) = cause.downcast_ref::<skyfresh_localsky::Error>() {

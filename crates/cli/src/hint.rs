@@ -26,6 +26,9 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Vec<String> {
     if let Some(error) = cause.downcast_ref::<skyfresh_ledger::Error>() {
         return of_ledger(error).into_iter().map(str::to_owned).collect();
     }
+    if let Some(error) = cause.downcast_ref::<skyfresh_features::Error>() {
+        return of_features(error).into_iter().map(str::to_owned).collect();
+    }
     if let Some(error) = cause.downcast_ref::<crate::client::ClientError>() {
         return error.hints();
     }
@@ -96,6 +99,19 @@ fn of_ledger(error: &skyfresh_ledger::Error) -> Vec<&'static str> {
         Kind::Corrupt => vec![
             "move the file away and start again: the stores are compared, and what is equal is not copied twice",
         ],
+        _ => vec![],
+    }
+}
+
+fn of_features(error: &skyfresh_features::Error) -> Vec<&'static str> {
+    match error.operation {
+        "read log" | "read series" | "read ratings" => vec![
+            "series are CSV with a heading (time,value or key,time,value), two weeks or more; ratings are MovieLens' \
+             ratings.dat or ratings.csv",
+        ],
+        "read configuration" | "set up function" => {
+            vec!["docs/features.md has a configuration to start from"]
+        }
         _ => vec![],
     }
 }

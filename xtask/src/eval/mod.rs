@@ -3,6 +3,7 @@
 //! **In:** the suites and the servers they need. **Out:** tables in `docs/`. **Never:** a line that no run has made.
 
 mod families;
+mod features;
 mod mutants;
 mod overlay;
 mod placement;
@@ -24,6 +25,7 @@ pub(crate) struct Eval {
 #[derive(Subcommand)]
 enum Subject {
     Families(families::Families),
+    Features(features::Features),
     Mutants(mutants::Mutants),
     Overlay(overlay::Overlay),
     Placement(placement::Placement),
@@ -36,6 +38,7 @@ impl Eval {
     pub(crate) fn run(self) -> Result<bool> {
         match self.subject {
             Subject::Families(subject) => subject.run(),
+            Subject::Features(subject) => subject.run(),
             Subject::Mutants(subject) => subject.run(),
             Subject::Overlay(subject) => subject.run(),
             Subject::Placement(subject) => subject.run(),

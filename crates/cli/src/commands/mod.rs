@@ -10,6 +10,7 @@ pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod du;
 pub(crate) mod explain;
+pub(crate) mod features;
 pub(crate) mod head;
 pub(crate) mod localsky;
 pub(crate) mod ls;
@@ -73,6 +74,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> anyhow::Result<E
         Command::Sim(args) => sim::run_command(args, context).await,
         Command::Plan(args) => tokio::task::block_in_place(|| plan::run(&args, context)),
         Command::Place(args) => tokio::task::block_in_place(|| place::run(&args, context)),
+        Command::Features(args) => features::run(args, context).await,
         Command::Catalog(args) => catalog::run(args, context).await,
         Command::Relay(args) => relay::run(args, context).await,
         Command::Localsky(args) => localsky::run(args, context).await,
@@ -95,6 +97,7 @@ impl Command {
     pub(crate) fn default_level(&self) -> LevelFilter {
         match self {
             Command::Serve(_) => LevelFilter::INFO,
+            Command::Features(args) if args.is_daemon() => LevelFilter::INFO,
             _ => LevelFilter::WARN,
         }
     }

@@ -15,6 +15,7 @@ mod copy;
 mod demo;
 mod doctor;
 mod du;
+mod features;
 mod head;
 mod help;
 mod localsky;

@@ -101,11 +101,11 @@ fn told_by(package: &str, example: &str, arguments: &[&str]) -> Result<Vec<Value
     lines.collect()
 }
 
-fn of<'a>(rows: &'a [Value], part: &str) -> impl Iterator<Item = &'a Value> {
+pub(super) fn of<'a>(rows: &'a [Value], part: &str) -> impl Iterator<Item = &'a Value> {
     rows.iter().filter(move |row| row["part"] == part)
 }
 
-fn number(row: &Value, name: &str) -> f64 {
+pub(super) fn number(row: &Value, name: &str) -> f64 {
     row[name].as_f64().unwrap_or(f64::NAN)
 }
 
@@ -114,7 +114,7 @@ fn text(row: &Value, name: &str) -> String {
 }
 
 /// A figure with so many digits; a dash where there is none.
-fn figure(value: f64, digits: usize) -> String {
+pub(super) fn figure(value: f64, digits: usize) -> String {
     if value.is_finite() {
         format!("{value:.digits$}")
     } else {
@@ -123,14 +123,14 @@ fn figure(value: f64, digits: usize) -> String {
 }
 
 /// Writes a picture beside the tables.
-fn picture(name: &str, svg: &str) -> Result<PathBuf> {
+pub(super) fn picture(name: &str, svg: &str) -> Result<PathBuf> {
     let path = workspace::root().join("docs").join("results").join(name);
     std::fs::write(&path, svg).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(path)
 }
 
 /// Whether all aims were met, as notes: each line says one.
-fn judged(aims: &[(String, bool)]) -> (Vec<String>, bool) {
+pub(super) fn judged(aims: &[(String, bool)]) -> (Vec<String>, bool) {
     let lines = aims
         .iter()
         .map(|(aim, met)| format!("**{}** {aim}", if *met { "Met:" } else { "Missed:" }))

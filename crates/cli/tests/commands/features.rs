@@ -1,0 +1,228 @@
+//! `skyfresh features`.
+
+use crate::support::{Place, Running, eventually, snapshot};
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::io::{Read, Write as _};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Two weeks of hours for a few keys: some wander, all have a season.
+fn log() -> String {
+    let mut text = "key,time,value\n".to_owned();
+    for key in 0..6u32 {
+        let mut level = 50.0;
+        for hour in 0..336u32 {
+            // A fixed sequence that looks like noise.
+            let noise = f64::from((hour * 7_919 + key * 104_729) % 101) / 101.0 - 0.5;
+            if key < 2 {
+                level += 3.0 * noise;
+            }
+            let value = level + f64::from(hour % 24) + noise;
+            let _ = writeln!(text, "{key},{},{value:.3}", hour * 3_600);
+        }
+    }
+    text
+}
+
+#[test]
+fn a_log_is_replayed_under_several_policies() {
+    let place = Place::new();
+    place.write("log.csv", log());
+    let arguments = [
+        "features",
+        "simulate",
+        "--data",
+        "log.csv",
+        "--policy",
+        "regret,round-robin,update-all",
+        "--budget",
+        ".05,.2",
+        "--seeds",
+        "2",
+    ];
+    let ran = place.run(&[&arguments[..], &["--svg", "loss.svg"]].concat());
+    snapshot("features_simulate", &ran.exits(0));
+    assert!(place.read("loss.svg").contains("round-robin"));
+
+    let ran = place.run(&[&arguments[..], &["--json"]].concat());
+    let rows: Vec<Value> = ran
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(rows.len(), 2 * 2 * 2 + 2, "{ran:?}");
+    let mut names: Vec<&String> = rows[0].as_object().unwrap().keys().collect();
+    names.sort();
+    let expected = [
+        "budget",
+        "mase",
+        "mse",
+        "policy",
+        "regret",
+        "seed",
+        "staleness_mean",
+        "starved",
+        "updates",
+    ];
+    assert_eq!(names, expected);
+    let all = rows
+        .iter()
+        .find(|row| row["policy"] == "update-all")
+        .unwrap();
+    assert_eq!(all["regret"], 0.0);
+}
+
+#[test]
+fn what_cannot_be_replayed_is_said() {
+    let place = Place::new();
+    let simulate = |data: &str, policy: &str, budget: &str| {
+        place.run(&[
+            "features", "simulate", "--data", data, "--policy", policy, "--budget", budget,
+            "--seeds", "1",
+        ])
+    };
+    let unknown = simulate("log.csv", "best", ".1");
+    assert_eq!(unknown.code, Some(2));
+    assert!(unknown.stderr.contains("round-robin"), "{unknown:?}");
+    let budget = simulate("log.csv", "regret", "2");
+    assert!(
+        budget.code == Some(2) && budget.stderr.contains("at most 1"),
+        "{budget:?}"
+    );
+    let missing = simulate("log.csv", "regret", ".1");
+    assert!(
+        missing.code == Some(4) && missing.stderr.contains("log.csv"),
+        "{missing:?}"
+    );
+    place.write("short.csv", "time,value\n0,1\n3600,2\n");
+    let short = simulate("short.csv", "regret", ".1");
+    assert!(
+        short.code == Some(2) && short.stderr.contains("336"),
+        "{short:?}"
+    );
+}
+
+const VIEWS: &str = r#"
+listen = "127.0.0.1:0"
+[[view]]
+name = "carts"
+key = "user_id"
+source = "clicks"
+[view.function]
+kind = "window-aggregates"
+column = "price"
+window_s = 86400.0
+aggregates = ["count", "sum"]
+max_values = 1000000
+"#;
+
+/// Starts the daemon, and gives its address.
+fn serve(place: &Place) -> (Running, String) {
+    let running = place.start(&["features", "serve", "--json"]);
+    let ready: Value = serde_json::from_str(&running.first_line).unwrap();
+    let url = ready["url"].as_str().unwrap().to_owned();
+    (running, url)
+}
+
+/// `POST`s JSON; `None` where no whole answer comes.
+fn post(url: &str, path: &str, body: &Value) -> Option<(u16, Value)> {
+    let address = url.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .ok()?;
+    let body = body.to_string();
+    write!(
+        stream,
+        "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let status = answer.split(' ').nth(1)?.parse().ok()?;
+    let (_, body) = answer.split_once("\r\n\r\n")?;
+    Some((status, serde_json::from_str(body).ok()?))
+}
+
+fn count(url: &str, user: u64) -> u64 {
+    let asked = json!({"features": ["carts:price_count"], "entities": {"user_id": [user]}});
+    let (_, answer) = post(url, "/get-online-features", &asked).unwrap();
+    answer["results"][1]["values"][0].as_u64().unwrap_or(0)
+}
+
+#[test]
+fn kill_minus_nine_under_load_loses_nothing() {
+    let place = Place::new();
+    place.write("features.toml", VIEWS);
+    let (acknowledged, sent) = (AtomicU64::new(0), AtomicU64::new(0));
+    let mut at_s = 1_000_000;
+    for _ in 0..3 {
+        let (running, url) = serve(&place);
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(Ordering::SeqCst) {
+                    // Each event has a time of its own: two at one time would be one value.
+                    at_s += 1;
+                    let df = json!({"user_id": [1], "event_timestamp": [at_s], "price": [1.0]});
+                    sent.fetch_add(1, Ordering::SeqCst);
+                    let answer = post(
+                        &url,
+                        "/push",
+                        &json!({"push_source_name": "clicks", "df": df}),
+                    );
+                    if answer.is_some_and(|(status, _)| status == 200) {
+                        acknowledged.fetch_add(1, Ordering::SeqCst);
+                    }
+                }
+            });
+            let before = acknowledged.load(Ordering::SeqCst);
+            eventually("some pushes", || {
+                acknowledged.load(Ordering::SeqCst) >= before + 20
+            });
+            // Dropping it is kill -9, in the midst of pushes and updates.
+            drop(running);
+            stop.store(true, Ordering::SeqCst);
+        });
+    }
+    let (_running, url) = serve(&place);
+    let (acknowledged, sent) = (acknowledged.into_inner(), sent.into_inner());
+    eventually("everything acknowledged is counted", || {
+        count(&url, 1) >= acknowledged
+    });
+    let status = place.run(&["features", "status", "--server", &url, "--json"]);
+    assert_eq!(status.json()["schedule"]["pending"], 0, "{status:?}");
+    let counted = count(&url, 1);
+    assert!(counted <= sent, "{counted} counted of {sent} sent");
+    let table = place.run(&["features", "status", "--server", &url]);
+    assert!(
+        table.code == Some(0) && table.stdout.contains("carts"),
+        "{table:?}"
+    );
+}
+
+#[test]
+fn what_cannot_be_served_is_said() {
+    let place = Place::new();
+    let missing = place.run(&["features", "serve"]);
+    assert!(
+        missing.code == Some(2) && missing.stderr.contains("docs/features.md"),
+        "{missing:?}"
+    );
+    place.write("features.toml", "[[view]]\nname = \"v\"\nkey = \"k\"\n");
+    let wrong = place.run(&["features", "serve"]);
+    assert!(
+        wrong.code == Some(2) && wrong.stderr.contains("either a function"),
+        "{wrong:?}"
+    );
+    place.write("features.toml", VIEWS);
+    let (_running, _) = serve(&place);
+    let second = place.run(&["features", "serve"]);
+    assert!(
+        second.code == Some(4) && second.stderr.contains("another process"),
+        "{second:?}"
+    );
+}

@@ -1,0 +1,135 @@
+//! What is served: views, and named sets of their features.
+
+use crate::function::FunctionSpec;
+use crate::scheduler::{Options, PolicyName};
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// A configuration, as `docs/features.md` describes it.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FeaturesConfig {
+    /// Where to listen; Feast's port on this machine where it is left out.
+    #[serde(default = "listen")]
+    pub listen: String,
+    /// The file that keeps everything.
+    #[serde(default = "store")]
+    pub store: String,
+    /// The views.
+    #[serde(default, rename = "view")]
+    pub views: Vec<ViewSpec>,
+    /// Named sets of features.
+    #[serde(default, rename = "feature_service")]
+    pub feature_services: Vec<FeatureService>,
+}
+
+fn listen() -> String {
+    "127.0.0.1:6566".into()
+}
+
+fn store() -> String {
+    "features.redb".into()
+}
+
+/// A table of features by key.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ViewSpec {
+    /// Its name.
+    pub name: String,
+    /// The column that holds the key.
+    pub key: String,
+    /// The column that holds the time of the event.
+    #[serde(default = "time")]
+    pub time: String,
+    /// The push source whose data it takes; its own name where it is left out.
+    pub source: Option<String>,
+    /// Seconds after the event time for which features are served.
+    pub ttl_s: Option<f64>,
+    /// What makes the features of the data; `None`: they come ready, and are written as they are.
+    pub function: Option<FunctionSpec>,
+    /// The features that come ready.
+    #[serde(default)]
+    pub features: Vec<String>,
+    /// Which key is updated next.
+    #[serde(default = "policy")]
+    pub policy: PolicyName,
+    /// How the scheduler goes about it; the policy's defaults where it is left out. Times are in seconds.
+    pub schedule: Option<Options>,
+    /// The budget.
+    #[serde(default = "updates_per_s")]
+    pub updates_per_s: f64,
+}
+
+fn time() -> String {
+    "event_timestamp".into()
+}
+
+fn policy() -> PolicyName {
+    PolicyName::Regret
+}
+
+fn updates_per_s() -> f64 {
+    1_000.0
+}
+
+/// A named set of features.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FeatureService {
+    /// Its name.
+    pub name: String,
+    /// `view:feature`.
+    pub features: Vec<String>,
+}
+
+impl ViewSpec {
+    /// The push source whose data it takes.
+    pub fn source(&self) -> &str {
+        self.source.as_deref().unwrap_or(&self.name)
+    }
+}
+
+impl FeaturesConfig {
+    /// Reads a configuration.
+    ///
+    /// # Errors
+    /// It is not TOML of this form, or what it says cannot be; the message names the view.
+    pub fn parse(text: &str) -> Result<Self> {
+        let config: FeaturesConfig = toml::from_str(text)
+            .map_err(|error| Error::invalid("read configuration", "features", error.to_string()))?;
+        let mut names = BTreeSet::new();
+        for view in &config.views {
+            let bad = |why: &str| Err(Error::invalid("read configuration", &view.name, why));
+            let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+            if view.name.is_empty() || !view.name.chars().all(fits) {
+                return bad("a view's name is made of letters, digits, _ and -");
+            }
+            if !names.insert(&view.name) {
+                return bad("there are two views of this name");
+            }
+            if view.function.is_some() != view.features.is_empty() {
+                return bad("give either a function, or the features that come ready");
+            }
+            if !(view.updates_per_s > 0.0 && view.updates_per_s.is_finite()) {
+                return bad("updates_per_s must be above 0");
+            }
+            if view
+                .ttl_s
+                .is_some_and(|ttl_s| !(ttl_s > 0.0 && ttl_s.is_finite()))
+            {
+                return bad("ttl_s must be above 0");
+            }
+            if let Some(options) = &view.schedule {
+                options.check().map_err(|why| {
+                    Error::invalid("read configuration", &view.name, why.to_string())
+                })?;
+            }
+            if let Some(function) = &view.function {
+                function.function()?;
+            }
+        }
+        Ok(config)
+    }
+}

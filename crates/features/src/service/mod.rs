@@ -1,0 +1,31 @@
+//! Feature views, kept up to date and served.
+//!
+//! **In:** a configuration of views, data pushed for their keys, queries, errors of predictions. **Out:** features over HTTP, in the
+//! shapes of Feast's feature server. **Never:** acknowledges data or feedback that a crash could lose; serves a feature past its
+//! time to live; replaces a feature by an older one.
+//!
+//! ```text
+//! push ──► Store (one commit, one flush) ──► queue of the key ──► Scheduler ──► Function ──► Store: feature, state and the
+//!                                                    ▲                               removal of what was used, in one commit
+//! query ──► Store ──► answer          feedback ──► Store ─┘
+//! ```
+//!
+//! A view has one worker. Everything durable is in one file ([`Store`]); queues and priorities are made from it at the start.
+
+mod config;
+mod feast;
+mod http;
+mod id;
+mod store;
+mod view;
+mod views;
+
+#[cfg(test)]
+mod tests;
+
+pub use config::{FeatureService, FeaturesConfig, ViewSpec};
+pub use http::{router, serve};
+pub use id::FeatureId;
+pub use store::{Row, Store};
+pub use view::ViewStatus;
+pub use views::Service;
