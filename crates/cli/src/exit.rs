@@ -86,6 +86,8 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
         return Some(of_kind(error.kind));
     }
     if let Some(error) = cause.downcast_ref::<skyfresh_relay::Error>() {
+        return Some(of_kind(error.kind));
+    }
     if let Some(error) = cause.downcast_ref::<skyfresh_features::Error>() {
         return Some(of_kind(error.kind));
     }
