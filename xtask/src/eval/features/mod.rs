@@ -83,7 +83,7 @@ fn measured(arguments: &[&str]) -> Result<Vec<Value>> {
         "--package",
         "skyfresh-features",
     ])
-    .args(["--example", "evaluate", "--"])
+    .args(["--example", "regret", "--"])
     .args(arguments)
     .stderr(Stdio::inherit())
     .output()
