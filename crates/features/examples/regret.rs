@@ -1,6 +1,6 @@
 //! Replays logs under every policy and times the scheduler; one JSON value a line. Run by `cargo xtask eval features`.
 //!
-//! `evaluate series <NAB directory>`, `evaluate ratings`, `evaluate delay <NAB directory>`, `evaluate overhead`
+//! `regret series <NAB directory>`, `regret ratings`, `regret delay <NAB directory>`, `regret overhead`
 
 #![allow(clippy::print_stdout, reason = "its output is what it is for")]
 
@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ["ratings"] => ratings(),
         ["delay", data] => delay(Path::new(data))?,
         ["overhead"] => overhead(),
-        _ => return Err("evaluate series|delay <directory>, or ratings, or overhead".into()),
+        _ => return Err("regret series|delay <directory>, or ratings, or overhead".into()),
     }
     Ok(())
 }

@@ -73,7 +73,7 @@ fn data() -> Option<PathBuf> {
     None
 }
 
-/// What `evaluate`, built in release, prints, line by line.
+/// What `regret`, built in release, prints, line by line.
 fn measured(arguments: &[&str]) -> Result<Vec<Value>> {
     println!("replaying: {}", arguments[0]);
     let output = cargo([
