@@ -164,5 +164,6 @@ fn azure_reads_large_objects_from_s3_by_itself() {
     // In one request.
     let deleted = run(&["rm", "-r", "-y", "--json", s3]).json();
     assert_eq!(deleted["deleted"], 21);
-    assert_eq!(run(&["ls", s3]).stdout, "");
+    let listed = place.run(&["ls", s3, "-c", "skyfresh.toml"]);
+    assert_eq!(listed.code, Some(1), "nothing is left: {listed:?}");
 }
