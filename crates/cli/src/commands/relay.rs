@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// It reads and writes stores with this host's own credentials, and ends when its owner does.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Examples, of what runs it:
+Examples:
   skyfresh cp -r 's3://a/?region=aws:us-east-1' 's3://b/?region=aws:eu-west-1' --relays local
   skyfresh sync 's3://a/?region=aws:us-east-1' 'gs://b/?region=gcp:us-east1' --relays ssh:hosts --deadline 10m
   skyfresh cp -r 's3://a/?region=aws:us-east-1' 'az://acc/b/?region=azure:westus' --relays ssh:hosts --dry-run")]
