@@ -12,7 +12,8 @@ pub(crate) struct Page(String);
 pub(crate) struct Listed<'a> {
     pub(crate) key: &'a str,
     pub(crate) size: u64,
-    etag: &'a str,
+    /// Not every server lists them.
+    etag: Option<&'a str>,
 }
 
 impl Page {
@@ -22,7 +23,7 @@ impl Page {
             Some(Listed {
                 key: field(object, "Key")?,
                 size: field(object, "Size")?.parse().ok()?,
-                etag: field(object, "ETag")?,
+                etag: field(object, "ETag"),
             })
         })
     }

@@ -53,6 +53,9 @@ pub(super) fn remarks(ended: &Ended<'_>, index: usize) -> Vec<String> {
     let estimate = estimate(ended, index);
     let mut remarks = Vec::new();
     let way = match ended.same_service.get(index) {
+        _ if ended.relayed => {
+            "large objects by relays, as told above; time and cost here are those without them"
+        }
         Some(true) => "by the store itself where checksums prove it, else through this machine",
         _ => "through this machine, one read for all destinations",
     };

@@ -151,8 +151,11 @@ pub(crate) async fn run(request: Request<'_>, context: &Context) -> anyhow::Resu
     }
     records.close()?;
     let catalog = catalog.await.context("cannot read the catalogue")??;
+    let mut relayed = relays.is_some();
     if let (Some(place), true) = (&args.relays.relays, dry_run) {
-        relays::decide(&request, place, &planned(&tally), &catalog)?.tell(context)?;
+        let decided = relays::decide(&request, place, &planned(&tally), &catalog)?;
+        decided.tell(context)?;
+        relayed = decided.by_relays();
     }
     if let Some(relays) = relays {
         relays.end(&catalog, context).await?;
@@ -167,6 +170,7 @@ pub(crate) async fn run(request: Request<'_>, context: &Context) -> anyhow::Resu
         stopped: context.stop.is_cancelled(),
         dry_run,
         deletes: request.options.delete,
+        relayed,
         same_service: &same_service,
         metadata: &metadata,
     };

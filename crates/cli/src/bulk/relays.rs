@@ -92,7 +92,6 @@ impl RelayArgs {
 pub(super) struct Decided {
     pub(super) choice: Choice,
     hosts: Option<Vec<Host>>,
-    source: Region,
     targets: Vec<Region>,
 }
 
@@ -139,7 +138,6 @@ pub(super) fn decide(
     let decided = |choice| Decided {
         choice,
         hosts: hosts.clone(),
-        source: source.clone(),
         targets: targets.clone(),
     };
     let stay = |why: &str| {
@@ -286,7 +284,6 @@ impl Decided {
             security: Security::Sealed,
         })
         .context("the plan cannot be carried out")?;
-        debug_assert_eq!(plan.source, self.source, "planned from the source");
         let seams = OverlaySeams {
             executor,
             clock: Arc::clone(&context.clock),
@@ -304,9 +301,14 @@ impl Decided {
         Ok(Some((overlay, running)))
     }
 
+    /// Whether relays carry it.
+    pub(super) fn by_relays(&self) -> bool {
+        matches!(self.choice.way, Way::Relays(_))
+    }
+
     /// Says which way, and why.
     pub(super) fn tell(&self, context: &Context) -> anyhow::Result<()> {
-        let by_relays = matches!(self.choice.way, Way::Relays(_));
+        let by_relays = self.by_relays();
         if context.output.json {
             #[derive(Serialize)]
             struct Line<'a> {

@@ -25,6 +25,8 @@ pub(super) struct Ended<'a> {
     pub(super) stopped: bool,
     pub(super) dry_run: bool,
     pub(super) deletes: Option<DeleteLimits>,
+    /// Relays carry large objects, or would.
+    pub(super) relayed: bool,
     /// Which destinations' stores may copy by themselves.
     pub(super) same_service: &'a [bool],
     /// What each destination's source and it itself keep beside the bytes.
@@ -272,8 +274,11 @@ fn remarks(ended: &Ended<'_>, index: usize) -> Vec<String> {
             printable(why, false)
         ));
     }
-    if ended.dry_run {
-        remarks.extend(super::dry::remarks(ended, index));
+    match (ended.dry_run, ended.relayed) {
+        (true, _) => remarks.extend(super::dry::remarks(ended, index)),
+        (false, true) => remarks
+            .push("cost: without what relays carried; their hops' egress is told above".to_owned()),
+        (false, false) => {}
     }
     remarks
 }
