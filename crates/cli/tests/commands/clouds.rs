@@ -1,6 +1,6 @@
 //! The commands for objects do the same in every cloud's own protocol, and on disk.
 
-use crate::support::{Place, with_directory};
+use crate::support::{Place, Running, with_directory};
 use serde_json::Value;
 
 const OBJECTS: [(&str, &str); 4] = [
@@ -54,19 +54,24 @@ fn below(location: &str, name: &str) -> String {
     }
 }
 
-#[test]
-fn every_store_is_listed_read_and_emptied_alike() {
-    let place = Place::new();
-    let regions = "aws:us-east-1,gcp:us-central1,azure:westeurope";
+/// A local sky of three clouds with a bucket `data` each, and what it tells of itself.
+fn three_clouds(place: &Place) -> (Running, Value) {
     let running = place.start(&[
         "localsky",
         "--json",
         "--regions",
-        regions,
+        "aws:us-east-1,gcp:us-central1,azure:westeurope",
         "--bucket",
         "data",
     ]);
-    let told: Value = serde_json::from_str(&running.first_line).unwrap();
+    let told = serde_json::from_str(&running.first_line).unwrap();
+    (running, told)
+}
+
+#[test]
+fn every_store_is_listed_read_and_emptied_alike() {
+    let place = Place::new();
+    let (_running, told) = three_clouds(&place);
     for (name, content) in OBJECTS {
         place.write(&format!("src/{name}"), content);
     }
@@ -120,16 +125,7 @@ fn every_store_is_listed_read_and_emptied_alike() {
 #[test]
 fn azure_reads_large_objects_from_s3_by_itself() {
     let place = Place::new();
-    let regions = "aws:us-east-1,gcp:us-central1,azure:westeurope";
-    let running = place.start(&[
-        "localsky",
-        "--json",
-        "--regions",
-        regions,
-        "--bucket",
-        "data",
-    ]);
-    let told: Value = serde_json::from_str(&running.first_line).unwrap();
+    let (_running, told) = three_clouds(&place);
     let large = "skyfresh ".repeat(200_000);
     place.write("src/large é.txt", &large);
     for number in 0..20 {

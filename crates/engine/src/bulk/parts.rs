@@ -89,6 +89,27 @@ pub(super) async fn copy(
     Ok(futures::future::join_all(ends).await)
 }
 
+/// One part of one version of an object.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    key: &'a ObjectKey,
+    head: &'a ObjectHead,
+    /// From 1.
+    number: u32,
+    /// Bytes of every part but the last.
+    part_bytes: u64,
+}
+
+impl Part<'_> {
+    fn offset(&self) -> u64 {
+        u64::from(self.number - 1) * self.part_bytes
+    }
+
+    fn size(&self) -> u64 {
+        self.part_bytes.min(self.head.size - self.offset())
+    }
+}
+
 /// Sends every part that some upload lacks, as many at once as the pace allows.
 async fn all_parts(
     shared: &Arc<Shared>,
@@ -123,8 +144,14 @@ async fn all_parts(
         let (shared, key, head) = (Arc::clone(shared), key.clone(), Arc::clone(head));
         running.spawn(async move {
             let began_ns = shared.clock.monotonic_ns();
-            let bytes = part_bytes.min(head.size - u64::from(number - 1) * part_bytes);
-            let sent = part(&shared, &key, &head, number, part_bytes, lacking).await;
+            let part = Part {
+                key: &key,
+                head: &head,
+                number,
+                part_bytes,
+            };
+            let bytes = part.size();
+            let sent = to_all(&shared, part, lacking).await;
             let took_ns = shared.clock.monotonic_ns().saturating_sub(began_ns);
             match sent {
                 Ok(throttled) if throttled => slot.refused(),
@@ -147,18 +174,15 @@ async fn all_parts(
 ///
 /// # Errors
 /// The source has changed, or cannot be read.
-async fn part(
+async fn to_all(
     shared: &Shared,
-    key: &ObjectKey,
-    head: &ObjectHead,
-    number: u32,
-    part_bytes: u64,
+    part: Part<'_>,
     mut lacking: Vec<Arc<Upload>>,
 ) -> Result<bool, Trouble> {
     let mut throttled = false;
     let mut failures = 0;
     loop {
-        let sent = send(shared, key, head, number, part_bytes, &lacking).await;
+        let sent = send(shared, part, &lacking).await;
         let results = match sent {
             Ok(results) => results,
             Err(error) if error.kind == Kind::RetryAfter && failures + 1 < PATIENCE => {
@@ -187,7 +211,7 @@ async fn part(
                         && failures + 1 < PATIENCE =>
                 {
                     throttled |= error.is_throttled();
-                    tracing::debug!(%key, number, %error, "the part will be sent again");
+                    tracing::debug!(key = %part.key, number = part.number, %error, "the part will be sent again");
                     let delay = retry_delay(Kind::RetryAfter, failures + 1, &shared.rng);
                     wait = wait.max(Some(error.retry_after.unwrap_or(delay)));
                     again.push(upload);
@@ -210,27 +234,23 @@ async fn part(
 /// A part to each of `uploads`: by relays where there are some, and whatever they cannot carry through this process.
 async fn send(
     shared: &Shared,
-    key: &ObjectKey,
-    head: &ObjectHead,
-    number: u32,
-    part_bytes: u64,
+    part: Part<'_>,
     uploads: &[Arc<Upload>],
 ) -> StoreResult<Vec<StoreResult<PartDone>>> {
     let Some(overlay) = &shared.overlay else {
-        return send_here(shared, key, head, number, part_bytes, uploads).await;
+        return send_here(shared, part, uploads).await;
     };
-    let offset = u64::from(number - 1) * part_bytes;
     let asked = PartAsked {
-        key,
-        head,
-        number,
-        offset,
-        size: part_bytes.min(head.size - offset),
+        key: part.key,
+        head: part.head,
+        number: part.number,
+        offset: part.offset(),
+        size: part.size(),
         uploads: uploads
             .iter()
             .map(|upload| PartAt {
                 target: upload.target,
-                name: shared.job.name_at(upload.target, key),
+                name: shared.job.name_at(upload.target, part.key),
                 upload: &upload.id,
             })
             .collect(),
@@ -250,7 +270,7 @@ async fn send(
             None => rest.push(Arc::clone(upload)),
         }
     }
-    let here = send_here(shared, key, head, number, part_bytes, &rest).await;
+    let here = send_here(shared, part, &rest).await;
     let mut here = match here {
         Ok(results) => results.into_iter(),
         Err(error) if rest.len() == uploads.len() => return Err(error),
@@ -261,7 +281,7 @@ async fn send(
     };
     let lost = || {
         let why = "no result for this destination";
-        StoreError::new(Kind::Internal, "upload part", key.as_str(), why)
+        StoreError::new(Kind::Internal, "upload part", part.key.as_str(), why)
     };
     let results = carried.into_iter().map(|carried| match carried {
         Some(done) => Ok(done),
@@ -273,14 +293,13 @@ async fn send(
 /// Reads a part once and sends it to each of `uploads`, through this process.
 async fn send_here(
     shared: &Shared,
-    key: &ObjectKey,
-    head: &ObjectHead,
-    number: u32,
-    part_bytes: u64,
+    part: Part<'_>,
     uploads: &[Arc<Upload>],
 ) -> StoreResult<Vec<StoreResult<PartDone>>> {
-    let start = u64::from(number - 1) * part_bytes;
-    let size = part_bytes.min(head.size - start);
+    let Part {
+        key, head, number, ..
+    } = part;
+    let (start, size) = (part.offset(), part.size());
     let options = GetOptions {
         range: Some(start..start + size),
         version: Some(head.version.clone()),

@@ -211,11 +211,12 @@ impl<'a> Replay<'a> {
         let mut scheduler = KeyScheduler::new(policy, options);
         let mut featured = vec![None; keys];
         let mut arrived = vec![0; keys];
-        for key in 0..keys {
-            if let Some(records) = workload.warm(key as Key) {
-                scheduler.restore(alias[key], 1, -1.0, u64::from(records));
-                featured[key] = Some(records);
-                arrived[key] = records;
+        // In the seed's order: keys that are equal are taken in the order in which they came.
+        for (alias, key) in original.iter().enumerate() {
+            if let Some(records) = workload.warm(*key) {
+                scheduler.restore(alias as Key, 1, -1.0, u64::from(records));
+                featured[*key as usize] = Some(records);
+                arrived[*key as usize] = records;
             }
         }
         let mut replay = Replay {
@@ -270,6 +271,7 @@ impl<'a> Replay<'a> {
         }
         let mut arrivals = Vec::new();
         self.workload.arrivals(step, &mut arrivals);
+        arrivals.sort_by_key(|(key, _)| self.alias[*key as usize]);
         for (key, records) in arrivals {
             self.arrived[key as usize] += records;
             self.scheduler.data(self.alias[key as usize], records, now);

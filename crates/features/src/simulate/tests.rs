@@ -74,6 +74,19 @@ fn the_same_seed_gives_the_same_row() {
 }
 
 #[test]
+fn seeds_differ_though_all_keys_are_asked_alike() {
+    let workload = waves();
+    let mase = |seed| {
+        let trial = Trial {
+            seed,
+            ..trial(Contender::Policy(PolicyName::RoundRobin), 0.05)
+        };
+        run(&workload, &trial, 0.0).0.mase
+    };
+    assert_ne!(mase(5), mase(6), "equal keys come in another order");
+}
+
+#[test]
 fn errors_that_come_late_are_reported_late() {
     let workload = waves();
     let trial = Trial {

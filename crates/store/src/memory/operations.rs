@@ -279,12 +279,7 @@ impl ObjectStore for MemoryStore {
                 }
                 last = Some(relative.to_owned());
                 match ObjectKey::new(relative) {
-                    Ok(key) => page.objects.push(ListedObject {
-                        key,
-                        size: object.head.size,
-                        etag: object.head.version.etag.clone(),
-                        modified: object.head.modified,
-                    }),
+                    Ok(key) => page.objects.push(listed(key, &object.head)),
                     Err(_) => page.unusable.push(full_key.clone()),
                 }
             }
@@ -318,6 +313,16 @@ impl ObjectStore for MemoryStore {
     }
 }
 
+/// An object as listings tell of it.
+fn listed(key: ObjectKey, head: &ObjectHead) -> ListedObject {
+    ListedObject {
+        key,
+        size: head.size,
+        etag: head.version.etag.clone(),
+        modified: head.modified,
+    }
+}
+
 /// A page of the level that begins with `prefix`, after a line of it: an object's key, or a common prefix, which ends in `/`.
 fn level(bucket: &Bucket, prefix: &str, after: Option<&str>, limit: usize) -> LevelPage {
     let mut from = match after {
@@ -343,12 +348,7 @@ fn level(bucket: &Bucket, prefix: &str, after: Option<&str>, limit: usize) -> Le
             continue;
         }
         match ObjectKey::new(relative) {
-            Ok(key) => page.objects.push(ListedObject {
-                key,
-                size: object.head.size,
-                etag: object.head.version.etag.clone(),
-                modified: object.head.modified,
-            }),
+            Ok(key) => page.objects.push(listed(key, &object.head)),
             Err(_) => page.unusable.push(full_key.clone()),
         }
         last = Some(relative.to_owned());
