@@ -17,6 +17,7 @@ const TABLE: &[(&str, &[&str])] = &[
         &["sky", "plan", "store", "ledger", "channel", "relay"],
     ),
     ("relay", &["sky"]),
+    ("rent", &["sky", "store", "relay"]),
     ("features", &["sky"]),
     ("localsky", &["sky", "store"]),
     (
@@ -46,6 +47,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "channel",
             "engine",
             "relay",
+            "rent",
             "features",
             "localsky",
             "sim",

@@ -23,6 +23,7 @@ mod output;
 #[cfg(test)]
 mod reference;
 mod render;
+mod rented;
 mod signals;
 mod watch;
 mod wiring;

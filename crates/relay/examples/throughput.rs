@@ -77,6 +77,7 @@ fn topology(destinations: usize, security: Security, connections: u16) -> Topolo
         chunk_bytes: CHUNK_BYTES,
         queue_chunks: 8,
         connections,
+        rates: None,
         security,
         compress: false,
     }

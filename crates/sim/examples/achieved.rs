@@ -32,7 +32,7 @@ use std::time::Duration;
 const SCALE: f64 = 100.0;
 /// A part of S3's least size.
 const CHUNK_BYTES: f64 = 5.0 * 1_048_576.0;
-/// Connections of each hop of each tree.
+/// Most connections of a hop of a tree.
 const CONNECTIONS: u16 = 8;
 /// What a connection can carry, of its way's rate: all together twice of it. Rates are of 64 connections, where more no longer
 /// help (Skyplane, Fig. 9): there, too, each could carry more if the others let it.
@@ -306,9 +306,10 @@ fn ways(
         let rtt_ms = catalog
             .link(&bare(&a), &bare(&b))
             .map_or(100.0, |link| link.rtt_ms);
+        let pair_gbps = network.gbps(u, v);
         let of = |total: f64| Bandwidth {
             total_bytes_per_s: total,
-            connection_bytes_per_s: total * CONNECTION_SHARE,
+            connection_bytes_per_s: scaled(pair_gbps) * CONNECTION_SHARE,
         };
         shapes.insert(
             (from.clone(), to.clone()),
@@ -339,10 +340,13 @@ fn ways(
 }
 
 /// What the first chunk needs to the farthest destination and its acknowledgement back, in seconds: connections open, all at once;
-/// chunks are stored and forwarded, so every hop adds the time of one chunk on one connection, and half a round trip each way.
-fn fill_s(topology: &Topology, ways: &Ways) -> f64 {
+/// chunks are stored and forwarded, so every hop adds the time of one chunk on one connection, and half a round trip each way. A
+/// connection carries what it can, and no more than its part of what the plan gives the tree.
+fn fill_s(topology: &Topology, ways: &Ways, planned_bytes_per_s: f64) -> f64 {
     let mut most = 0.0f64;
+    let stripes: u32 = topology.trees.iter().map(|tree| tree.stripes).sum();
     for tree in &topology.trees {
+        let tree_bytes_per_s = planned_bytes_per_s * f64::from(tree.stripes) / f64::from(stripes);
         let mut reached: BTreeMap<&NodeId, (f64, f64)> = BTreeMap::new();
         // Parents stand before their children only in a tree that is walked from its root.
         for _ in 0..tree.edges.len() {
@@ -355,7 +359,9 @@ fn fill_s(topology: &Topology, ways: &Ways) -> f64 {
                 let Some(link) = ways.shapes.get(&(from.clone(), to.clone())) else {
                     continue;
                 };
-                let chunk_s = f64::from(topology.chunk_bytes) / link.upload.connection_bytes_per_s;
+                let part = tree_bytes_per_s / f64::from(topology.width(tree, from, to));
+                let connection_bytes_per_s = link.upload.connection_bytes_per_s.min(part);
+                let chunk_s = f64::from(topology.chunk_bytes) / connection_bytes_per_s;
                 let rtt_s = link.rtt.as_secs_f64();
                 let leaves = f64::max(begin, OPENING_ROUND_TRIPS * rtt_s);
                 let arrives = leaves + chunk_s + rtt_s / 2.0;
@@ -435,7 +441,7 @@ async fn carry(case: &Case) -> Result<Value, Box<dyn Error>> {
         ..topology
     };
     let ways = ways(&topology, made, &network)?;
-    let fill_s = fill_s(&topology, &ways);
+    let fill_s = fill_s(&topology, &ways, scaled(made.throughput_gbps));
     let fullest_s = fullest_s(&topology, &ways, &network, volume_gb * 1e9 / SCALE);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let bytes = (volume_gb * 1e9 / SCALE) as u64;

@@ -23,6 +23,7 @@ mod ls;
 mod place;
 mod plan;
 mod profile;
+mod relay_machines;
 mod relays;
 mod replicate;
 mod rm;

@@ -1,6 +1,6 @@
 //! Runs the binary with a clean environment.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -334,4 +334,26 @@ pub(crate) fn snapshot(name: &str, text: &str) {
     // Columns are as wide as what stands in them.
     settings.add_filter(r"(\S) {3,}(\S)", "$1  $2");
     settings.bind(|| insta::assert_snapshot!(name, text));
+}
+
+/// A test server's address; without one the skip is put on record.
+pub(crate) fn server(variable: &str, test: &str) -> Option<String> {
+    let address = std::env::var(variable)
+        .ok()
+        .filter(|address| !address.is_empty());
+    if address.is_none() {
+        let line = format!("skipped: {test}: {variable} is not set\n");
+        if let Ok(path) = std::env::var("SKYFRESH_TEST_SKIP_LOG") {
+            let log = std::fs::OpenOptions::new()
+                .append(true)
+                .create(true)
+                .open(path);
+            log.and_then(|mut log| log.write_all(line.as_bytes()))
+                .expect("the skip log can be written");
+        }
+        std::io::stderr()
+            .write_all(line.as_bytes())
+            .expect("is told");
+    }
+    address
 }

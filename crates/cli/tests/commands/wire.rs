@@ -1,4 +1,4 @@
-use crate::support::{Place, Ran, Sky, snapshot};
+use crate::support::{Place, Ran, Sky, server, snapshot};
 use serde_json::json;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -267,32 +267,12 @@ fn what_cannot_be_wired_is_told() {
     );
 }
 
-/// MiniStack's address; without one the skip is put on record.
-fn ministack(test: &str) -> Option<String> {
-    const VARIABLE: &str = "SKYFRESH_TEST_MINISTACK";
-    let address = std::env::var(VARIABLE)
-        .ok()
-        .filter(|address| !address.is_empty());
-    if address.is_none() {
-        let line = format!("skipped: {test}: {VARIABLE} is not set\n");
-        if let Ok(path) = std::env::var("SKYFRESH_TEST_SKIP_LOG") {
-            let log = std::fs::OpenOptions::new()
-                .append(true)
-                .create(true)
-                .open(path);
-            log.and_then(|mut log| log.write_all(line.as_bytes()))
-                .expect("the skip log can be written");
-        }
-        std::io::stderr()
-            .write_all(line.as_bytes())
-            .expect("is told");
-    }
-    address
-}
-
 #[test]
 fn doctor_sees_what_wire_did_on_aws() {
-    let Some(cloud) = ministack("doctor_sees_what_wire_did_on_aws") else {
+    let Some(cloud) = server(
+        "SKYFRESH_TEST_MINISTACK",
+        "doctor_sees_what_wire_did_on_aws",
+    ) else {
         return;
     };
     let place = Place::new();

@@ -1,7 +1,7 @@
 //! From a plan of regions to a job of relays. Pure.
 
 use skyfresh_plan::overlay::OverlayPlan;
-use skyfresh_relay::topology::{Destination, Node, RegionTree, Security, Topology, spread};
+use skyfresh_relay::topology::{Destination, Node, Rates, RegionTree, Security, Topology, spread};
 use skyfresh_relay::{Error as RelayError, NodeId, Result as RelayResult};
 use skyfresh_sky::{Kind, Region};
 use std::collections::BTreeMap;
@@ -102,6 +102,14 @@ pub fn shape(of: &OverlayShape<'_>) -> RelayResult<Topology> {
         chunk_bytes: of.chunk_bytes,
         queue_chunks: QUEUE_CHUNKS,
         connections: of.connections,
+        rates: Some(Rates {
+            total_gbps: plan.throughput_gbps,
+            pair_gbps: plan
+                .edges
+                .iter()
+                .map(|edge| (edge.src.to_string(), edge.dst.to_string(), edge.pair_gbps))
+                .collect(),
+        }),
         security: of.security,
         compress: false,
     };

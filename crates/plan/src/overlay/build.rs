@@ -45,6 +45,7 @@ pub(crate) fn whole_plan(limits: &Limits, draft: Draft) -> OverlayPlan {
             src: region(*from),
             dst: region(*to),
             gbps: share / flow,
+            pair_gbps: instance.rate(*from, *to),
             gb: share * request.volume_gb,
             usd_per_gb: instance.cost(*from, *to),
         })

@@ -96,6 +96,8 @@ pub struct EdgeVolume {
     pub dst: Region,
     /// While data flows, Gbit/s.
     pub gbps: f64,
+    /// What one machine here and one there carry at most between them, Gbit/s.
+    pub pair_gbps: f64,
     /// In all, GB.
     pub gb: f64,
     /// What a GB costs, in dollars.

@@ -85,7 +85,12 @@ impl Plan {
                 let id = TreeId(self.next);
                 self.next += 1;
                 change.begun.push((id, planned.group));
-                planned.now = Some(Carried { id, tree, wanted });
+                planned.now = Some(Carried {
+                    id,
+                    group: planned.group,
+                    tree,
+                    wanted,
+                });
             }
         }
         change

@@ -47,7 +47,7 @@ impl Timing {
 }
 
 /// What owner and nodes speak to each other. Changes with every change of a message or frame.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// A node's start: given on its standard input, because it holds the node's private key.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -88,13 +88,19 @@ impl Flow {
                     connections,
                     ..
                 } => {
+                    let chunk_bytes = u64::from(program.chunk_bytes);
+                    let step = route.share.map(|share| {
+                        let width = (u64::from(*connections) * chunk_bytes, chunk_bytes);
+                        let of = (share.group, share.stripes);
+                        shared.steps.join(&shared.clock, of, width)
+                    });
                     let hop = Hop::new(
                         shared,
                         route.tree,
-                        to.clone(),
-                        address.clone(),
+                        (to.clone(), address.clone()),
                         *connections,
                         program.chunk_bytes,
+                        step,
                     );
                     hops.insert(at, Arc::new(hop));
                 }

@@ -4,6 +4,7 @@
 use super::flow::Flow;
 use super::item::Item;
 use super::queue::Queue;
+use super::steps::Step;
 use super::{Report, Shared, lock};
 use crate::crypto::{Reader, Writer};
 use crate::frame::{Frame, Hello, Purpose, Stage, read_frame, reason};
@@ -32,6 +33,8 @@ pub(crate) struct Hop {
     chunk_bytes: u64,
     queue: Queue<Item>,
     turns: Turns,
+    /// Where the tree begins here.
+    step: Option<Step>,
     up: AtomicUsize,
     /// When the hop last had a connection.
     up_ns: AtomicU64,
@@ -93,10 +96,10 @@ impl Hop {
     pub(crate) fn new(
         shared: &Arc<Shared>,
         tree: TreeId,
-        to: NodeId,
-        address: String,
+        (to, address): (NodeId, String),
         connections: u16,
         chunk_bytes: u32,
+        step: Option<Step>,
     ) -> Self {
         Hop {
             tree,
@@ -107,6 +110,7 @@ impl Hop {
             chunk_bytes: chunk_bytes.into(),
             queue: Queue::default(),
             turns: Turns::default(),
+            step,
             up: AtomicUsize::new(0),
             up_ns: AtomicU64::new(shared.clock.monotonic_ns()),
             reported: AtomicBool::new(false),
@@ -126,6 +130,9 @@ impl Hop {
     }
 
     pub(crate) fn push(&self, item: Item) {
+        if let Some(step) = &self.step {
+            step.waits();
+        }
         self.queue.push(item);
     }
 
@@ -260,7 +267,7 @@ impl Hop {
                 .counters
                 .hop_resends
                 .fetch_add(1, Ordering::Relaxed);
-            self.queue.push_front(item);
+            self.wait_again(item);
         }
         match result {
             Err(error) => error,
@@ -293,6 +300,9 @@ impl Hop {
         loop {
             let next = async {
                 self.turn(conversation.id).await;
+                if let Some(step) = &self.step {
+                    step.turn().await;
+                }
                 self.queue.pop().await
             };
             let Some(item) = timeout(&*self.shared.clock, self.shared.heartbeat(), next).await
@@ -306,6 +316,9 @@ impl Hop {
                 header: (*item.header).clone(),
             };
             let mut payload = item.payload.clone();
+            if let Some(step) = &self.step {
+                step.sends(payload.len() as u64);
+            }
             {
                 let mut state = lock(&conversation.state);
                 state.credit_bytes = state.credit_bytes.saturating_sub(payload.len() as u64);
@@ -337,6 +350,9 @@ impl Hop {
                     if let Some(item) = item {
                         let bytes = item.payload.len() as u64;
                         self.sent_bytes.fetch_add(bytes, Ordering::Relaxed);
+                        if let Some(step) = &self.step {
+                            step.taken(bytes);
+                        }
                         self.measure(now_ns, bytes);
                     }
                     self.tell_load(conversation);
@@ -396,6 +412,13 @@ impl Hop {
         }
     }
 
+    fn wait_again(&self, item: Item) {
+        if let Some(step) = &self.step {
+            step.sends_again(item.payload.len() as u64);
+        }
+        self.queue.push_front(item);
+    }
+
     fn send_again(&self, flow: &Arc<Flow>, mut item: Item) {
         item.resends += 1;
         self.shared
@@ -403,7 +426,7 @@ impl Hop {
             .hop_resends
             .fetch_add(1, Ordering::Relaxed);
         if item.resends <= MAX_DAMAGED {
-            self.queue.push_front(item);
+            self.wait_again(item);
             return;
         }
         let error = Error::new(

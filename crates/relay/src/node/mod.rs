@@ -23,6 +23,7 @@ mod queue;
 mod read;
 mod receive;
 mod reverse;
+mod steps;
 mod write;
 
 pub use boot::{Boot, PROTOCOL, Timing};
@@ -70,6 +71,7 @@ pub(crate) struct Shared {
     /// Sealing, opening and compressing at once.
     pub(crate) processors: Arc<Semaphore>,
     pub(crate) written: write::Written,
+    pub(crate) steps: Arc<steps::Steps>,
     stop: CancellationToken,
     sealer: Mutex<Option<Arc<Sealer>>>,
     flows: Mutex<HashMap<TreeId, Arc<Flow>>>,
@@ -138,6 +140,7 @@ impl Relay {
             counters: item::Counters::default(),
             processors: Arc::new(Semaphore::new(processors)),
             written: write::Written::default(),
+            steps: Arc::default(),
             stop: CancellationToken::new(),
             sealer: Mutex::default(),
             flows: Mutex::default(),

@@ -74,6 +74,7 @@ impl Stage {
         let shape = topology(&["s", "a"], "s", &["a"], &["s>a"]);
         let carried = Carried {
             id: TreeId(0),
+            group: 0,
             tree: shape.trees[0].clone(),
             wanted: shape.all(),
         };

@@ -1,6 +1,6 @@
 //! From a shape to each node's program. Pure.
 
-use super::{Json, Operator, Program, Route};
+use super::{Json, Operator, Program, Route, Share};
 use crate::topology::{Security, Shape, Topology, Tree};
 use crate::{DestinationSet, Error, JobId, NodeId, Result, TreeId};
 use std::collections::BTreeMap;
@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 pub struct Carried {
     /// Its number.
     pub id: TreeId,
+    /// Its group: trees over the same regions.
+    pub group: usize,
     /// Its shape.
     pub tree: Tree,
     /// The destinations that it still has to reach.
@@ -48,7 +50,7 @@ pub fn compile(
             if shape.reaches(node).is_empty() {
                 continue;
             }
-            let route = route(topology, carried.id, &shape, node, addresses)?;
+            let route = route(topology, carried, &shape, node, addresses)?;
             if let Some(program) = programs.get_mut(node) {
                 program.routes.push(route);
             }
@@ -59,7 +61,7 @@ pub fn compile(
 
 fn route(
     topology: &Topology,
-    tree: TreeId,
+    carried: &Carried,
     shape: &Shape,
     node: &NodeId,
     addresses: Addresses<'_>,
@@ -67,7 +69,8 @@ fn route(
     let sealed = topology.security == Security::Sealed;
     let mut building = Building {
         route: Route {
-            tree,
+            tree: carried.id,
+            share: None,
             operators: Vec::new(),
             wires: Vec::new(),
         },
@@ -96,7 +99,7 @@ fn route(
         sends.push(Operator::Send {
             to: to.clone(),
             address,
-            connections: topology.connections,
+            connections: topology.width(&carried.tree, node, to),
             reaches,
         });
     }
@@ -104,6 +107,10 @@ fn route(
     let mut steps = Vec::new();
     match shape.parent.get(node) {
         None => {
+            building.route.share = topology.rates.as_ref().map(|_| Share {
+                group: carried.group as u32,
+                stripes: carried.tree.stripes,
+            });
             let begin = building.add(
                 None,
                 Operator::Read {

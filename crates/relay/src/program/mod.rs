@@ -71,10 +71,23 @@ pub struct Json(pub Value);
 pub struct Route {
     /// Which tree.
     pub tree: TreeId,
+    /// Where the tree begins here, and keeps step with others that do: what it carries.
+    #[serde(default)]
+    pub share: Option<Share>,
     /// The operators; the first one begins.
     pub operators: Vec<Operator>,
     /// What goes from which operator to which, by place: always from a lower to a higher one, so there is no circle.
     pub wires: Vec<(u16, u16)>,
+}
+
+/// What a tree carries of the job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Share {
+    /// Trees of one group take whatever chunk is next.
+    pub group: u32,
+    /// Of the job's stripes.
+    pub stripes: u32,
 }
 
 /// Everything one node does.

@@ -11,6 +11,7 @@ fn compiled(topology: &Topology) -> BTreeMap<NodeId, Program> {
         .enumerate()
         .map(|(at, tree)| Carried {
             id: TreeId(at as u32),
+            group: 0,
             tree: tree.clone(),
             wanted: topology.all(),
         })

@@ -6,6 +6,7 @@
 mod around;
 mod shape;
 mod spread;
+mod width;
 
 pub use around::{Losses, around};
 pub(crate) use shape::Shape;
@@ -103,15 +104,28 @@ pub struct Topology {
     /// where it reads or writes (the plain and the sealed form of a chunk, for the moment of turning one into the other).
     #[serde(default = "default_queue_chunks")]
     pub queue_chunks: u16,
-    /// Parallel connections of each hop of each tree.
+    /// Most parallel connections of a hop of a tree: as many as a pair of nodes needs to carry all that it can.
     #[serde(default = "default_connections")]
     pub connections: u16,
+    /// What a plan counts with, where there is one.
+    #[serde(default)]
+    pub rates: Option<Rates>,
     /// Protection.
     #[serde(default)]
     pub security: Security,
     /// Whether chunks may be compressed where that is measured to pay.
     #[serde(default)]
     pub compress: bool,
+}
+
+/// The rates that a plan counts with. Only their ratios matter.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rates {
+    /// All trees together, Gbit/s.
+    pub total_gbps: f64,
+    /// What a pair of nodes carries at most, by their regions, from and to: Gbit/s.
+    pub pair_gbps: Vec<(String, String, f64)>,
 }
 
 fn default_queue_chunks() -> u16 {

@@ -31,6 +31,7 @@ pub(crate) fn topology(nodes: &[&str], source: &str, ends: &[&str], hops: &[&str
         chunk_bytes: 1 << 20,
         queue_chunks: 4,
         connections: 2,
+        rates: None,
         security: Security::Sealed,
         compress: false,
     }

@@ -68,6 +68,7 @@ pub(crate) fn topology(ends: &[&str], trees: &[&[&str]]) -> Topology {
         chunk_bytes: 64 << 10,
         queue_chunks: 8,
         connections: 2,
+        rates: None,
         security: Security::Sealed,
         compress: false,
     }

@@ -1,27 +1,29 @@
 //! Relays for a bulk job: whether they are worth it, where they run, what they did.
 
+mod place;
+mod report;
+
 use super::Request;
 use crate::context::Context;
 use crate::exit::{Exit, Told};
-use crate::output::{Style, Table};
-use crate::render;
+use crate::rented;
 use anyhow::Context as _;
+pub(crate) use place::Place;
+use place::read_hosts;
 use serde::Serialize;
 use skyfresh_engine::overlay::{Fallen, Host, Overlay, OverlaySeams, OverlayShape, shape, spec};
 use skyfresh_engine::region_of;
 use skyfresh_plan::network::{MachinePrices, Network};
 use skyfresh_plan::overlay::{
-    Choice, Direct, Engine, Goal, Machines, OverlayPlan, Request as Asked, Way, choose, plan,
+    Choice, Direct, Engine, Goal, Machines, OverlayPlan, Request as Asked, StartUp, Way, choose,
+    plan,
 };
+use skyfresh_relay::Result as RelayResult;
 use skyfresh_relay::executor::{Executor, LocalProcess, Ssh};
 use skyfresh_relay::job::{Event, JobOptions, JobReport, Listener};
 use skyfresh_relay::topology::{Security, Topology};
-use skyfresh_relay::{NodeId, Result as RelayResult};
 use skyfresh_sky::catalog::Catalog;
-use skyfresh_sky::{Region, Usd, format_bytes, parse_delay};
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::str::FromStr;
+use skyfresh_sky::{Region, Usd, parse_delay};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -32,35 +34,13 @@ const LARGE_PART_BYTES: u32 = 64 << 20;
 /// Parallel connections of each hop, on one machine and between hosts.
 const CONNECTIONS_HERE: u16 = 4;
 const CONNECTIONS: u16 = 32;
-/// Most lines of a file of hosts.
-const MOST_HOSTS: usize = 1_024;
-
-/// Where relays run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// As processes of this machine.
-    Here,
-    /// On the hosts of a file, over ssh.
-    Hosts(PathBuf),
-}
-
-impl FromStr for Place {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.split_once(':') {
-            None if text == "local" => Ok(Place::Here),
-            Some(("ssh", path)) if !path.is_empty() => Ok(Place::Hosts(path.into())),
-            _ => Err("expected local, or ssh:FILE with a line `REGION HOST` for each host".into()),
-        }
-    }
-}
 
 /// What is asked of relays.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct RelayArgs {
     /// Let relays carry large objects where the planner finds that cheaper or faster than direct: local (processes of this
-    /// machine), or ssh:FILE (hosts with skyfresh, a line `REGION HOST` each)
+    /// machine), ssh:FILE (hosts with skyfresh, a line `REGION HOST` each), or aws:FILE (machines of AWS, rented for the job
+    /// and given back; docs/overlay.md)
     #[arg(long, value_name = "WHERE", conflicts_with = "bwlimit")]
     pub(crate) relays: Option<Place>,
     /// With --relays: the cheapest way that ends within this time [default: the cheapest way]
@@ -72,7 +52,7 @@ pub(crate) struct RelayArgs {
     /// With --relays: the fastest way, whatever it costs
     #[arg(long, group = "goal", requires = "relays")]
     fastest: bool,
-    /// With --relays local: most relays in a region
+    /// With --relays local or aws: most relays in a region
     #[arg(long, value_name = "N", default_value_t = 1, requires = "relays", value_parser = clap::value_parser!(u32).range(1..=64))]
     relay_count: u32,
 }
@@ -124,8 +104,12 @@ pub(super) fn decide(
         .collect();
     let targets = targets?;
     let hosts = match place {
-        Place::Here => None,
+        Place::Here | Place::Rented(_) => None,
         Place::Hosts(path) => Some(read_hosts(path)?),
+    };
+    let renting = match place {
+        Place::Rented(path) => Some(rented::Renting::read(path)?),
+        Place::Here | Place::Hosts(_) => None,
     };
     let relays = &request.args.relays;
     let goal = relays.goal();
@@ -155,20 +139,33 @@ pub(super) fn decide(
     let network = Network::from_catalog(catalog, MachinePrices::OnDemand);
     let mut asked = Asked::new(source.clone(), destinations, bytes as f64 / 1e9, goal);
     asked.vms_per_region = relays.relay_count;
+    let mut machines = Machines::Standing;
     if let Some(hosts) = &hosts {
         let has = |region: &Region| hosts.iter().filter(|host| host.region == *region).count();
         let most = network.regions().iter().map(has).max().unwrap_or(0);
         asked.vms_per_region = (most as u32).max(1);
-        let without = network.regions().iter().filter(|region| has(region) == 0);
-        asked.without_regions = without.cloned().collect();
-        let ends = std::iter::once(&source).chain(&asked.destinations);
-        if let Some(bare) = ends.into_iter().find(|region| has(region) == 0) {
+        if let Some(bare) = only_in(&mut asked, &network, |region| has(region) > 0) {
             return Ok(stay(&format!("no host is in {bare}")));
+        }
+    }
+    if let Some(renting) = &renting {
+        machines = Machines::Rented;
+        asked.start_up = StartUp::Counted;
+        if let Some(bare) = only_in(&mut asked, &network, |region| renting.is_in(region)) {
+            return Ok(stay(&format!("no machine is offered in {bare}")));
         }
     }
     let outcome = plan(&network, &asked, Engine::Best)
         .map_err(|error| Told::new(Exit::Usage, error.to_string()))?;
-    Ok(decided(choose(direct, &outcome, goal, Machines::Standing)))
+    Ok(decided(choose(direct, &outcome, goal, machines)))
+}
+
+/// Restricts a plan to regions that have machines. A source or destination without one.
+fn only_in(asked: &mut Asked, network: &Network, has: impl Fn(&Region) -> bool) -> Option<Region> {
+    let without = network.regions().iter().filter(|region| !has(region));
+    asked.without_regions = without.cloned().collect();
+    let mut ends = std::iter::once(&asked.source).chain(&asked.destinations);
+    ends.find(|region| !has(region)).cloned()
 }
 
 /// What the same costs and takes through this machine.
@@ -191,36 +188,6 @@ fn direct(source: &Region, targets: &[Region], bytes: &[u64], catalog: &Catalog)
         }
     }
     Direct { cost_usd, time_s }
-}
-
-/// Hosts, a line each: a region, a host.
-fn read_hosts(path: &std::path::Path) -> anyhow::Result<Vec<Host>> {
-    let text = crate::catalog_file::read(path)?;
-    let mut hosts = Vec::new();
-    for (at, line) in text.lines().enumerate() {
-        let line = line.split('#').next().unwrap_or("").trim();
-        if line.is_empty() {
-            continue;
-        }
-        let wrong = |why: String| {
-            Told::new(Exit::Usage, format!("{}:{}: {why}", path.display(), at + 1)).hint(
-                "a line is a region and a host, e.g. aws:us-east-1 ubuntu@relay-1.example.com",
-            )
-        };
-        let mut words = line.split_whitespace();
-        let (Some(region), Some(host), None) = (words.next(), words.next(), words.next()) else {
-            return Err(wrong(format!("{line:?} is not two words")).into());
-        };
-        let region = region.parse::<Region>();
-        hosts.push(Host {
-            region: region.map_err(|error| wrong(error.to_string()))?,
-            address: Some(host.to_owned()),
-        });
-        if hosts.len() > MOST_HOSTS {
-            return Err(wrong(format!("more than {MOST_HOSTS} hosts")).into());
-        }
-    }
-    Ok(hosts)
 }
 
 /// Relays at work.
@@ -260,6 +227,11 @@ impl Decided {
                 let mut command = vec!["skyfresh".to_owned()];
                 command.append(&mut arguments);
                 (Arc::new(Ssh::new(command, clock)), CONNECTIONS)
+            }
+            // This host's file is not on a machine that is new.
+            Place::Rented(path) => {
+                let executor = rented::Renting::read(path)?.executor(context)?;
+                (Arc::new(executor), CONNECTIONS)
             }
         };
         let bytes: u64 = planned_bytes.iter().copied().max().unwrap_or(0);
@@ -346,117 +318,4 @@ fn listener() -> Listener {
         }
         Event::Written { .. } | Event::Progress(_) => {}
     })
-}
-
-/// What relays did, for machines.
-#[derive(Serialize)]
-struct Done {
-    relays: bool,
-    predicted_s: f64,
-    predicted_usd: f64,
-    seconds: f64,
-    start_s: f64,
-    egress_usd: f64,
-    read_bytes: u64,
-    resent_parts: u64,
-    reroutes: u64,
-    direct_parts: u64,
-    hops: Vec<Hop>,
-}
-
-#[derive(Serialize)]
-struct Hop {
-    from: String,
-    to: String,
-    bytes: u64,
-    usd: f64,
-}
-
-impl Running {
-    /// Waits until the relays have ended, and says what they did.
-    pub(super) async fn end(self, catalog: &Catalog, context: &Context) -> anyhow::Result<()> {
-        let report = self.job.await.context("the relays' owner broke off")?;
-        let fallen = self.fallen.read();
-        let output = &context.output;
-        if let Some((parts, why)) = &fallen {
-            output.note(format_args!(
-                "{parts} parts went direct, which relays could not carry; the first: {why}"
-            ));
-        }
-        let report = match report {
-            Ok(report) => report,
-            Err(error) => {
-                output.note(format_args!("relays ended early: {error}"));
-                return Ok(());
-            }
-        };
-        let hops = hops(&report, &self.topology, catalog);
-        let egress_usd: f64 = hops.iter().map(|hop| hop.usd).sum();
-        let carrying_ms = report.took_ms.saturating_sub(report.start_ms);
-        if output.json {
-            return output.json_line(&Done {
-                relays: true,
-                predicted_s: self.plan.time_s,
-                predicted_usd: self.plan.egress_usd,
-                seconds: carrying_ms as f64 / 1e3,
-                start_s: report.start_ms as f64 / 1e3,
-                egress_usd,
-                read_bytes: report.read_bytes,
-                resent_parts: report.resent_chunks,
-                reroutes: report.reroutes,
-                direct_parts: fallen.map_or(0, |(parts, _)| parts),
-                hops,
-            });
-        }
-        let mut table = Table::new(&["RELAYED FROM", "TO", "BYTES", "EGRESS"]);
-        for hop in &hops {
-            table.row(vec![
-                (Style::Plain, hop.from.clone()),
-                (Style::Plain, hop.to.clone()),
-                (Style::Plain, format_bytes(hop.bytes)),
-                (Style::Plain, format!("${:.6}", hop.usd)),
-            ]);
-        }
-        output.line(table.render(output, 0).trim_end());
-        output.line(format_args!(
-            "  relays: started in {}, carried {} for {} (planned: {:.1} s and ${:.6} of egress)",
-            render::duration(Duration::from_millis(report.start_ms)),
-            format_bytes(report.read_bytes),
-            render::duration(Duration::from_millis(carrying_ms)),
-            self.plan.time_s,
-            self.plan.egress_usd,
-        ));
-        Ok(())
-    }
-}
-
-/// What went over each hop between regions, and what that costs.
-fn hops(report: &JobReport, topology: &Topology, catalog: &Catalog) -> Vec<Hop> {
-    let region = |id: &NodeId| {
-        let known = topology.node(id).or_else(|| {
-            // One that was started in a dead one's place: its name with a number.
-            let (stem, _) = id.as_str().rsplit_once("-r")?;
-            topology.nodes.iter().find(|node| node.id.as_str() == stem)
-        });
-        known.and_then(|node| node.region.parse::<Region>().ok())
-    };
-    let mut sums: BTreeMap<(Region, Region), u64> = BTreeMap::new();
-    for edge in &report.edges {
-        if let (Some(from), Some(to)) = (region(&edge.from), region(&edge.to)) {
-            *sums.entry((from, to)).or_default() += edge.bytes;
-        }
-    }
-    let hops = sums.into_iter().map(|((from, to), bytes)| {
-        let price = match from == to {
-            true => Usd::default(),
-            false => catalog.egress_usd_per_gb(&from, &to).unwrap_or_default(),
-        };
-        Hop {
-            from: from.to_string(),
-            to: to.to_string(),
-            bytes,
-            usd: price.per_gb(bytes).usd(),
-        }
-    });
-    hops.collect()
 }

@@ -1,0 +1,305 @@
+//! Trees that begin at one node keep step with each other.
+//!
+//! In: each tree's share of the bytes, what its hops have sent and what the next nodes have taken. Out: which hop may send now. Never:
+//! holds anybody for a tree that has nothing to send, or that has not moved for a while.
+//!
+//! A plan's time holds if every tree gets at a full port what the plan gives it. Left alone, a port is shared by connections: those of
+//! small trees take more than their due, so that large trees' ways stand idle at first and are the last to end. Here nobody gets ahead
+//! of the slowest by more than what is under way anyhow. That costs nothing: shares are fixed, so a job ends with its slowest tree.
+
+use super::lock;
+use skyfresh_sky::Clock;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// Whoever has taken nothing for so long is waited for no longer: its link may be cut, which takes longer to be known.
+const STUCK_NS: u64 = 1_000_000_000;
+
+/// How far anybody may be ahead, in what is under way anyhow. Taking is heard of a round trip late: with less, a tree waits for news
+/// of another that is as far as itself; with more, nothing is kept in step (docs/results/overlay-achieved.md).
+const LEAD: f64 = 3.0;
+
+/// All trees that begin at a node.
+#[derive(Debug, Default)]
+pub(crate) struct Steps {
+    /// By group: trees over the same regions take whatever chunk is next, so they are one here.
+    groups: Mutex<BTreeMap<u32, Group>>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Group {
+    /// Of all its hops.
+    stripes: u64,
+    /// Bytes that its hops' connections can have under way together.
+    width_bytes: u64,
+    hops: u32,
+    sent: u64,
+    taken: u64,
+    /// Chunks that wait to be sent.
+    waiting: u64,
+    moved_ns: u64,
+}
+
+impl Group {
+    /// How far it is, as bytes of the whole that its share of bytes stands for.
+    fn whole(&self, bytes: u64, all_stripes: u64) -> f64 {
+        bytes as f64 * all_stripes as f64 / self.stripes.max(1) as f64
+    }
+}
+
+/// One hop's place among them. Dropped, it leaves.
+#[derive(Debug)]
+pub(crate) struct Step {
+    steps: Arc<Steps>,
+    clock: Arc<dyn Clock>,
+    group: u32,
+    stripes: u32,
+    width_bytes: u64,
+    chunk_bytes: u64,
+}
+
+impl Steps {
+    /// A hop of a tree with `stripes` of the job's, whose connections carry `width_bytes` at once.
+    pub(crate) fn join(
+        self: &Arc<Self>,
+        clock: &Arc<dyn Clock>,
+        (group, stripes): (u32, u32),
+        (width_bytes, chunk_bytes): (u64, u64),
+    ) -> Step {
+        let mut groups = lock(&self.groups);
+        // Whoever comes later begins where the others are.
+        let all: u64 = groups.values().map(|group| group.stripes).sum();
+        let behind = groups
+            .values()
+            .map(|group| group.whole(group.taken, all) / all.max(1) as f64)
+            .reduce(f64::min);
+        let is_new = !groups.contains_key(&group);
+        let entry = groups.entry(group).or_default();
+        entry.stripes += u64::from(stripes);
+        entry.width_bytes += width_bytes;
+        entry.hops += 1;
+        if is_new && let Some(behind) = behind {
+            entry.taken = (behind * f64::from(stripes)) as u64;
+            entry.sent = entry.taken;
+        }
+        entry.moved_ns = clock.monotonic_ns();
+        Step {
+            steps: Arc::clone(self),
+            clock: Arc::clone(clock),
+            group,
+            stripes,
+            width_bytes,
+            chunk_bytes,
+        }
+    }
+}
+
+impl Step {
+    fn change(&self, change: impl FnOnce(&mut Group)) {
+        if let Some(group) = lock(&self.steps.groups).get_mut(&self.group) {
+            change(group);
+        }
+        self.steps.changed.notify_waiters();
+    }
+
+    /// A chunk waits to be sent.
+    pub(crate) fn waits(&self) {
+        let now_ns = self.clock.monotonic_ns();
+        self.change(|group| {
+            // Nobody waited for it while it had nothing.
+            if group.waiting == 0 {
+                group.moved_ns = now_ns;
+            }
+            group.waiting += 1;
+        });
+    }
+
+    /// A chunk that waited is being sent.
+    pub(crate) fn sends(&self, bytes: u64) {
+        self.change(|group| {
+            group.waiting = group.waiting.saturating_sub(1);
+            group.sent += bytes;
+        });
+    }
+
+    /// What was being sent waits again.
+    pub(crate) fn sends_again(&self, bytes: u64) {
+        self.change(|group| {
+            group.waiting += 1;
+            group.sent = group.sent.saturating_sub(bytes);
+        });
+    }
+
+    /// The next node has taken a chunk.
+    pub(crate) fn taken(&self, bytes: u64) {
+        let now_ns = self.clock.monotonic_ns();
+        self.change(|group| {
+            group.taken += bytes;
+            group.moved_ns = now_ns;
+        });
+    }
+
+    fn is_on(&self) -> bool {
+        let now_ns = self.clock.monotonic_ns();
+        let groups = lock(&self.steps.groups);
+        if groups.len() < 2 {
+            return true;
+        }
+        let Some(own) = groups.get(&self.group) else {
+            return true;
+        };
+        let all: u64 = groups.values().map(|group| group.stripes).sum();
+        // What is under way anyhow, and one chunk of whoever has the smallest share.
+        let under_way: u64 = groups.values().map(|group| group.width_bytes).sum();
+        let one = groups
+            .values()
+            .map(|group| group.whole(self.chunk_bytes, all))
+            .fold(0.0, f64::max);
+        let slowest = groups
+            .iter()
+            .filter(|(id, group)| {
+                **id != self.group
+                    && group.waiting > 0
+                    && now_ns.saturating_sub(group.moved_ns) < STUCK_NS
+            })
+            .map(|(_, group)| group.whole(group.taken, all))
+            .reduce(f64::min);
+        let ahead = LEAD * (under_way as f64 + one);
+        slowest.is_none_or(|slowest| own.whole(own.sent, all) <= slowest + ahead)
+    }
+
+    /// Waits until this hop may send its next chunk.
+    pub(crate) async fn turn(&self) {
+        loop {
+            let mut changed = std::pin::pin!(self.steps.changed.notified());
+            changed.as_mut().enable();
+            if self.is_on() {
+                return;
+            }
+            // Being stuck is a matter of time alone.
+            let limit = Duration::from_nanos(STUCK_NS / 4);
+            let _ = skyfresh_sky::timeout(&*self.clock, limit, changed).await;
+        }
+    }
+}
+
+impl Drop for Step {
+    fn drop(&mut self) {
+        let mut groups = lock(&self.steps.groups);
+        if let Some(group) = groups.get_mut(&self.group) {
+            group.stripes = group.stripes.saturating_sub(self.stripes.into());
+            group.width_bytes = group.width_bytes.saturating_sub(self.width_bytes);
+            group.hops = group.hops.saturating_sub(1);
+            if group.hops == 0 {
+                groups.remove(&self.group);
+            }
+        }
+        drop(groups);
+        self.steps.changed.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use skyfresh_sky::{ManualClock, Timestamp};
+
+    const CHUNK: u64 = 100;
+
+    fn at(steps: &Arc<Steps>, clock: &Arc<ManualClock>, group: u32, stripes: u32) -> Step {
+        let clock = Arc::clone(clock) as Arc<dyn Clock>;
+        steps.join(&clock, (group, stripes), (2 * CHUNK, CHUNK))
+    }
+
+    fn clock() -> Arc<ManualClock> {
+        Arc::new(ManualClock::at(Timestamp::from_unix_ms(0)))
+    }
+
+    /// Sends and has taken at once as much as it may, at most so many chunks; how many.
+    fn send(step: &Step, most: usize) -> usize {
+        (0..most)
+            .take_while(|_| {
+                let on = step.is_on();
+                if on {
+                    step.sends(CHUNK);
+                    step.taken(CHUNK);
+                }
+                on
+            })
+            .count()
+    }
+
+    #[test]
+    fn nobody_runs_away_from_whoever_has_something_to_send() {
+        let (steps, clock) = (Arc::default(), clock());
+        let (small, large) = (at(&steps, &clock, 0, 1), at(&steps, &clock, 1, 3));
+        (0..1_000).for_each(|_| small.waits());
+        (0..1_000).for_each(|_| large.waits());
+        // Bytes of the whole: 400 under way, 400 for the small one's chunk, three times.
+        assert_eq!(send(&small, 1_000), 7);
+        assert_eq!(send(&large, 1_000), 3 * (7 + 6) + 1);
+        assert!(send(&small, 1_000) > 0, "the other has moved on");
+    }
+
+    #[test]
+    fn nobody_waits_for_one_that_has_nothing_is_stuck_or_has_left() {
+        let (steps, clock) = (Arc::default(), clock());
+        let (one, other) = (at(&steps, &clock, 0, 1), at(&steps, &clock, 1, 1));
+        (0..1_000).for_each(|_| one.waits());
+        assert_eq!(send(&one, 100), 100, "the other has nothing");
+        other.waits();
+        assert_eq!(send(&one, 100), 0);
+        clock.advance(Duration::from_millis(1_001));
+        assert_eq!(send(&one, 100), 100, "the other is stuck");
+        other.taken(CHUNK);
+        assert_eq!(send(&one, 100), 0);
+        drop(other);
+        assert_eq!(send(&one, 100), 100);
+        // Whoever comes later has nothing to make up for.
+        let later = at(&steps, &clock, 2, 1);
+        later.waits();
+        assert!(send(&one, 100) > 0);
+    }
+
+    #[test]
+    fn hops_of_one_group_are_one() {
+        let (steps, clock) = (Arc::default(), clock());
+        let (one, mate) = (at(&steps, &clock, 0, 1), at(&steps, &clock, 0, 1));
+        mate.waits();
+        (0..1_000).for_each(|_| one.waits());
+        assert_eq!(send(&one, 100), 100, "whichever is ready takes the next");
+    }
+
+    proptest! {
+        /// Whatever a port does, all that have something to send are equally far, to within the lead.
+        #[test]
+        fn a_port_is_shared_as_the_plan_says(
+            stripes in prop::collection::vec(1u32..20, 2..6),
+            turns in prop::collection::vec(0usize..6, 200..1_000),
+        ) {
+            let (steps, clock) = (Arc::default(), clock());
+            let all: Vec<Step> = stripes.iter().enumerate()
+                .map(|(group, stripes)| at(&steps, &clock, group as u32, *stripes)).collect();
+            for step in &all {
+                (0..10_000).for_each(|_| step.waits());
+            }
+            let mut sent = vec![0u64; all.len()];
+            for turn in turns {
+                let turn = turn % all.len();
+                sent[turn] += send(&all[turn], 1) as u64 * CHUNK;
+            }
+            let sum: f64 = stripes.iter().map(|stripes| f64::from(*stripes)).sum();
+            let whole: Vec<f64> = sent.iter().zip(&stripes)
+                .map(|(sent, stripes)| *sent as f64 * sum / f64::from(*stripes)).collect();
+            let one = CHUNK as f64 * sum / f64::from(*stripes.iter().min().unwrap());
+            let lead = LEAD * ((2 * CHUNK) as f64 * all.len() as f64 + one) + one;
+            let most = whole.iter().copied().fold(0.0, f64::max);
+            let least = whole.iter().copied().fold(f64::MAX, f64::min);
+            prop_assert!(most - least <= lead + 1e-6, "{whole:?}");
+        }
+    }
+}
