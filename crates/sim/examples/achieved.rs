@@ -10,7 +10,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::{Value, json};
-use skyfresh_engine::overlay::{OverlayShape, shape};
+use skyfresh_engine::overlay::{OverlayShape, flow_start_s, shape};
 use skyfresh_localsky::{
     Bandwidth, LinkShape, MachinePort, ShapedWay, StragglerDistribution, WayShape,
 };
@@ -37,8 +37,6 @@ const CONNECTIONS: u16 = 8;
 /// What a connection can carry, of its way's rate: all together twice of it. Rates are of 64 connections, where more no longer
 /// help (Skyplane, Fig. 9): there, too, each could carry more if the others let it.
 const CONNECTION_SHARE: f64 = 2.0 / 8.0;
-/// Round trips until a connection carries its first chunk: TCP, TLS, greeting and welcome.
-const OPENING_ROUND_TRIPS: f64 = 3.0;
 /// Chunks that a relay buffers for each tree.
 const QUEUE_CHUNKS: u16 = 256;
 
@@ -339,41 +337,6 @@ fn ways(
     Ok(ways)
 }
 
-/// What the first chunk needs to the farthest destination and its acknowledgement back, in seconds: connections open, all at once;
-/// chunks are stored and forwarded, so every hop adds the time of one chunk on one connection, and half a round trip each way. A
-/// connection carries what it can, and no more than its part of what the plan gives the tree.
-fn fill_s(topology: &Topology, ways: &Ways, planned_bytes_per_s: f64) -> f64 {
-    let mut most = 0.0f64;
-    let stripes: u32 = topology.trees.iter().map(|tree| tree.stripes).sum();
-    for tree in &topology.trees {
-        let tree_bytes_per_s = planned_bytes_per_s * f64::from(tree.stripes) / f64::from(stripes);
-        let mut reached: BTreeMap<&NodeId, (f64, f64)> = BTreeMap::new();
-        // Parents stand before their children only in a tree that is walked from its root.
-        for _ in 0..tree.edges.len() {
-            for (from, to) in &tree.edges {
-                let root = tree.edges.iter().all(|(_, other)| other != from);
-                let parent = root.then_some((0.0, 0.0));
-                let Some((begin, back)) = parent.or_else(|| reached.get(from).copied()) else {
-                    continue;
-                };
-                let Some(link) = ways.shapes.get(&(from.clone(), to.clone())) else {
-                    continue;
-                };
-                let part = tree_bytes_per_s / f64::from(topology.width(tree, from, to));
-                let connection_bytes_per_s = link.upload.connection_bytes_per_s.min(part);
-                let chunk_s = f64::from(topology.chunk_bytes) / connection_bytes_per_s;
-                let rtt_s = link.rtt.as_secs_f64();
-                let leaves = f64::max(begin, OPENING_ROUND_TRIPS * rtt_s);
-                let arrives = leaves + chunk_s + rtt_s / 2.0;
-                let back = back + rtt_s / 2.0;
-                reached.insert(to, (arrives, back));
-                most = most.max(arrives + back);
-            }
-        }
-    }
-    most
-}
-
 /// The least time that these trees of machines can take, in seconds: that of the fullest way or port. Above the plan's time where the
 /// plan counts a region's machines together and its trees do not fill them evenly.
 fn fullest_s(topology: &Topology, ways: &Ways, network: &Network, bytes: f64) -> f64 {
@@ -441,7 +404,15 @@ async fn carry(case: &Case) -> Result<Value, Box<dyn Error>> {
         ..topology
     };
     let ways = ways(&topology, made, &network)?;
-    let fill_s = fill_s(&topology, &ways, scaled(made.throughput_gbps));
+    // Chunks and rates are divided alike.
+    let unscaled = Topology {
+        chunk_bytes: CHUNK_BYTES as u32,
+        ..topology.clone()
+    };
+    let fill_s = flow_start_s(&unscaled, made, |from, to| {
+        let way = ways.shapes.get(&(from.clone(), to.clone()));
+        way.map_or(0.0, |link| link.rtt.as_secs_f64())
+    });
     let fullest_s = fullest_s(&topology, &ways, &network, volume_gb * 1e9 / SCALE);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let bytes = (volume_gb * 1e9 / SCALE) as u64;

@@ -204,7 +204,7 @@ async fn start_relays(
     let bytes = planned(&tally);
     let decided = relays::decide(request, place, &bytes, &catalog)?;
     decided.tell(context)?;
-    decided.start(request, place, &bytes, context)
+    decided.start(request, place, &bytes, &catalog, context)
 }
 
 /// Bytes that each target lacks, by a dry run.

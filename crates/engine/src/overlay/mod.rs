@@ -14,9 +14,11 @@
 
 mod carry;
 mod edges;
+mod expect;
 mod shape;
 
 pub use carry::{Fallen, Overlay, OverlaySeams};
 pub(crate) use carry::{PartAsked, PartAt};
 pub use edges::{StoreEdges, spec};
+pub use expect::flow_start_s;
 pub use shape::{Host, OverlayShape, shape};

@@ -11,17 +11,19 @@ use anyhow::Context as _;
 pub(crate) use place::Place;
 use place::read_hosts;
 use serde::Serialize;
-use skyfresh_engine::overlay::{Fallen, Host, Overlay, OverlaySeams, OverlayShape, shape, spec};
+use skyfresh_engine::overlay::{
+    Fallen, Host, Overlay, OverlaySeams, OverlayShape, flow_start_s, shape, spec,
+};
 use skyfresh_engine::region_of;
 use skyfresh_plan::network::{MachinePrices, Network};
 use skyfresh_plan::overlay::{
     Choice, Direct, Engine, Goal, Machines, OverlayPlan, Request as Asked, StartUp, Way, choose,
     plan,
 };
-use skyfresh_relay::Result as RelayResult;
 use skyfresh_relay::executor::{Executor, LocalProcess, Ssh};
 use skyfresh_relay::job::{Event, JobOptions, JobReport, Listener};
 use skyfresh_relay::topology::{Security, Topology};
+use skyfresh_relay::{NodeId, Result as RelayResult};
 use skyfresh_sky::catalog::Catalog;
 use skyfresh_sky::{Region, Usd, parse_delay};
 use std::sync::Arc;
@@ -193,6 +195,8 @@ fn direct(source: &Region, targets: &[Region], bytes: &[u64], catalog: &Catalog)
 /// Relays at work.
 pub(super) struct Running {
     plan: OverlayPlan,
+    /// How long relays should take once they have started, in seconds.
+    expected_s: f64,
     topology: Topology,
     job: JoinHandle<RelayResult<JobReport>>,
     fallen: Arc<Fallen>,
@@ -205,6 +209,7 @@ impl Decided {
         request: &Request<'_>,
         place: &Place,
         planned_bytes: &[u64],
+        catalog: &Catalog,
         context: &Context,
     ) -> anyhow::Result<Option<(Overlay, Running)>> {
         let Way::Relays(plan) = &self.choice.way else {
@@ -264,8 +269,12 @@ impl Decided {
             stop: context.stop.clone(),
         };
         let (overlay, job) = Overlay::start(topology.clone(), JobOptions::default(), seams);
+        let round_trip_s = |from: &NodeId, to: &NodeId| round_trip_s(catalog, &topology, from, to);
+        let flow_start_s = flow_start_s(&topology, plan, round_trip_s);
         let running = Running {
             plan: (**plan).clone(),
+            // The machines' own start is told apart.
+            expected_s: plan.time_s - plan.start_s + flow_start_s,
             topology,
             fallen: overlay.fallen(),
             job: tokio::spawn(job),
@@ -305,6 +314,14 @@ impl Decided {
             .note(format_args!("way: {way}, because {}", self.choice.why));
         Ok(())
     }
+}
+
+/// Between two relays, in seconds, where the catalogue knows it.
+fn round_trip_s(catalog: &Catalog, topology: &Topology, from: &NodeId, to: &NodeId) -> f64 {
+    let region = |id| topology.node(id)?.region.parse::<Region>().ok();
+    let ends = region(from).zip(region(to));
+    let link = ends.and_then(|(from, to)| catalog.link(&from, &to));
+    link.map_or(0.0, |link| link.rtt_ms / 1e3)
 }
 
 /// Losses are worth a line in the log, whatever its level.

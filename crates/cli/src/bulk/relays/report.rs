@@ -66,7 +66,7 @@ impl Running {
         if output.json {
             return output.json_line(&Done {
                 relays: true,
-                predicted_s: self.plan.time_s,
+                predicted_s: self.expected_s,
                 predicted_usd: self.plan.egress_usd,
                 seconds: carrying_ms as f64 / 1e3,
                 start_s: report.start_ms as f64 / 1e3,
@@ -93,7 +93,7 @@ impl Running {
             render::duration(Duration::from_millis(report.start_ms)),
             format_bytes(report.read_bytes),
             render::duration(Duration::from_millis(carrying_ms)),
-            self.plan.time_s,
+            self.expected_s,
             self.plan.egress_usd,
         ));
         Ok(())
