@@ -26,7 +26,10 @@ pub(crate) fn good_tree(
                 Ok(at) => {
                     changed.remove(at);
                 }
-                Err(at) => changed.insert(at, node),
+                Err(at) if saves(instance.nodes, weights, &best.1, &members, node) => {
+                    changed.insert(at, node);
+                }
+                Err(_) => continue,
             }
             let Some((_, edges)) = spanning(instance.nodes, weights, instance.source, &changed)
             else {
@@ -47,6 +50,18 @@ pub(crate) fn good_tree(
         }
     }
     Some(best)
+}
+
+/// Whether a relay looks worth its own way in: what members' ways in would be shorter by from it, the tree otherwise as it is. Ways that
+/// turn round besides are not seen, which is why this only says where to look.
+fn saves(nodes: usize, weights: &[f64], tree: &Edges, members: &[usize], relay: usize) -> bool {
+    let from_relay = &weights[relay * nodes..(relay + 1) * nodes];
+    let saved: f64 = tree
+        .iter()
+        .map(|(from, to)| (weights[from * nodes + to] - from_relay[*to]).max(0.0))
+        .sum();
+    let in_ways = members.iter().map(|from| weights[from * nodes + relay]);
+    saved > in_ways.fold(f64::INFINITY, f64::min)
 }
 
 /// Takahashi and Matsuyama: the terminal nearest to the tree is joined by its shortest path, again and again.

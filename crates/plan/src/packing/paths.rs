@@ -5,10 +5,11 @@ pub(crate) struct AllPairs {
     nodes: usize,
     /// `distance[to × nodes + from]`: by target, so that what follows reads neighbouring sources.
     to: Vec<f64>,
-    next: Vec<u16>,
+    /// `next[to × nodes + from]`: where the path goes first. As wide as distances, so that both are chosen by one mask, several at once.
+    next: Vec<f64>,
 }
 
-const NONE: u16 = u16::MAX;
+const NONE: f64 = f64::INFINITY;
 
 impl AllPairs {
     /// By Floyd and Warshall. `weights` is nodes × nodes by source, infinite where there is no edge; none is negative.
@@ -21,11 +22,11 @@ impl AllPairs {
                 let weight = weights[source * nodes + target];
                 if weight.is_finite() {
                     to[target * nodes + source] = weight;
-                    next[target * nodes + source] = target as u16;
+                    next[target * nodes + source] = target as f64;
                 }
             }
             to[source * nodes + source] = 0.0;
-            next[source * nodes + source] = source as u16;
+            next[source * nodes + source] = source as f64;
         }
         let mut through = vec![0.0; nodes];
         let mut first = vec![NONE; nodes];
@@ -37,13 +38,14 @@ impl AllPairs {
                 if !rest.is_finite() || target == middle {
                     continue;
                 }
-                let row = target * nodes;
-                for source in 0..nodes {
-                    let way = through[source] + rest;
-                    if way < to[row + source] {
-                        to[row + source] = way;
-                        next[row + source] = first[source];
-                    }
+                let row = target * nodes..(target + 1) * nodes;
+                let ways = through.iter().zip(&first);
+                let row = to[row.clone()].iter_mut().zip(&mut next[row]);
+                for ((to, next), (through, first)) in row.zip(ways) {
+                    let way = through + rest;
+                    let shorter = way < *to;
+                    *to = if shorter { way } else { *to };
+                    *next = if shorter { *first } else { *next };
                 }
             }
         }
@@ -64,10 +66,11 @@ impl AllPairs {
     pub(crate) fn path(&self, from: usize, to: usize, edges: &mut Vec<(usize, usize)>) {
         let mut at = from;
         while at != to {
-            let next = usize::from(self.next[to * self.nodes + at]);
-            if next >= self.nodes {
+            let next = self.next[to * self.nodes + at];
+            if next == NONE {
                 return;
             }
+            let next = next as usize;
             edges.push((at, next));
             at = next;
         }
