@@ -47,16 +47,21 @@ impl Throttle {
         Duration::from_nanos(spent.saturating_sub(now_ns))
     }
 
+    /// Waits until the budget allows `bytes` that others read.
+    pub(crate) async fn wait(&self, bytes: u64) {
+        let wait = self.take(bytes);
+        if !wait.is_zero() {
+            self.clock.sleep(wait).await;
+        }
+    }
+
     /// `body`, no faster than the budget allows.
     pub(crate) fn limit(self: &Arc<Self>, body: ByteStream) -> ByteStream {
         let throttle = Arc::clone(self);
         body.and_then(move |chunk: Bytes| {
             let throttle = Arc::clone(&throttle);
             async move {
-                let wait = throttle.take(chunk.len() as u64);
-                if !wait.is_zero() {
-                    throttle.clock.sleep(wait).await;
-                }
+                throttle.wait(chunk.len() as u64).await;
                 Ok(chunk)
             }
         })

@@ -4,12 +4,12 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use skyfresh_engine::bulk::{
-    BulkJob, BulkOptions, BulkSeams, BulkTally, BulkTarget, Compare, OpenLedger, Selection, Walk,
-    run,
+    BulkJob, BulkOptions, BulkSeams, BulkTally, BulkTarget, BulkThrottle, Compare, OpenLedger,
+    Selection, Walk, run,
 };
 use skyfresh_engine::overlay::{Fallen, Overlay, OverlaySeams, StoreEdges, spec};
 use skyfresh_engine::verify::{Depth, verify};
-use skyfresh_engine::{OpenStore, Scope};
+use skyfresh_engine::{Bandwidth, OpenStore, Scope};
 use skyfresh_ledger::{Ledger, MemoryLedger};
 use skyfresh_relay::executor::{Executor, InProcess, NodeHandle};
 use skyfresh_relay::job::{JobOptions, JobReport};
@@ -174,12 +174,17 @@ impl Scene {
             chunk_bytes: 16 << 20,
             queue_chunks: 4,
             connections: 2,
+            rates: None,
             security: Security::Sealed,
             compress: false,
         }
     }
 
     async fn run(&self, options: BulkOptions) -> Ran {
+        self.run_at(None, options).await
+    }
+
+    async fn run_at(&self, bandwidth: Option<Bandwidth>, options: BulkOptions) -> Ran {
         let job_options = JobOptions {
             timing: Timing {
                 heartbeat_ms: 100,
@@ -227,7 +232,7 @@ impl Scene {
             clock: Arc::clone(&self.clock),
             rng: Rng::seeded(7),
             ledger: Some(open),
-            bandwidth: None,
+            bandwidth: bandwidth.map(|rate| BulkThrottle::new(Some(rate), Arc::clone(&self.clock))),
             listener: None,
             overlay: Some(overlay),
             stop: Default::default(),
@@ -305,6 +310,22 @@ async fn large_objects_go_by_relays_read_once_and_small_ones_direct() {
     );
     assert_eq!(report.edges.len(), 3, "each hop of the tree: {report:?}");
     assert_eq!(read(&ran.tally.targets[1].copied), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn relays_read_no_faster_than_the_limit() {
+    let scene = Scene::new();
+    scene.write("large", 20 * MIB, 5).await;
+    let limit = Bandwidth {
+        bytes_per_second: 10 << 20,
+    };
+    let began_ns = scene.clock.monotonic_ns();
+    let ran = scene.run_at(Some(limit), parts_of(5 << 20)).await;
+    let took_ns = scene.clock.monotonic_ns() - began_ns;
+    scene.assert_fresh(&ran).await;
+    assert_eq!(ran.fallen.read(), None);
+    // Two seconds' worth of bytes, less the quarter of one that may be saved up.
+    assert!(took_ns >= 1_700_000_000, "{took_ns} ns");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -255,6 +255,10 @@ async fn send(
             })
             .collect(),
     };
+    // Relays read it, and no faster than it is handed to them.
+    if let Some(throttle) = &shared.throttle {
+        throttle.wait(asked.size).await;
+    }
     let carried = overlay.part(&asked).await;
     if carried.iter().any(Option::is_some) {
         // Whoever reads first pays for the read; hops are priced by what the relays report.

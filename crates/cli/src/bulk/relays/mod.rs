@@ -43,7 +43,7 @@ pub(crate) struct RelayArgs {
     /// Let relays carry large objects where the planner finds that cheaper or faster than direct: local (processes of this
     /// machine), ssh:FILE (hosts with skyfresh, a line `REGION HOST` each), or aws:FILE (machines of AWS, rented for the job
     /// and given back; docs/overlay.md)
-    #[arg(long, value_name = "WHERE", conflicts_with = "bwlimit")]
+    #[arg(long, value_name = "WHERE")]
     pub(crate) relays: Option<Place>,
     /// With --relays: the cheapest way that ends within this time [default: the cheapest way]
     #[arg(long, value_name = "DELAY", value_parser = parse_delay, group = "goal", requires = "relays")]
