@@ -1,10 +1,11 @@
 //! What is served: views, and named sets of their features.
 
+use super::kind::FeatureType;
 use crate::function::FunctionSpec;
 use crate::scheduler::{Options, PolicyName};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A configuration, as `docs/features.md` describes it.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -16,6 +17,12 @@ pub struct FeaturesConfig {
     /// The file that keeps everything.
     #[serde(default = "store")]
     pub store: String,
+    /// Memory for rows that are ready to be answered, mebibytes; others are read from the store.
+    #[serde(default = "memory_mb")]
+    pub memory_mb: usize,
+    /// The name of the project in Feast's messages.
+    #[serde(default = "project")]
+    pub project: String,
     /// The views.
     #[serde(default, rename = "view")]
     pub views: Vec<ViewSpec>,
@@ -30,6 +37,14 @@ fn listen() -> String {
 
 fn store() -> String {
     "features.redb".into()
+}
+
+fn memory_mb() -> usize {
+    1_024
+}
+
+fn project() -> String {
+    "skyfresh".into()
 }
 
 /// A table of features by key.
@@ -52,6 +67,9 @@ pub struct ViewSpec {
     /// The features that come ready.
     #[serde(default)]
     pub features: Vec<String>,
+    /// Types of features and of the key, by name: what is written is converted, and refused where that cannot be.
+    #[serde(default)]
+    pub types: BTreeMap<String, FeatureType>,
     /// Which key is updated next.
     #[serde(default = "policy")]
     pub policy: PolicyName,

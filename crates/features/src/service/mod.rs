@@ -12,11 +12,19 @@
 //!
 //! A view has one worker. Everything durable is in one file ([`Store`]); queues and priorities are made from it at the start.
 
+mod cache;
+mod codec;
 mod config;
+mod encode;
 mod feast;
 mod http;
 mod id;
+mod kind;
+mod metrics;
+mod plan;
+mod refused;
 mod store;
+mod table;
 mod view;
 mod views;
 
@@ -26,6 +34,7 @@ mod tests;
 pub use config::{FeatureService, FeaturesConfig, ViewSpec};
 pub use http::{router, serve};
 pub use id::FeatureId;
+pub use kind::{FeatureType, Scalar};
 pub use store::{Row, Store};
 pub use view::ViewStatus;
 pub use views::Service;

@@ -1,17 +1,21 @@
 //! All views together: taking data in, answering, and the workers that keep them fresh.
 
+use super::cache::Found;
+use super::codec::{Judgement, Report};
 use super::config::FeaturesConfig;
+use super::encode::Cells;
 use super::id::FeatureId;
-use super::store::{Report, Row, Store, Write, target};
-use super::view::{View, ViewStatus, seconds, tell};
+use super::plan::Plans;
+use super::store::{Row, Store, Write, target};
+use super::view::{View, ViewStatus, Work, seconds, tell};
 use crate::function::Event;
-use crate::scheduler::Scheduler;
 use crate::{Error, Result};
 use serde_json::Value;
 use skyfresh_sky::{Clock, Kind, Rng};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -31,6 +35,7 @@ pub struct Service {
     pub(super) views: BTreeMap<String, Arc<View>>,
     pub(super) store: Store,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) plans: Plans,
     arrivals: AtomicU64,
 }
 
@@ -45,56 +50,19 @@ impl Service {
         clock: Arc<dyn Clock>,
         rng: &Rng,
     ) -> Result<Self> {
+        let memory_bytes = (config.memory_mb << 20) / config.views.len().max(1);
         let mut views = BTreeMap::new();
         for spec in &config.views {
-            views.insert(spec.name.clone(), Arc::new(View::new(spec, rng)?));
+            let view = View::new(spec, memory_bytes, rng)?;
+            views.insert(spec.name.clone(), Arc::new(view));
         }
-        let kept_ms = REPORTS_KEPT.as_millis() as u64;
-        store.forget_reports(clock.now().unix_ms().saturating_sub(kept_ms))?;
-        let now_s = seconds(clock.as_ref());
-        let mut next = 0;
-        let view = |target: &str| {
-            let (view, key) = target.split_once('\0')?;
-            Some((Arc::clone(views.get(view)?), key.to_owned()))
-        };
-        let restore = |target: &str, row: Row| {
-            let Some((view, name)) = view(target) else {
-                return;
-            };
-            let mut work = view.work();
-            let key = work.key(&name);
-            let updated_at = row.created_ms as f64 / 1_000.0;
-            work.scheduler
-                .restore(key, row.version, updated_at, row.records);
-        };
-        let mut waiting = Vec::new();
-        let mut reports = Vec::new();
-        store.all(
-            restore,
-            |target, number, event| {
-                next = next.max(number + 1);
-                waiting.push((target.to_owned(), number, event));
-            },
-            |report| reports.push(report),
-        )?;
-        // Numbers are order of arrival; the table's order is by key.
-        waiting.sort_by_key(|(_, number, _)| *number);
-        for (target, number, event) in waiting {
-            if let Some((view, name)) = view(&target) {
-                let row = store.get(&view.spec.name, &name)?;
-                view.arrived(&name, number, event, row.as_ref(), now_s);
-            }
-        }
-        for report in reports {
-            if let Some(view) = views.get(&report.view) {
-                tell(view, &report);
-            }
-        }
+        let next = restore(&views, &store, clock.as_ref())?;
         Ok(Service {
             config,
             views,
             store,
             clock,
+            plans: Plans::default(),
             arrivals: AtomicU64::new(next),
         })
     }
@@ -117,21 +85,29 @@ impl Service {
         if view.function.is_none() {
             return self.write(name, events);
         }
-        let numbered: Vec<(String, u64, Event)> = events
+        // What events say of the features that they meet is kept with them, to be known after a crash.
+        let rows = match view.judges() {
+            true => self
+                .store
+                .get_all(name, events.iter().map(|(key, _)| key.as_str()))?,
+            false => vec![None; events.len()],
+        };
+        let numbered: Vec<(String, u64, Event, Judgement)> = events
             .iter()
-            .map(|(key, event)| {
+            .zip(rows)
+            .map(|((key, event), row)| {
                 let number = self.arrivals.fetch_add(1, Ordering::Relaxed);
-                (target(name, key), number, event.clone())
+                let judgement = view.judge(event, row.as_ref());
+                (target(name, key), number, event.clone(), judgement)
             })
             .collect();
         self.store.append(&numbered)?;
         let now_s = seconds(self.clock.as_ref());
-        let rows = self
-            .store
-            .get_all(name, events.iter().map(|(key, _)| key.as_str()))?;
-        for (((key, event), (_, number, _)), row) in events.into_iter().zip(numbered).zip(rows) {
-            view.arrived(&key, number, event, row.as_ref(), now_s);
+        let mut work = view.work(now_s);
+        for ((key, event), (_, number, _, judgement)) in events.into_iter().zip(numbered) {
+            work.arrive(&key, (number, Some(event)), judgement, now_s);
         }
+        drop(work);
         view.bell.notify_one();
         Ok(())
     }
@@ -174,28 +150,44 @@ impl Service {
             });
             seen.insert(key, (version, records));
         }
-        self.store.write(&writes)?;
+        let written = self.store.write(&writes)?;
+        let name = &view.spec.name;
+        let prefix = name.len() + 1;
+        for (write, _) in writes.iter().zip(written).filter(|(_, written)| *written) {
+            let cells = Cells::of(&write.row, &view.features, None);
+            view.cache.written(&write.target[prefix..], Arc::new(cells));
+            if write.row.version == 1 {
+                view.ready.fetch_add(1, Ordering::Relaxed);
+            }
+        }
         Ok(())
     }
 
     /// The present features of keys, counted as queries. `None` for a key without any.
-    ///
-    /// # Errors
-    /// The view is unknown, or the store cannot be read.
-    pub fn query(&self, view: &str, keys: &[String]) -> Result<Vec<Option<Row>>> {
-        let view = self.view(view)?;
-        if view.function.is_some() {
-            let now_s = seconds(self.clock.as_ref());
-            let mut work = view.work();
-            for name in keys {
-                // A key that nobody has data for is not remembered: queries must not fill the memory.
-                if let Some(key) = work.keys.get(name).copied() {
-                    work.scheduler.query(key, now_s);
+    pub(super) fn query(&self, view: &View, keys: &[String]) -> Result<Vec<Option<Arc<Cells>>>> {
+        let mut found = Vec::with_capacity(keys.len());
+        for key in keys {
+            found.push(match view.cache.get(key) {
+                Found::Cells(cells) => Some(cells),
+                Found::Absent(ticket) => {
+                    let row = self
+                        .store
+                        .get_all(&view.spec.name, [key.as_str()].into_iter())?;
+                    let row = row.into_iter().next().flatten();
+                    row.map(|row| {
+                        let cells = view.cells(key, &row);
+                        view.cache.read(key, ticket, Arc::clone(&cells));
+                        cells
+                    })
                 }
-            }
+            });
         }
-        self.store
-            .get_all(&view.spec.name, keys.iter().map(String::as_str))
+        if view.function.is_some() {
+            // A key that nobody has data for is not remembered: queries must not fill the memory.
+            let asked = found.iter().flatten().filter_map(|cells| cells.key);
+            view.ask(asked, seconds(self.clock.as_ref()));
+        }
+        Ok(found)
     }
 
     /// Takes the error of a prediction; false where the query's error was reported before. Blocks.
@@ -267,18 +259,17 @@ impl Service {
     /// Forgets old ids now and then, so that the store does not grow for ever.
     async fn forget(self: Arc<Self>, stop: CancellationToken) {
         loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = self.clock.sleep(FORGET_EVERY) => {}
-            }
             let service = Arc::clone(&self);
             let forgotten = tokio::task::spawn_blocking(move || {
-                let kept_ms = REPORTS_KEPT.as_millis() as u64;
-                let before_ms = service.clock.now().unix_ms().saturating_sub(kept_ms);
+                let before_ms = service.clock.now().unix_ms().saturating_sub(kept_ms());
                 service.store.forget_reports(before_ms)
             });
             if let Ok(Err(error)) = forgotten.await {
                 tracing::warn!(%error, "old feedback is not forgotten; it is tried again");
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.clock.sleep(FORGET_EVERY) => {}
             }
         }
     }
@@ -320,4 +311,62 @@ impl Service {
             }
         }
     }
+}
+
+/// Takes up what is in the store; the number of the next event. Reads no features and no events, but what is known of them.
+fn restore(views: &BTreeMap<String, Arc<View>>, store: &Store, clock: &dyn Clock) -> Result<u64> {
+    let now_s = seconds(clock);
+    let oldest_ms = clock.now().unix_ms().saturating_sub(kept_ms());
+    // Locked throughout: nobody works yet.
+    let mut works: BTreeMap<&str, MutexGuard<'_, Work>> = BTreeMap::new();
+    for (name, view) in views.iter().filter(|(_, view)| view.function.is_some()) {
+        works.insert(name, view.work(now_s));
+    }
+    let keys = store.rows()? as usize;
+    // Sure to be enough for one view, and harmless for several.
+    works
+        .values_mut()
+        .for_each(|work| work.reserve(keys / views.len().max(1)));
+    let (mut next, mut waiting, mut reports) = (0, Vec::new(), Vec::new());
+    let works = RefCell::new(works);
+    store.all(
+        |target, head| {
+            let Some((view, key)) = target.split_once('\0') else {
+                return;
+            };
+            match (works.borrow_mut().get_mut(view), views.get(view)) {
+                (Some(work), _) => work.restore(key, head),
+                (None, Some(view)) => {
+                    view.ready.fetch_add(1, Ordering::Relaxed);
+                }
+                (None, None) => {}
+            }
+        },
+        |target, number, judgement| {
+            next = next.max(number + 1);
+            waiting.push((number, target.to_owned(), judgement));
+        },
+        |report| reports.push(report),
+    )?;
+    let mut works = works.into_inner();
+    // Numbers are order of arrival; the table's order is by key.
+    waiting.sort_unstable_by_key(|(number, _, _)| *number);
+    for (number, target, judgement) in waiting {
+        if let Some((view, key)) = target.split_once('\0')
+            && let Some(work) = works.get_mut(view)
+        {
+            work.arrive(key, (number, None), judgement, now_s);
+        }
+    }
+    drop(works);
+    for report in reports.iter().filter(|report| report.at_ms >= oldest_ms) {
+        if let Some(view) = views.get(&report.view) {
+            tell(view, report);
+        }
+    }
+    Ok(next)
+}
+
+fn kept_ms() -> u64 {
+    REPORTS_KEPT.as_millis() as u64
 }
