@@ -26,6 +26,9 @@ pub struct FeaturesConfig {
     /// The views.
     #[serde(default, rename = "view")]
     pub views: Vec<ViewSpec>,
+    /// Files that are replayed into push sources.
+    #[serde(default, rename = "source")]
+    pub sources: Vec<FileSource>,
     /// Named sets of features.
     #[serde(default, rename = "feature_service")]
     pub feature_services: Vec<FeatureService>,
@@ -92,6 +95,18 @@ fn updates_per_s() -> f64 {
     1_000.0
 }
 
+/// A file that is replayed into a push source.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileSource {
+    /// The push source's name.
+    pub name: String,
+    /// The file: .csv with a heading, or .jsonl, in order of time.
+    pub file: String,
+    /// Times as fast as it happened; as fast as possible where it is left out.
+    pub speed: Option<f64>,
+}
+
 /// A named set of features.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -146,6 +161,18 @@ impl FeaturesConfig {
             }
             if let Some(function) = &view.function {
                 function.function()?;
+            }
+        }
+        for source in &config.sources {
+            let bad = |why: &str| Err(Error::invalid("read configuration", &source.name, why));
+            if source
+                .speed
+                .is_some_and(|speed| !(speed > 0.0 && speed.is_finite()))
+            {
+                return bad("speed must be above 0");
+            }
+            if !config.views.iter().any(|view| view.source() == source.name) {
+                return bad("no view takes data from this source");
             }
         }
         Ok(config)

@@ -116,17 +116,13 @@ async fn push(State(service): State<Arc<Service>>, body: Bytes) -> Answer<Status
             }
         }
         let views = service.views.values();
-        let taking: Vec<String> = views
-            .filter(|view| view.spec.source() == body.push_source_name)
-            .map(|view| view.spec.name.clone())
-            .collect();
-        if taking.is_empty() {
+        let taking = views.filter(|view| view.spec.source() == body.push_source_name);
+        let taken = taking.map(|view| Ok((Arc::clone(view), service.events(&view.spec.name, &body.df)?)));
+        let taken = taken.collect::<Result<Vec<_>>>()?;
+        if taken.is_empty() {
             return Err(FeastError::no_push_source(&body.push_source_name).into());
         }
-        for view in taking {
-            let events = service.events(&view, &body.df)?;
-            service.push(&view, events)?;
-        }
+        service.take(taken, None)?;
         Ok(StatusCode::OK)
     })
     .await

@@ -23,15 +23,18 @@ mod kind;
 mod metrics;
 mod plan;
 mod refused;
+mod replay;
 mod store;
 mod table;
 mod view;
 mod views;
 
 #[cfg(test)]
+mod source_tests;
+#[cfg(test)]
 mod tests;
 
-pub use config::{FeatureService, FeaturesConfig, ViewSpec};
+pub use config::{FeatureService, FeaturesConfig, FileSource, ViewSpec};
 pub use http::{router, serve};
 pub use id::FeatureId;
 pub use kind::{FeatureType, Scalar};

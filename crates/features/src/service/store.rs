@@ -16,9 +16,22 @@ const HEADS: TableDefinition<&str, &[u8]> = TableDefinition::new("heads");
 const EVENTS: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("events");
 /// The query's id → a [`Report`].
 const FEEDBACK: TableDefinition<&str, &[u8]> = TableDefinition::new("feedback");
+/// `source\0file` → rows of the file that were taken in.
+const POSITIONS: TableDefinition<&str, u64> = TableDefinition::new("positions");
 
 /// Pages of the file kept in memory.
 const CACHE_BYTES: usize = 256 << 20;
+
+/// An event that came.
+#[derive(Clone, Debug)]
+pub(super) struct Arrival {
+    pub(super) target: String,
+    /// In order of arrival.
+    pub(super) number: u64,
+    pub(super) event: Event,
+    /// What it said of the feature that it met.
+    pub(super) judgement: Judgement,
+}
 
 /// A feature to write, and the events that are in it now.
 #[derive(Clone, Debug)]
@@ -60,6 +73,7 @@ impl Store {
             transaction.open_table(HEADS)?;
             transaction.open_table(EVENTS)?;
             transaction.open_table(FEEDBACK)?;
+            transaction.open_table(POSITIONS)?;
             Ok(())
         })?;
         Ok(store)
@@ -136,11 +150,28 @@ impl Store {
         found.into_iter().map(|event| self.known(event)).collect()
     }
 
-    /// Adds events; `(target, number, event, what it said of the feature it met)`.
-    pub(super) fn append(&self, events: &[(String, u64, Event, Judgement)]) -> Result<()> {
+    /// Rows of a file that were taken in.
+    pub(super) fn position(&self, target: &str) -> Result<u64> {
+        self.look(|transaction| {
+            let found = transaction.open_table(POSITIONS)?.get(target)?;
+            Ok(found.map_or(0, |rows| rows.value()))
+        })
+    }
+
+    /// Adds events, and how far the file that they are from was read.
+    pub(super) fn append(&self, events: &[Arrival], position: Option<(&str, u64)>) -> Result<()> {
         self.change("write", |transaction| {
+            if let Some((target, rows)) = position {
+                transaction.open_table(POSITIONS)?.insert(target, rows)?;
+            }
             let mut table = transaction.open_table(EVENTS)?;
-            for (target, number, event, judgement) in events {
+            for Arrival {
+                target,
+                number,
+                event,
+                judgement,
+            } in events
+            {
                 let bytes = codec::event_to_bytes(event, *judgement);
                 table.insert((target.as_str(), *number), bytes.as_slice())?;
             }

@@ -1,6 +1,7 @@
 //! Data as Feast's feature server takes it (<https://docs.feast.dev/reference/feature-servers/python-feature-server>): a table of columns.
 
 use super::config::ViewSpec;
+use super::view::View;
 use super::views::Service;
 use crate::function::Event;
 use crate::{Error, Result};
@@ -66,6 +67,28 @@ fn typed(spec: &ViewSpec, column: &str, value: &Value, row: usize) -> Result<Val
 }
 
 impl Service {
+    /// The event of a row, for a view.
+    pub(super) fn event(&self, view: &View, row: &Map<String, Value>) -> Result<(String, Event)> {
+        let spec = &view.spec;
+        let bad = |column: &str, why: &str| Error::invalid("read data", column, why);
+        let key = row
+            .get(&spec.key)
+            .map(|key| typed(spec, &spec.key, key, 0))
+            .transpose()?;
+        let key = key
+            .as_ref()
+            .and_then(key_text)
+            .ok_or_else(|| bad(&spec.key, "a row has no key"))?;
+        let at_ms = row.get(&spec.time).and_then(time_ms);
+        let at_ms = at_ms.ok_or_else(|| bad(&spec.time, "a row has no time"))?;
+        let values = row
+            .iter()
+            .filter(|(name, _)| **name != spec.key && **name != spec.time)
+            .map(|(name, value)| Ok((name.clone(), typed(spec, name, value, 0)?)));
+        let columns = values.collect::<Result<_>>()?;
+        Ok((key, Event { at_ms, columns }))
+    }
+
     /// The events of a table of columns, for a view.
     pub(super) fn events(
         &self,
@@ -118,7 +141,7 @@ impl Service {
 }
 
 /// Seconds since 1970, RFC 3339, or a date and time in UTC.
-fn time_ms(value: &Value) -> Option<i64> {
+pub(super) fn time_ms(value: &Value) -> Option<i64> {
     if let Some(seconds) = value.as_f64() {
         return Some((seconds * 1_000.0) as i64);
     }

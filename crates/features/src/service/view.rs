@@ -5,12 +5,12 @@ use super::codec::{Head, Judgement, Report};
 use super::config::ViewSpec;
 use super::encode::Cells;
 use super::store::{Row, Store, Write, target};
-use crate::function::{Evaluator, Event, Function};
+use crate::Result;
+use crate::function::{Evaluator, Event, Function, Item, Update};
 use crate::scheduler::{Feedback, Key, KeyScheduler, Lease, Scheduler, Stats};
-use crate::{Error, Result};
 use serde::Serialize;
 use serde_json::Value;
-use skyfresh_sky::{Clock, Kind, Rng};
+use skyfresh_sky::{Clock, Rng};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -226,18 +226,37 @@ impl View {
         let Some(function) = &self.function else {
             return Ok(0);
         };
-        let jobs = self.take(most, seconds(clock));
-        let (mut done, mut writes) = (Vec::new(), Vec::new());
+        let mut inputs = Vec::new();
         let mut failure = None;
-        for job in jobs {
-            match self.compute(function.as_ref(), store, clock, &job) {
-                Ok(write) => {
-                    writes.push(write);
+        let put_back = |job: Job| {
+            let now_s = seconds(clock);
+            self.work(now_s).put_back(job, now_s);
+        };
+        for job in self.take(most, seconds(clock)) {
+            let read = store.get(&self.spec.name, &job.name);
+            match read.and_then(|row| Ok((row, self.events(store, &job)?))) {
+                Ok((row, events)) => inputs.push((job, row, events)),
+                Err(error) => {
+                    put_back(job);
+                    failure = Some(error);
+                }
+            }
+        }
+        let items = inputs.iter().map(|(job, row, events)| Item {
+            key: &job.name,
+            events,
+            state: row.as_ref().map_or(&Value::Null, |row| &row.state),
+        });
+        let updates = function.on_batch(&items.collect::<Vec<_>>());
+        let (mut done, mut writes) = (Vec::new(), Vec::new());
+        for ((job, row, events), update) in inputs.into_iter().zip(updates) {
+            match update {
+                Ok(update) => {
+                    writes.push(self.written(&job, row, &events, update, clock));
                     done.push(job);
                 }
                 Err(error) => {
-                    let now_s = seconds(clock);
-                    self.work(now_s).put_back(job, now_s);
+                    put_back(job);
                     failure = Some(error);
                 }
             }
@@ -305,26 +324,17 @@ impl View {
         Ok(events.collect())
     }
 
-    fn compute(
+    fn written(
         &self,
-        function: &dyn Function,
-        store: &Store,
-        clock: &dyn Clock,
         job: &Job,
-    ) -> Result<Write> {
-        let stored = store.get(&self.spec.name, &job.name)?;
-        let events = self.events(store, job)?;
-        let state = stored.as_ref().map_or(&Value::Null, |row| &row.state);
-        let call = || function.on_events(&job.name, &events, state);
-        // Functions take nothing by reference that a panic could leave half changed.
-        let update =
-            std::panic::catch_unwind(std::panic::AssertUnwindSafe(call)).map_err(|_| {
-                let why = "the function panicked; see the log above";
-                Error::new(Kind::Internal, "compute features", &*job.name, why)
-            })??;
+        stored: Option<Row>,
+        events: &[Event],
+        update: Update,
+        clock: &dyn Clock,
+    ) -> Write {
         let newest = events.iter().map(|event| event.at_ms).max();
         let (before_ms, before) = stored.map_or((i64::MIN, 0), |row| (row.event_ms, row.records));
-        Ok(Write {
+        Write {
             target: target(&self.spec.name, &job.name),
             row: Row {
                 event_ms: newest.unwrap_or(before_ms).max(before_ms),
@@ -335,7 +345,7 @@ impl View {
                 state: update.state,
             },
             used: job.events.iter().map(|(number, _)| *number).collect(),
-        })
+        }
     }
 
     pub(super) fn status(&self, now_s: f64) -> ViewStatus {

@@ -1,12 +1,12 @@
 //! All views together: taking data in, answering, and the workers that keep them fresh.
 
 use super::cache::Found;
-use super::codec::{Judgement, Report};
+use super::codec::Report;
 use super::config::FeaturesConfig;
 use super::encode::Cells;
 use super::id::FeatureId;
 use super::plan::Plans;
-use super::store::{Row, Store, Write, target};
+use super::store::{Arrival, Row, Store, Write, target};
 use super::view::{View, ViewStatus, Work, seconds, tell};
 use crate::function::Event;
 use crate::{Error, Result};
@@ -27,6 +27,9 @@ const IDLE: Duration = Duration::from_millis(200);
 const REPORTS_KEPT: Duration = Duration::from_secs(24 * 3_600);
 /// How often old ids are looked for.
 const FORGET_EVERY: Duration = Duration::from_secs(3_600);
+
+/// Keys' events for a view.
+pub(super) type Taken = (Arc<View>, Vec<(String, Event)>);
 
 /// All views over one store.
 #[derive(Debug)]
@@ -78,37 +81,54 @@ impl Service {
     /// Takes in events for keys of a view; they are on the disk once this returns. Blocks.
     ///
     /// # Errors
-    /// The view is unknown or computes nothing of events, or the store cannot be written.
+    /// The view is unknown, or the store cannot be written.
     pub fn push(&self, view: &str, events: Vec<(String, Event)>) -> Result<()> {
-        let view = self.view(view)?;
-        let name = &view.spec.name;
-        if view.function.is_none() {
-            return self.write(name, events);
+        self.take(vec![(Arc::clone(self.view(view)?), events)], None)
+    }
+
+    /// Takes in events of several views, and how far the file that they are from was read, in one commit; features that come ready
+    /// are written before. Blocks.
+    pub(super) fn take(&self, taken: Vec<Taken>, position: Option<(&str, u64)>) -> Result<()> {
+        let (mut arrivals, mut arrived) = (Vec::new(), Vec::new());
+        for (view, events) in taken {
+            let name = &view.spec.name;
+            if view.function.is_none() {
+                self.write(name, events)?;
+                continue;
+            }
+            // What events say of the features that they meet is kept with them, to be known after a crash.
+            let rows = match view.judges() {
+                true => self
+                    .store
+                    .get_all(name, events.iter().map(|(key, _)| key.as_str()))?,
+                false => vec![None; events.len()],
+            };
+            let from = arrivals.len();
+            for ((key, event), row) in events.into_iter().zip(rows) {
+                arrivals.push(Arrival {
+                    target: target(name, &key),
+                    number: self.arrivals.fetch_add(1, Ordering::Relaxed),
+                    judgement: view.judge(&event, row.as_ref()),
+                    event,
+                });
+            }
+            arrived.push((view, from..arrivals.len()));
         }
-        // What events say of the features that they meet is kept with them, to be known after a crash.
-        let rows = match view.judges() {
-            true => self
-                .store
-                .get_all(name, events.iter().map(|(key, _)| key.as_str()))?,
-            false => vec![None; events.len()],
-        };
-        let numbered: Vec<(String, u64, Event, Judgement)> = events
-            .iter()
-            .zip(rows)
-            .map(|((key, event), row)| {
-                let number = self.arrivals.fetch_add(1, Ordering::Relaxed);
-                let judgement = view.judge(event, row.as_ref());
-                (target(name, key), number, event.clone(), judgement)
-            })
-            .collect();
-        self.store.append(&numbered)?;
+        if arrivals.is_empty() && position.is_none() {
+            return Ok(());
+        }
+        self.store.append(&arrivals, position)?;
         let now_s = seconds(self.clock.as_ref());
-        let mut work = view.work(now_s);
-        for ((key, event), (_, number, _, judgement)) in events.into_iter().zip(numbered) {
-            work.arrive(&key, (number, Some(event)), judgement, now_s);
+        for (view, range) in arrived {
+            let prefix = view.spec.name.len() + 1;
+            let mut work = view.work(now_s);
+            for arrival in &arrivals[range] {
+                let waiting = (arrival.number, Some(arrival.event.clone()));
+                work.arrive(&arrival.target[prefix..], waiting, arrival.judgement, now_s);
+            }
+            drop(work);
+            view.bell.notify_one();
         }
-        drop(work);
-        view.bell.notify_one();
         Ok(())
     }
 
@@ -246,7 +266,15 @@ impl Service {
                 let (service, view, stop) = (Arc::clone(&self), Arc::clone(view), stop.clone());
                 tokio::spawn(async move { service.keep(view, stop).await })
             });
-        let workers: Vec<_> = workers.collect();
+        let replays = self.config.sources.iter().cloned().map(|source| {
+            let (service, stop) = (Arc::clone(&self), stop.clone());
+            tokio::spawn(async move {
+                if let Err(error) = service.replay(&source, &stop).await {
+                    tracing::error!(source = source.name, %error, "a file is not replayed any further; start again to go on");
+                }
+            })
+        });
+        let workers: Vec<_> = replays.chain(workers).collect();
         let forgetting = Arc::clone(&self).forget(stop);
         tokio::spawn(forgetting);
         for worker in workers {
