@@ -26,14 +26,14 @@ fn main() -> Outcome<()> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         ["serve", configuration, store] => {
-            let opened = open(configuration, store)?;
-            let open_s = since(begun_ns);
+            let (opened, store_s) = open(configuration, store)?;
+            let open_s = [store_s, since(begun_ns)];
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .enable_all()
                 .build()?;
             runtime.block_on(run(opened, open_s))
         }
-        ["fill", configuration, store, keys] => fill(&open(configuration, store)?, keys.parse()?),
+        ["fill", configuration, store, keys] => fill(&open(configuration, store)?.0, keys.parse()?),
         _ => Err("serve <configuration> <store>, or fill <configuration> <store> <keys>".into()),
     }
 }
@@ -42,18 +42,17 @@ fn since(begun_ns: u64) -> f64 {
     (SystemClock.monotonic_ns() - begun_ns) as f64 / 1e9
 }
 
-fn open(configuration: &str, store: &str) -> Outcome<Service> {
+/// The service, and how long the file itself took to open, seconds.
+fn open(configuration: &str, store: &str) -> Outcome<(Service, f64)> {
     let config = FeaturesConfig::parse(&std::fs::read_to_string(configuration)?)?;
+    let begun_ns = SystemClock.monotonic_ns();
     let store = Store::open(Path::new(store))?;
-    Ok(Service::open(
-        config,
-        store,
-        Arc::new(SystemClock),
-        &Rng::seeded(1),
-    )?)
+    let store_s = since(begun_ns);
+    let service = Service::open(config, store, Arc::new(SystemClock), &Rng::seeded(1))?;
+    Ok((service, store_s))
 }
 
-async fn run(service: Service, open_s: f64) -> Outcome<()> {
+async fn run(service: Service, open_s: [f64; 2]) -> Outcome<()> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let status = service.status();
     let ready = json!({

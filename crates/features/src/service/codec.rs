@@ -1,5 +1,6 @@
 //! What rows of the store look like as bytes: a fixed head, so that a start reads no JSON, then JSON.
 
+use super::history::Written;
 use crate::function::{Event, Features};
 use serde_json::Value;
 
@@ -196,6 +197,26 @@ impl Report {
         from.format()?;
         from.u64()
     }
+}
+
+/// Length of the target, target, row without its state.
+pub(super) fn history_to_bytes(target: &str, row: &Row) -> Vec<u8> {
+    let mut bytes = (target.len() as u32).to_le_bytes().to_vec();
+    bytes.extend_from_slice(target.as_bytes());
+    let stateless = Row {
+        state: Value::Null,
+        features: row.features.clone(),
+        ..*row
+    };
+    bytes.extend_from_slice(&stateless.to_bytes());
+    bytes
+}
+
+pub(super) fn history_from_bytes(bytes: &[u8]) -> Option<Written> {
+    let mut from = Reader(bytes);
+    let length = from.u32()? as usize;
+    let target = std::str::from_utf8(from.take(length)?).ok()?;
+    Written::of(target, Row::stateless(from.0)?)
 }
 
 fn json(value: &impl serde::Serialize) -> Vec<u8> {

@@ -17,6 +17,8 @@ pub struct FeaturesConfig {
     /// The file that keeps everything.
     #[serde(default = "store")]
     pub store: String,
+    /// The directory that keeps every feature ever written; without it none is kept.
+    pub history: Option<String>,
     /// Memory for rows that are ready to be answered, mebibytes; others are read from the store.
     #[serde(default = "memory_mb")]
     pub memory_mb: usize,
@@ -121,6 +123,17 @@ impl ViewSpec {
     /// The push source whose data it takes.
     pub fn source(&self) -> &str {
         self.source.as_deref().unwrap_or(&self.name)
+    }
+
+    /// The names of its features.
+    ///
+    /// # Errors
+    /// A parameter of its function is out of range.
+    pub fn feature_names(&self) -> Result<Vec<String>> {
+        Ok(match &self.function {
+            Some(function) => function.function()?.features(),
+            None => self.features.clone(),
+        })
     }
 }
 

@@ -12,11 +12,13 @@
 //!
 //! A view has one worker. Everything durable is in one file ([`Store`]); queues and priorities are made from it at the start.
 
+mod asof;
 mod cache;
 mod codec;
 mod config;
 mod encode;
 mod feast;
+mod history;
 mod http;
 mod id;
 mod kind;
@@ -34,7 +36,9 @@ mod source_tests;
 #[cfg(test)]
 mod tests;
 
+pub use asof::{AsOf, TrainingSet, training_set};
 pub use config::{FeatureService, FeaturesConfig, FileSource, ViewSpec};
+pub use history::{Written, read_history};
 pub use http::{router, serve};
 pub use id::FeatureId;
 pub use kind::{FeatureType, Scalar};

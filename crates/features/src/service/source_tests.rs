@@ -145,3 +145,63 @@ async fn a_function_in_python_makes_features_and_a_bad_key_stops_no_other() {
     let _ = service.update(10);
     assert_eq!(total("a"), Some(Some(4.5)));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_feature_that_was_written_is_in_the_history_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().join("history");
+    let views = format!("history = {:?}\n{COUNTS}", directory.display().to_string());
+    let clock = ManualClock::at(Timestamp::from_unix_ms(1_795_737_600_000));
+    let event = |user: u32, at_ms: i64| {
+        let columns = [("price".to_owned(), 2.0.into())].into_iter().collect();
+        (user.to_string(), crate::function::Event { at_ms, columns })
+    };
+    let read = || {
+        let mut all = Vec::new();
+        read_history(&directory, |written| {
+            all.push((
+                written.key,
+                written.version,
+                written.features["price_count"].clone(),
+            ))
+        })
+        .unwrap();
+        all
+    };
+    let service = open(folder.path(), &views, Arc::new(clock.clone()));
+    service
+        .push("counts", vec![event(1, 1), event(2, 1)])
+        .unwrap();
+    service.update(10).unwrap();
+    assert_eq!(service.export_history().unwrap(), 2);
+    service.push("counts", vec![event(1, 2)]).unwrap();
+    service.update(10).unwrap();
+    // It dies before the next export, and again between a segment and the note of it.
+    drop(service);
+    let (store, copy) = (
+        folder.path().join("features.redb"),
+        folder.path().join("copy"),
+    );
+    std::fs::copy(&store, &copy).unwrap();
+    let service = open(folder.path(), &views, Arc::new(clock.clone()));
+    assert_eq!(service.export_history().unwrap(), 1);
+    drop(service);
+    std::fs::copy(&copy, &store).unwrap();
+    let service = open(folder.path(), &views, Arc::new(clock.clone()));
+    assert_eq!(service.export_history().unwrap(), 1);
+    assert_eq!(service.export_history().unwrap(), 0);
+    let mut expected = vec![
+        ("1".to_owned(), 1, 1.into()),
+        ("2".to_owned(), 1, 1.into()),
+        ("1".to_owned(), 2, 2.into()),
+    ];
+    let mut told = read();
+    told[..2].sort_by(|a, b| a.0.cmp(&b.0));
+    assert_eq!(told, expected);
+    service.push("counts", vec![event(2, 3)]).unwrap();
+    service.update(10).unwrap();
+    service.export_history().unwrap();
+    expected.push(("2".to_owned(), 2, 2.into()));
+    assert_eq!(read().len(), expected.len());
+    assert_eq!(read().last(), expected.last());
+}

@@ -2,6 +2,7 @@
 
 pub use super::codec::Row;
 use super::codec::{self, Head, Judgement, Report};
+use super::history::Written;
 use crate::function::Event;
 use crate::{Error, Result};
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
@@ -16,6 +17,8 @@ const HEADS: TableDefinition<&str, &[u8]> = TableDefinition::new("heads");
 const EVENTS: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("events");
 /// The query's id → a [`Report`].
 const FEEDBACK: TableDefinition<&str, &[u8]> = TableDefinition::new("feedback");
+/// Rows on their way to the history, by number: the length of the target, the target, the row without its state.
+const HISTORY: TableDefinition<u64, &[u8]> = TableDefinition::new("history");
 /// `source\0file` → rows of the file that were taken in.
 const POSITIONS: TableDefinition<&str, u64> = TableDefinition::new("positions");
 
@@ -46,6 +49,7 @@ pub(super) struct Write {
 pub struct Store {
     database: Database,
     name: String,
+    keeps_history: bool,
 }
 
 /// The row of a key of a view.
@@ -67,6 +71,7 @@ impl Store {
         let store = Store {
             database: opened,
             name,
+            keeps_history: false,
         };
         store.change("open", |transaction| {
             transaction.open_table(FEATURES)?;
@@ -74,9 +79,15 @@ impl Store {
             transaction.open_table(EVENTS)?;
             transaction.open_table(FEEDBACK)?;
             transaction.open_table(POSITIONS)?;
+            transaction.open_table(HISTORY)?;
             Ok(())
         })?;
         Ok(store)
+    }
+
+    /// Keeps what is written for [`super::history`] from now on.
+    pub(super) fn keep_history(&mut self) {
+        self.keeps_history = true;
     }
 
     fn change<T>(
@@ -186,6 +197,9 @@ impl Store {
             let mut features = transaction.open_table(FEATURES)?;
             let mut heads = transaction.open_table(HEADS)?;
             let mut events = transaction.open_table(EVENTS)?;
+            let mut history = transaction.open_table(HISTORY)?;
+            let mut number = history.last()?.map_or(0, |(number, _)| number.value());
+            // What was moved out is remembered by the last number, which stays.
             let mut written = Vec::with_capacity(writes.len());
             for Write { target, row, used } in writes {
                 let stored = heads.get(target.as_str())?;
@@ -196,6 +210,10 @@ impl Store {
                 if newer {
                     features.insert(target.as_str(), row.to_bytes().as_slice())?;
                     heads.insert(target.as_str(), row.head().to_bytes().as_slice())?;
+                    if self.keeps_history {
+                        number += 1;
+                        history.insert(number, codec::history_to_bytes(target, row).as_slice())?;
+                    }
                 }
                 for number in used {
                     events.remove((target.as_str(), *number))?;
@@ -225,6 +243,37 @@ impl Store {
             table.retain(|_, bytes| {
                 Report::reported_ms(bytes).is_some_and(|at_ms| at_ms >= before_ms)
             })?;
+            Ok(())
+        })
+    }
+
+    /// The oldest rows that are in no segment yet.
+    pub(super) fn unexported(&self, most: usize) -> Result<Vec<(u64, Written)>> {
+        let found = self.look(|transaction| {
+            let table = transaction.open_table(HISTORY)?;
+            let mut found = Vec::new();
+            for entry in table.iter()?.take(most + 1) {
+                let (number, bytes) = entry?;
+                // An empty value stands where the last one was that was moved out, so that numbers go on from there.
+                if !bytes.value().is_empty() {
+                    found.push((number.value(), codec::history_from_bytes(bytes.value())));
+                }
+            }
+            Ok(found)
+        })?;
+        let rows = found
+            .into_iter()
+            .take(most)
+            .map(|(number, row)| Ok((number, self.known(row)?)));
+        rows.collect()
+    }
+
+    /// Rows up to this number are in segments.
+    pub(super) fn exported(&self, last: u64) -> Result<()> {
+        self.change("write", |transaction| {
+            let mut table = transaction.open_table(HISTORY)?;
+            table.retain_in(..=last, |_, _| false)?;
+            table.insert(last, [].as_slice())?;
             Ok(())
         })
     }

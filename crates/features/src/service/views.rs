@@ -4,6 +4,7 @@ use super::cache::Found;
 use super::codec::Report;
 use super::config::FeaturesConfig;
 use super::encode::Cells;
+use super::history;
 use super::id::FeatureId;
 use super::plan::Plans;
 use super::store::{Arrival, Row, Store, Write, target};
@@ -14,6 +15,7 @@ use serde_json::Value;
 use skyfresh_sky::{Clock, Kind, Rng};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
@@ -25,6 +27,8 @@ const BATCH: usize = 256;
 const IDLE: Duration = Duration::from_millis(200);
 /// How long the ids of queries whose errors were reported are kept.
 const REPORTS_KEPT: Duration = Duration::from_secs(24 * 3_600);
+/// How often what was written is moved into the history.
+const EXPORT_EVERY: Duration = Duration::from_secs(10);
 /// How often old ids are looked for.
 const FORGET_EVERY: Duration = Duration::from_secs(3_600);
 
@@ -49,10 +53,13 @@ impl Service {
     /// A view cannot be, or the store cannot be read.
     pub fn open(
         config: FeaturesConfig,
-        store: Store,
+        mut store: Store,
         clock: Arc<dyn Clock>,
         rng: &Rng,
     ) -> Result<Self> {
+        if config.history.is_some() {
+            store.keep_history();
+        }
         let memory_bytes = (config.memory_mb << 20) / config.views.len().max(1);
         let mut views = BTreeMap::new();
         for spec in &config.views {
@@ -274,13 +281,43 @@ impl Service {
                 }
             })
         });
+        let exporting = tokio::spawn(Arc::clone(&self).export(stop.clone()));
         let workers: Vec<_> = replays.chain(workers).collect();
         let forgetting = Arc::clone(&self).forget(stop);
         tokio::spawn(forgetting);
-        for worker in workers {
+        for worker in workers.into_iter().chain([exporting]) {
             if let Err(error) = worker.await {
                 tracing::error!(%error, "a view's worker ended early");
             }
+        }
+    }
+
+    /// Moves what was written into the history, now and then and at the end.
+    async fn export(self: Arc<Self>, stop: CancellationToken) {
+        while self.config.history.is_some() {
+            let stopped = tokio::select! {
+                () = stop.cancelled() => true,
+                () = self.clock.sleep(EXPORT_EVERY) => false,
+            };
+            let service = Arc::clone(&self);
+            let exported = tokio::task::spawn_blocking(move || service.export_history());
+            if let Ok(Err(error)) = exported.await {
+                tracing::warn!(%error, "the history is behind; it is tried again");
+            }
+            if stopped {
+                return;
+            }
+        }
+    }
+
+    /// Moves what was written into the history, where one is kept; how many rows. Blocks.
+    ///
+    /// # Errors
+    /// The directory cannot be written, or the store cannot be read.
+    pub fn export_history(&self) -> Result<usize> {
+        match &self.config.history {
+            Some(directory) => history::export(&self.store, Path::new(directory)),
+            None => Ok(0),
         }
     }
 

@@ -1,6 +1,7 @@
 //! How long a start takes after a kill -9 in the middle of writing.
 
 use super::server::{ours, program, started};
+use crate::bench::usage::Usage;
 use crate::eval::overlay::{figure, judged};
 use crate::report::{Document, Table};
 use anyhow::{Context, Result};
@@ -28,6 +29,7 @@ half_life_s = 3600.0
 
 pub(super) fn run() -> Result<bool> {
     let (mut rows, mut aims) = (Vec::new(), Vec::new());
+    let program = program()?;
     for keys in KEYS {
         let folder = tempfile::tempdir().context("cannot make a directory")?;
         let (config, store) = (
@@ -35,7 +37,7 @@ pub(super) fn run() -> Result<bool> {
             folder.path().join("features.redb"),
         );
         fs::write(&config, VIEW)?;
-        let mut fill = Command::new(program()?);
+        let mut fill = Command::new(&program);
         fill.arg("fill")
             .arg(&config)
             .arg(&store)
@@ -45,12 +47,13 @@ pub(super) fn run() -> Result<bool> {
         std::thread::sleep(PUSHING);
         filling.kill()?;
         let bytes = fs::metadata(&store)?.len();
-        let mut slowest: f64 = 0.0;
+        let (mut slowest, mut cpu_s) = (0.0f64, 0.0f64);
         let mut told = serde_json::Value::Null;
         for _ in 0..STARTS {
             let begun = Instant::now();
-            let mut server = ours(folder.path(), VIEW, "features.redb")?;
+            let mut server = ours(&program, folder.path(), VIEW, "features.redb")?;
             slowest = slowest.max(begun.elapsed().as_secs_f64());
+            cpu_s = Usage::of(server.group.id())?.cpu_s.max(cpu_s);
             told = server.ready.clone();
             // Killed again, so that each start is one after a crash.
             server.group.kill()?;
@@ -67,6 +70,8 @@ pub(super) fn run() -> Result<bool> {
             figure(told["pending"].as_f64().unwrap_or(f64::NAN), 0),
             figure(told["feedback"].as_f64().unwrap_or(f64::NAN), 0),
             figure(slowest, 2),
+            figure(cpu_s, 2),
+            figure(told["open_s"][0].as_f64().unwrap_or(f64::NAN), 2),
         ]);
     }
     let (mut notes, met) = judged(&aims);
@@ -82,6 +87,8 @@ pub(super) fn run() -> Result<bool> {
                 "keys that wait",
                 "errors taken up",
                 "start, s",
+                "its CPU, s",
+                "of it the file, s",
             ],
             rows,
         }],

@@ -68,10 +68,10 @@ pub(super) fn program() -> Result<PathBuf> {
 }
 
 /// Starts ours over a store in the folder.
-pub(super) fn ours(folder: &Path, config: &str, store: &str) -> Result<Server> {
+pub(super) fn ours(program: &Path, folder: &Path, config: &str, store: &str) -> Result<Server> {
     let path = folder.join("features.toml");
     fs::write(&path, config)?;
-    let mut command = Command::new(program()?);
+    let mut command = Command::new(program);
     command.arg("serve").arg(&path).arg(folder.join(store));
     let (group, ready) = started(&mut command)?;
     let address = ready["address"]
@@ -136,6 +136,9 @@ pub(super) fn feast(folder: &Path, features: usize) -> Result<Result<Server, Str
             "--workers",
             "2",
             "--no-access-log",
+            // Its workers otherwise restart after a thousand requests, in the middle of connections.
+            "--max-requests",
+            "0",
         ])
         .current_dir(&repository)
         .env("FEAST_USAGE", "False")

@@ -1,7 +1,7 @@
 //! How fast features are answered, beside Feast's Python server, in the same run.
 
 use super::load::at_rate;
-use super::server::{Server, feast, features_config, ours};
+use super::server::{Server, feast, features_config, ours, program};
 use super::wrk::Wrk;
 use crate::eval::overlay::{figure, judged};
 use crate::report::{Document, Table};
@@ -28,7 +28,13 @@ pub(super) fn run() -> Result<bool> {
     if let Err(why) = &wrk {
         notes.push(format!("Without wrk: {why}."));
     }
-    let mine = ours(folder.path(), &features_config(FEATURES), "features.redb")?;
+    let program = program()?;
+    let mine = ours(
+        &program,
+        folder.path(),
+        &features_config(FEATURES),
+        "features.redb",
+    )?;
     write(&mine)?;
     let measure = |server: &Server,
                    name: &str,
