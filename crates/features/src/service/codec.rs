@@ -310,6 +310,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn numbers_keep_every_digit(number in any::<f64>().prop_filter("JSON has no other", |number| number.is_finite())) {
+            let row = Row { features: [("a".to_owned(), json!(number))].into_iter().collect(), ..row() };
+            prop_assert_eq!(Row::from_bytes(&row.to_bytes()), Some(row));
+        }
+
         /// Whatever the bytes are, reading them ends with a value or none.
         #[test]
         fn no_bytes_break_it(bytes in proptest::collection::vec(any::<u8>(), 0..80), cut in 0usize..60) {

@@ -80,9 +80,15 @@ pub struct ViewSpec {
     pub policy: PolicyName,
     /// How the scheduler goes about it; the policy's defaults where it is left out. Times are in seconds.
     pub schedule: Option<Options>,
-    /// The budget.
+    /// The budget, where it is in neither of the units below.
     #[serde(default = "updates_per_s")]
     pub updates_per_s: f64,
+    /// The budget in cores: a worker's time counts, waiting for the disk included.
+    pub cores: Option<f64>,
+    /// The budget in dollars an hour, at the price below.
+    pub usd_per_hour: Option<f64>,
+    /// What a core costs, dollars an hour.
+    pub usd_per_core_hour: Option<f64>,
 }
 
 fn time() -> String {
@@ -125,6 +131,12 @@ impl ViewSpec {
         self.source.as_deref().unwrap_or(&self.name)
     }
 
+    /// The budget in cores, where it is in cores or dollars.
+    pub fn cores(&self) -> Option<f64> {
+        let of_dollars = || Some(self.usd_per_hour? / self.usd_per_core_hour?);
+        self.cores.or_else(of_dollars)
+    }
+
     /// The names of its features.
     ///
     /// # Errors
@@ -160,6 +172,20 @@ impl FeaturesConfig {
             }
             if !(view.updates_per_s > 0.0 && view.updates_per_s.is_finite()) {
                 return bad("updates_per_s must be above 0");
+            }
+            let amounts = [view.cores, view.usd_per_hour, view.usd_per_core_hour];
+            if amounts
+                .iter()
+                .flatten()
+                .any(|amount| !(*amount > 0.0 && amount.is_finite()))
+            {
+                return bad("cores, usd_per_hour and usd_per_core_hour must be above 0");
+            }
+            if view.usd_per_hour.is_some() != view.usd_per_core_hour.is_some() {
+                return bad("a budget in dollars needs usd_per_hour and usd_per_core_hour");
+            }
+            if view.cores.is_some() && view.usd_per_hour.is_some() {
+                return bad("give one budget: in cores, or in dollars");
             }
             if view
                 .ttl_s

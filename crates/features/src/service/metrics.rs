@@ -42,10 +42,22 @@ pub(super) fn text(all: &[ViewStatus]) -> String {
         &|view| view.staleness_s[0],
     );
     gauge(
-        "staleness_p99_seconds",
+        "staleness_p90_seconds",
         "Age of the features of keys with new data.",
         "gauge",
         &|view| view.staleness_s[1],
+    );
+    gauge(
+        "staleness_p99_seconds",
+        "Age of the features of keys with new data.",
+        "gauge",
+        &|view| view.staleness_s[2],
+    );
+    gauge(
+        "regret",
+        "Errors reported that wait for an update of their key.",
+        "gauge",
+        &|view| view.regret,
     );
     gauge("updates_total", "Updates begun.", "counter", &|view| {
         view.schedule.selected as f64
@@ -55,6 +67,30 @@ pub(super) fn text(all: &[ViewStatus]) -> String {
         "The budget.",
         "gauge",
         &|view| view.updates_per_s,
+    );
+    gauge(
+        "budget_use_ratio",
+        "Share of the budget used over the last minute.",
+        "gauge",
+        &|view| view.budget_use,
+    );
+    gauge(
+        "feedback_coverage_ratio",
+        "Errors reported for each query.",
+        "gauge",
+        &|view| view.feedback_coverage,
+    );
+    gauge(
+        "refresh_interval_seconds",
+        "From one update of a key to its next, smoothed.",
+        "gauge",
+        &|view| view.schedule.refresh_interval,
+    );
+    gauge(
+        "in_turn",
+        "1 while keys are taken in turn: feedback comes too late, or the shadow did better.",
+        "gauge",
+        &|view| f64::from(view.schedule.delay_fallback || view.schedule.shadow_fallback),
     );
     gauge("queries_total", "Queries.", "counter", &|view| {
         view.schedule.queries as f64

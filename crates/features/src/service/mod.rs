@@ -7,12 +7,13 @@
 //! ```text
 //! push ──► Store (one commit, one flush) ──► queue of the key ──► Scheduler ──► Function ──► Store: feature, state and the
 //!                                                    ▲                               removal of what was used, in one commit
-//! query ──► Store ──► answer          feedback ──► Store ─┘
+//! query ──► Cache (or Store) ──► answer          feedback ──► Store ─┘
 //! ```
 //!
-//! A view has one worker. Everything durable is in one file ([`Store`]); queues and priorities are made from it at the start.
+//! Queries are answered from rows in memory and wait for no worker. A view has one worker. Everything durable is in one file ([`Store`]); queues and priorities are made from it at the start.
 
 mod asof;
+mod budget;
 mod cache;
 mod codec;
 mod config;

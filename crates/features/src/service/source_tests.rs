@@ -111,7 +111,8 @@ async fn a_function_in_python_makes_features_and_a_bad_key_stops_no_other() {
         "[[view]]\nname = \"spend\"\nkey = \"user\"\n[view.function]\nkind = \"python\"\nfile = {:?}\nfunction = \"spend\"\nfeatures = [\"total\"]\n",
         file.display().to_string()
     );
-    let service = open(folder.path(), &views, Arc::new(SystemClock));
+    let clock = ManualClock::at(Timestamp::from_unix_ms(1_795_737_600_000));
+    let service = open(folder.path(), &views, Arc::new(clock.clone()));
     let event = |key: &str, price: f64| {
         let columns = [("price".to_owned(), price.into())].into_iter().collect();
         (key.to_owned(), crate::function::Event { at_ms: 1, columns })
@@ -136,14 +137,17 @@ async fn a_function_in_python_makes_features_and_a_bad_key_stops_no_other() {
         (total("a"), total("b"), total("bad")),
         (Some(Some(4.0)), Some(Some(2.0)), None)
     );
-    assert_eq!(
-        service.status()[0].schedule.pending,
-        1,
-        "it waits, and is not lost"
-    );
     service.push("spend", vec![event("a", 0.5)]).unwrap();
-    let _ = service.update(10);
+    assert_eq!(
+        service.update(10).unwrap(),
+        1,
+        "the bad key does not come up again at once"
+    );
     assert_eq!(total("a"), Some(Some(4.5)));
+    // Its event is not lost: it is tried again once its lease has run out.
+    clock.advance(std::time::Duration::from_secs(61));
+    let error = service.update(10).unwrap_err().to_string();
+    assert!(error.contains("bad"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -32,10 +32,16 @@ pub struct ViewStatus {
     pub keys: usize,
     /// Keys with data that have no feature yet.
     pub without_feature: usize,
-    /// Age of the features of keys with new data, seconds: median and 99th percentile.
-    pub staleness_s: [f64; 2],
-    /// The budget.
+    /// Age of the features of keys with new data, seconds: median, 90th and 99th percentile.
+    pub staleness_s: [f64; 3],
+    /// Errors that wait for an update of their key: what updating everything now would end.
+    pub regret: f64,
+    /// The budget in updates a second; where it is in cores, those that it is enough for at present.
     pub updates_per_s: f64,
+    /// The budget in cores, where it is in cores or dollars.
+    pub cores: Option<f64>,
+    /// Share of the budget that was used, over the last minute, about.
+    pub budget_use: f64,
     /// Errors reported for each query; above 1 where the view judges itself.
     pub feedback_coverage: f64,
     /// The scheduler's counters; times in seconds.
@@ -104,10 +110,17 @@ impl Work {
 
     /// The worker failed: what it took waits again, before what came since.
     fn put_back(&mut self, job: Job, now_s: f64) {
+        let lease = job.lease;
+        self.keep_events(job);
+        self.scheduler.abandon(&lease, now_s);
+    }
+
+    /// The function failed on the key: its events are kept, and the lease left to run out, so that a key that always fails is tried
+    /// once in a lease's time and not with every batch.
+    fn keep_events(&mut self, job: Job) {
         let queue = self.queues.entry(job.lease.key).or_default();
         let newer = std::mem::replace(queue, job.events);
         queue.extend(newer);
-        self.scheduler.abandon(&job.lease, now_s);
     }
 }
 
@@ -132,7 +145,20 @@ pub(super) struct View {
     /// Keys with features, where these come ready: no scheduler counts them.
     pub(super) ready: AtomicUsize,
     pub(super) bell: Notify,
+    lately: Mutex<Use>,
 }
+
+/// What was done lately: sums that lose 1/e of themselves in a minute.
+#[derive(Clone, Copy, Debug, Default)]
+struct Use {
+    updates: f64,
+    took_s: f64,
+    passed_s: f64,
+    counted_ns: u64,
+}
+
+/// How fast [`Use`] forgets, seconds.
+const USE_MEMORY_S: f64 = 60.0;
 
 impl View {
     /// A view that keeps so many bytes of rows in memory.
@@ -163,6 +189,7 @@ impl View {
             cache: Cache::new(memory_bytes),
             ready: AtomicUsize::new(0),
             bell: Notify::new(),
+            lately: Mutex::new(Use::default()),
         })
     }
 
@@ -198,6 +225,20 @@ impl View {
             // Taking it tells the scheduler; the worker is far behind.
             drop(self.work(now_s));
         }
+    }
+
+    /// Counts what was done.
+    pub(super) fn worked(&self, updates: usize, took_s: f64, now_ns: u64) {
+        let mut lately = self.lately.lock().unwrap_or_else(PoisonError::into_inner);
+        let passed_s = match lately.counted_ns {
+            0 => took_s,
+            counted_ns => now_ns.saturating_sub(counted_ns) as f64 / 1e9,
+        };
+        let kept = (-passed_s / USE_MEMORY_S).exp();
+        lately.updates = lately.updates * kept + updates as f64;
+        lately.took_s = lately.took_s * kept + if updates > 0 { took_s } else { 0.0 };
+        lately.passed_s = lately.passed_s * kept + passed_s;
+        lately.counted_ns = now_ns;
     }
 
     /// Whether events say anything of the features that they meet.
@@ -256,7 +297,7 @@ impl View {
                     done.push(job);
                 }
                 Err(error) => {
-                    put_back(job);
+                    self.work(seconds(clock)).keep_events(job);
                     failure = Some(error);
                 }
             }
@@ -349,6 +390,8 @@ impl View {
     }
 
     pub(super) fn status(&self, now_s: f64) -> ViewStatus {
+        let lately = *self.lately.lock().unwrap_or_else(PoisonError::into_inner);
+        let cores = self.spec.cores();
         let work = self.work(now_s);
         let keys = work.scheduler.keys();
         let waiting = keys.iter().filter(|key| key.pending_records > 0);
@@ -367,8 +410,18 @@ impl View {
             policy: self.spec.policy.as_str(),
             keys: work.names.len() + self.ready.load(Ordering::Relaxed),
             without_feature: waiting.filter(|key| key.updated_at.is_none()).count(),
-            staleness_s: [quantile(0.5), quantile(0.99)],
-            updates_per_s: self.spec.updates_per_s,
+            staleness_s: [quantile(0.5), quantile(0.9), quantile(0.99)],
+            regret: work.scheduler.regret(now_s),
+            updates_per_s: match cores {
+                Some(cores) if lately.took_s > 0.0 => cores * lately.updates / lately.took_s,
+                Some(_) => 0.0,
+                None => self.spec.updates_per_s,
+            },
+            cores,
+            budget_use: match cores {
+                Some(cores) => lately.took_s / (cores * lately.passed_s.max(1.0)),
+                None => lately.updates / (self.spec.updates_per_s * lately.passed_s.max(1.0)),
+            },
             feedback_coverage: schedule.feedback as f64 / schedule.queries.max(1) as f64,
             schedule,
         }

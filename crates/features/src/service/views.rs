@@ -1,5 +1,6 @@
 //! All views together: taking data in, answering, and the workers that keep them fresh.
 
+use super::budget::Budget;
 use super::cache::Found;
 use super::codec::Report;
 use super::config::FeaturesConfig;
@@ -254,7 +255,7 @@ impl Service {
     /// Updates what waits, once, up to so many keys a view; how many in all. Blocks.
     ///
     /// # Errors
-    /// A function or the store failed; the keys wait again.
+    /// The store failed, and the keys wait again; or a function, and its keys wait until their leases run out.
     pub fn update(&self, most: usize) -> Result<usize> {
         let counts = self
             .views
@@ -340,26 +341,27 @@ impl Service {
     }
 
     async fn keep(self: Arc<Self>, view: Arc<View>, stop: CancellationToken) {
-        // Updates that may be made now; a second's worth is saved up at most.
-        let rate = view.spec.updates_per_s;
-        let most = rate.max(1.0);
-        let (mut credit, mut counted_ns) = (most, self.clock.monotonic_ns());
+        let mut budget = Budget::of(&view.spec, self.clock.monotonic_ns());
         while !stop.is_cancelled() {
-            let now_ns = self.clock.monotonic_ns();
-            credit = (credit + rate * now_ns.saturating_sub(counted_ns) as f64 / 1e9).min(most);
-            counted_ns = now_ns;
+            let begun_ns = self.clock.monotonic_ns();
+            let batch = budget.updates(begun_ns).min(BATCH);
             let (service, worked) = (Arc::clone(&self), Arc::clone(&view));
-            let batch = (credit as usize).min(BATCH);
             let updated = tokio::task::spawn_blocking(move || {
                 worked.update(&service.store, service.clock.as_ref(), batch)
             });
-            let wait = match updated.await {
+            let updated = updated.await;
+            let now_ns = self.clock.monotonic_ns();
+            let took_s = now_ns.saturating_sub(begun_ns) as f64 / 1e9;
+            let count = match &updated {
+                Ok(Ok(count)) => *count,
+                _ => 0,
+            };
+            budget.made(count, took_s);
+            view.worked(count, took_s, now_ns);
+            let wait = match updated {
                 Ok(Ok(0)) if batch > 0 => IDLE,
-                Ok(Ok(0)) => Duration::from_secs_f64((1.0 / rate).clamp(0.001, 1.0)),
-                Ok(Ok(count)) => {
-                    credit -= count as f64;
-                    continue;
-                }
+                Ok(Ok(0)) => Duration::from_secs_f64(budget.wait_s()),
+                Ok(Ok(_)) => continue,
                 Ok(Err(error)) => {
                     tracing::warn!(view = view.spec.name, %error, "an update failed; its keys wait again");
                     IDLE

@@ -50,7 +50,7 @@ fn writes(lately: &str) -> Vec<Case> {
             "event_timestamp": ["2026-11-20T10:00:00", "2026-11-20T10:00:30"],
             "age": [30, 41],
             "small": [-7, 2_147_483_647],
-            "score": [0.1, 1e22],
+            "score": [4.428571428571429, 1e22],
             "rough": [0.1, 3.0],
             "city": ["Bern", "Zürich \"\u{1f6d2}\" \\ / \u{7}"],
             "active": [true, false],

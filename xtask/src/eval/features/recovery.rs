@@ -28,6 +28,7 @@ half_life_s = 3600.0
 "#;
 
 pub(super) fn run() -> Result<bool> {
+    let others = super::serving::others();
     let (mut rows, mut aims) = (Vec::new(), Vec::new());
     let program = program()?;
     for keys in KEYS {
@@ -76,6 +77,7 @@ pub(super) fn run() -> Result<bool> {
     }
     let (mut notes, met) = judged(&aims);
     notes.insert(0, format!("A view computes a mean for each key; one key in a hundred and those pushed last have an event that waits, and 1,000 errors are reported. The process is killed with SIGKILL while it pushes one event after the other, each flushed to the disk. Then it is started {STARTS} times, and killed each time once it answers; the slowest counts, from the start of the process. The file is in the page cache, as it is after a crash of a process."));
+    notes.insert(1, others);
     Document {
         title: "Features: a start after kill -9",
         notes,

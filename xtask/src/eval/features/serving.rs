@@ -25,6 +25,7 @@ pub(super) fn run() -> Result<bool> {
         "{ENTITIES} entities with {FEATURES} features (Float64) in one view; requests name all features. \"max\" is wrk with one thread, each connection with one request at a time. A rate in requests a second is kept whatever the server does, and a request that waits for the one before it counts from when it was due. Client and server share the machine's cores. {SECONDS} s each, after 2 s that are not counted."
     )];
     let wrk = Wrk::ensure()?;
+    notes.push(others());
     if let Err(why) = &wrk {
         notes.push(format!("Without wrk: {why}."));
     }
@@ -122,6 +123,15 @@ pub(super) fn run() -> Result<bool> {
     }
     .publish("features-serving")?;
     Ok(met)
+}
+
+/// What else the machine did when the run began.
+pub(super) fn others() -> String {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let minute = load.split(' ').next().unwrap_or("of an unknown number");
+    format!(
+        "When the run began, {minute} processes of others wanted to run (the load average of the minute before): what they take is missing here."
+    )
 }
 
 fn row(server: &str, size: usize, load: &str, rate: f64, p50: f64, p99: f64) -> Vec<String> {

@@ -4,8 +4,8 @@
 //! process's crash, hang or nonsense for more than the failure of the keys that caused it; holds more than one batch a process.
 //!
 //! A pool of processes speaks lines of JSON over standard input and output (`python/skyfresh`, which is part of this program). A
-//! process that ends, answers nonsense or exceeds its time is killed and started anew, and the batch is halved until the key that
-//! does it is alone. A worker waits for its batch, so that what a slow function cannot take waits in the scheduler.
+//! process that ends, answers nonsense or exceeds its time is killed and started anew, and gets the keys of the batch one by one.
+//! A worker waits for its batch, so that what a slow function cannot take waits in the scheduler.
 
 mod process;
 
@@ -115,7 +115,7 @@ impl PythonPool {
         answers
     }
 
-    /// The updates of some keys. Halves what a process was lost with, so that one key spoils no other.
+    /// The updates of some keys. Where a process is lost with them, each is asked for alone, so that one key spoils no other.
     fn updates(
         &self,
         place: &Mutex<Option<Process>>,
@@ -128,16 +128,12 @@ impl PythonPool {
                 updates.extend(told.map(|(item, answer)| self.update(item.key, answer)));
             }
             Err(why) if items.len() <= 1 => {
-                updates.extend(
-                    items
-                        .iter()
-                        .map(|item| Err(self.failed(item.key, why.clone()))),
-                );
+                let failed = |item: &Item<'_>| Err(self.failed(item.key, why.clone()));
+                updates.extend(items.iter().map(failed));
             }
             Err(_) => {
-                let (first, second) = items.split_at(items.len() / 2);
-                self.updates(place, first, updates);
-                self.updates(place, second, updates);
+                let each = items.chunks(1);
+                each.for_each(|item| self.updates(place, item, updates));
             }
         }
     }
