@@ -22,7 +22,8 @@ def post(path, body):
     request = urllib.request.Request(SERVER + path, json.dumps(body).encode(), {"content-type": "application/json"})
     with urllib.request.urlopen(request, timeout=10) as answer:
         ids = answer.headers.get("x-skyfresh-feature-ids", "").split(",")
-        return json.load(answer), ids
+        text = answer.read()
+        return json.loads(text) if text else None, ids
 
 
 class CartAbandonmentModel:

@@ -14,6 +14,7 @@
 mod bench;
 mod cargo;
 mod ci;
+mod debian;
 mod eval;
 mod process;
 mod python;

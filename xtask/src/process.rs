@@ -127,6 +127,14 @@ impl Group {
         self.wait()
     }
 
+    /// Kills the group at once, as `kill -9` does.
+    pub(crate) fn kill(&mut self) -> Result<ExitStatus> {
+        if self.try_wait()?.is_none() {
+            let _ = kill_process_group(self.leader, Signal::KILL);
+        }
+        self.wait()
+    }
+
     /// The remaining group is killed *before* the leader is reaped: until then its number cannot be given to a stranger.
     fn reap(&mut self, options: WaitIdOptions) -> Result<Option<ExitStatus>> {
         if self.reaped.is_some() {

@@ -91,6 +91,26 @@ pub(super) fn python(servers: &Path) -> Result<Result<Python, Missing>> {
     Ok(Ok(python))
 }
 
+const FEAST_REQUIREMENTS_PATH: &str = "xtask/test-servers/feast-requirements.txt";
+
+/// Finds or makes the environment with Feast in it, apart from the others: it pins what they pin, differently. Its interpreter.
+pub(crate) fn feast(servers: &Path) -> Result<Result<PathBuf, Missing>> {
+    let directory = servers.join("feast");
+    let failure = crate::python::environment(&directory, FEAST_REQUIREMENTS_PATH)?;
+    let interpreter = directory.join("bin/python");
+    Ok(match failure {
+        None => Ok(interpreter),
+        Some(why) => Err(Missing {
+            what: "Feast",
+            why,
+            install_line: format!(
+                "{} -m pip install --requirement {FEAST_REQUIREMENTS_PATH}",
+                interpreter.display()
+            ),
+        }),
+    })
+}
+
 /// Finds Chromium. It is not installed here: it needs some dozens of system libraries.
 pub(super) fn chromium() -> Result<PathBuf, Missing> {
     let named = std::env::var_os("SKYFRESH_TEST_CHROMIUM").map(PathBuf::from);
@@ -115,8 +135,10 @@ mod tests {
 
     #[test]
     fn every_requirement_is_pinned_exactly() {
+        let feast = include_str!("../../test-servers/feast-requirements.txt");
         let lines = REQUIREMENTS
             .lines()
+            .chain(feast.lines())
             .filter(|line| !line.is_empty() && !line.starts_with('#'));
         let mut count = 0;
         for line in lines {

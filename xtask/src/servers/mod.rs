@@ -4,7 +4,7 @@
 //! **Out:** running servers on free ports of 127.0.0.1, and the environment variables that tell tests where things are.
 //! **Never:** keeps data after the run, installs outside `target/test-servers`, reaches a real cloud.
 
-mod install;
+pub(crate) mod install;
 mod node;
 mod postgres;
 mod python;
@@ -37,6 +37,9 @@ const POSTGRES_VARIABLE: &str = "SKYFRESH_TEST_POSTGRES";
 
 /// A Python interpreter that can import boto3 and google.cloud.storage.
 const PYTHON_VARIABLE: &str = "SKYFRESH_TEST_PYTHON";
+
+/// A Python interpreter that can import feast.
+const FEAST_VARIABLE: &str = "SKYFRESH_TEST_FEAST";
 
 /// A Chromium, for the pages.
 const CHROMIUM_VARIABLE: &str = "SKYFRESH_TEST_CHROMIUM";
@@ -89,6 +92,9 @@ impl TestServers {
                     servers.set(variable, http(ports[0]));
                 }
             }
+        }
+        if let Some(interpreter) = servers.found(install::feast(&servers.directory)?) {
+            servers.set(FEAST_VARIABLE, interpreter);
         }
         if let Some(node) = servers.found(node) {
             if let Some(ports) = servers.run(&node.azurite(), || node.install_line()) {

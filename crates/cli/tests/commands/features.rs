@@ -144,7 +144,11 @@ fn post(url: &str, path: &str, body: &Value) -> Option<(u16, Value)> {
     stream.read_to_string(&mut answer).ok()?;
     let status = answer.split(' ').nth(1)?.parse().ok()?;
     let (_, body) = answer.split_once("\r\n\r\n")?;
-    Some((status, serde_json::from_str(body).ok()?))
+    let body = match body {
+        "" => Value::Null,
+        body => serde_json::from_str(body).ok()?,
+    };
+    Some((status, body))
 }
 
 fn count(url: &str, user: u64) -> u64 {
@@ -224,5 +228,48 @@ fn what_cannot_be_served_is_said() {
     assert!(
         second.code == Some(4) && second.stderr.contains("another process"),
         "{second:?}"
+    );
+}
+
+#[test]
+fn a_training_set_is_as_of_its_time() {
+    let place = Place::new();
+    place.write("features.toml", format!("history = \"history\"\n{VIEWS}"));
+    let labels = "user_id,event_timestamp,label\n1,1600000000,0\n1,4000000000,1\n2,4000000000,1\n";
+    place.write("labels.csv", labels);
+    let (running, url) = serve(&place);
+    let df = json!({"user_id": [1, 1], "event_timestamp": [3_999_999_000u32, 3_999_999_001u32], "price": [2.0, 3.0]});
+    let pushed = post(
+        &url,
+        "/push",
+        &json!({"push_source_name": "clicks", "df": df}),
+    );
+    assert_eq!(pushed, Some((200, Value::Null)));
+    eventually("both are counted", || count(&url, 1) == 2);
+    running.end("TERM");
+    let arguments = [
+        "features",
+        "history",
+        "--asof",
+        "labels.csv",
+        "--features",
+        "carts:price_count,carts:price_sum",
+    ];
+    let ran = place.run(&arguments);
+    snapshot("features_history", &ran.exits(0));
+    let ran = place.run(&[&arguments[..], &["--by", "event", "--output", "set.jsonl"]].concat());
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(place.read("set.jsonl").lines().count(), 3);
+    let unknown = place.run(&[
+        "features",
+        "history",
+        "--asof",
+        "labels.csv",
+        "--features",
+        "carts:none",
+    ]);
+    assert!(
+        unknown.code == Some(2) && unknown.stderr.contains("no such feature"),
+        "{unknown:?}"
     );
 }

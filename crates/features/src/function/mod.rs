@@ -1,22 +1,26 @@
 //! What turns a key's data into its features.
 //!
 //! **In:** the events that arrived for one key since its last update, and the state the function kept. **Out:** the features,
-//! and the state to keep. **Never:** IO, a clock, randomness: the same events and state give the same features.
+//! and the state to keep. **Never:** (of the built-in ones) IO, a clock, randomness: the same events and state
+//! give the same features.
 
 mod aggregate;
 mod mean;
+mod python;
 mod ridge;
 mod series;
 mod stl;
 
 pub use aggregate::{Aggregate, WindowAggregates};
 pub use mean::ExponentialMean;
+pub use python::PythonFunction;
 pub use ridge::{Normal, RidgeEmbedding, solve};
 pub use stl::{Decomposition, StlForecast};
 
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use skyfresh_sky::Kind;
 
 /// One record of data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -63,6 +67,37 @@ pub trait Function: std::fmt::Debug + Send + Sync {
     /// The state is not this function's own. Events without the columns it reads are passed over: one bad record must not stop
     /// a key for ever.
     fn on_events(&self, key: &str, events: &[Event], state: &Value) -> Result<Update>;
+
+    /// Several keys at once, in their order; one after the other unless the function knows better. A panic is the failure of its
+    /// key.
+    fn on_batch(&self, items: &[Item<'_>]) -> Vec<Result<Update>> {
+        let one = |item: &Item<'_>| {
+            let call = || self.on_events(item.key, item.events, item.state);
+            // Functions take nothing by reference that a panic could leave half changed.
+            let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(call));
+            ran.unwrap_or_else(|_| {
+                let why = "the function panicked; see the log above";
+                Err(Error::new(
+                    Kind::Internal,
+                    "compute features",
+                    item.key,
+                    why,
+                ))
+            })
+        };
+        items.iter().map(one).collect()
+    }
+}
+
+/// A key's data, for one update.
+#[derive(Clone, Copy, Debug)]
+pub struct Item<'a> {
+    /// The key.
+    pub key: &'a str,
+    /// Its new events, in order of their arrival.
+    pub events: &'a [Event],
+    /// The state that the function kept; null the first time.
+    pub state: &'a Value,
 }
 
 /// How wrong a feature proved to be once the next data came, so that regret works without any client that reports errors.
@@ -83,6 +118,8 @@ pub enum FunctionSpec {
     StlForecast(StlForecast),
     /// The vector that explains ratings of items best.
     RidgeEmbedding(RidgeEmbedding),
+    /// A function in Python.
+    Python(PythonFunction),
 }
 
 impl FunctionSpec {
@@ -96,13 +133,14 @@ impl FunctionSpec {
             FunctionSpec::ExponentialMean(function) => Box::new(function.checked()?),
             FunctionSpec::StlForecast(function) => Box::new(function.checked()?),
             FunctionSpec::RidgeEmbedding(function) => Box::new(function.checked()?),
+            FunctionSpec::Python(function) => Box::new(function.checked()?),
         })
     }
 
     /// The function's own way to tell how wrong it was, where it predicts what comes.
     pub fn evaluator(&self) -> Option<Box<dyn Evaluator>> {
         match self.clone() {
-            FunctionSpec::WindowAggregates(_) => None,
+            FunctionSpec::WindowAggregates(_) | FunctionSpec::Python(_) => None,
             FunctionSpec::ExponentialMean(function) => Some(Box::new(function)),
             FunctionSpec::StlForecast(function) => Some(Box::new(function)),
             FunctionSpec::RidgeEmbedding(function) => Some(Box::new(function)),
@@ -121,7 +159,7 @@ fn kept<T: serde::de::DeserializeOwned + Default>(key: &str, state: &Value) -> R
     }
     serde::Deserialize::deserialize(state).map_err(|error| {
         Error::new(
-            skyfresh_sky::Kind::Corrupt,
+            Kind::Corrupt,
             "read function state",
             key,
             "the state is not this function's: was the view's function changed? Give the view another name",

@@ -68,6 +68,12 @@ impl KeyScheduler {
         &self.keys
     }
 
+    /// Errors that wait for an update of their key, as they count now. Looks at every key.
+    pub fn regret(&self, now: f64) -> f64 {
+        let sum: f64 = self.keys.iter().map(|key| key.errors).sum();
+        sum / self.scale_at(now)
+    }
+
     /// Puts back what is known of a key that has a feature already, after a restart.
     pub fn restore(&mut self, key: Key, version: u32, updated_at: f64, feature_records: u64) {
         let state = self.known(key);

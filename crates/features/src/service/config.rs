@@ -1,10 +1,11 @@
 //! What is served: views, and named sets of their features.
 
+use super::kind::FeatureType;
 use crate::function::FunctionSpec;
 use crate::scheduler::{Options, PolicyName};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A configuration, as `docs/features.md` describes it.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -16,9 +17,20 @@ pub struct FeaturesConfig {
     /// The file that keeps everything.
     #[serde(default = "store")]
     pub store: String,
+    /// The directory that keeps every feature ever written; without it none is kept.
+    pub history: Option<String>,
+    /// Memory for rows that are ready to be answered, mebibytes; others are read from the store.
+    #[serde(default = "memory_mb")]
+    pub memory_mb: usize,
+    /// The name of the project in Feast's messages.
+    #[serde(default = "project")]
+    pub project: String,
     /// The views.
     #[serde(default, rename = "view")]
     pub views: Vec<ViewSpec>,
+    /// Files that are replayed into push sources.
+    #[serde(default, rename = "source")]
+    pub sources: Vec<FileSource>,
     /// Named sets of features.
     #[serde(default, rename = "feature_service")]
     pub feature_services: Vec<FeatureService>,
@@ -30,6 +42,14 @@ fn listen() -> String {
 
 fn store() -> String {
     "features.redb".into()
+}
+
+fn memory_mb() -> usize {
+    1_024
+}
+
+fn project() -> String {
+    "skyfresh".into()
 }
 
 /// A table of features by key.
@@ -52,14 +72,23 @@ pub struct ViewSpec {
     /// The features that come ready.
     #[serde(default)]
     pub features: Vec<String>,
+    /// Types of features and of the key, by name: what is written is converted, and refused where that cannot be.
+    #[serde(default)]
+    pub types: BTreeMap<String, FeatureType>,
     /// Which key is updated next.
     #[serde(default = "policy")]
     pub policy: PolicyName,
     /// How the scheduler goes about it; the policy's defaults where it is left out. Times are in seconds.
     pub schedule: Option<Options>,
-    /// The budget.
+    /// The budget, where it is in neither of the units below.
     #[serde(default = "updates_per_s")]
     pub updates_per_s: f64,
+    /// The budget in cores: a worker's time counts, waiting for the disk included.
+    pub cores: Option<f64>,
+    /// The budget in dollars an hour, at the price below.
+    pub usd_per_hour: Option<f64>,
+    /// What a core costs, dollars an hour.
+    pub usd_per_core_hour: Option<f64>,
 }
 
 fn time() -> String {
@@ -72,6 +101,18 @@ fn policy() -> PolicyName {
 
 fn updates_per_s() -> f64 {
     1_000.0
+}
+
+/// A file that is replayed into a push source.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileSource {
+    /// The push source's name.
+    pub name: String,
+    /// The file: .csv with a heading, or .jsonl, in order of time.
+    pub file: String,
+    /// Times as fast as it happened; as fast as possible where it is left out.
+    pub speed: Option<f64>,
 }
 
 /// A named set of features.
@@ -88,6 +129,23 @@ impl ViewSpec {
     /// The push source whose data it takes.
     pub fn source(&self) -> &str {
         self.source.as_deref().unwrap_or(&self.name)
+    }
+
+    /// The budget in cores, where it is in cores or dollars.
+    pub fn cores(&self) -> Option<f64> {
+        let of_dollars = || Some(self.usd_per_hour? / self.usd_per_core_hour?);
+        self.cores.or_else(of_dollars)
+    }
+
+    /// The names of its features.
+    ///
+    /// # Errors
+    /// A parameter of its function is out of range.
+    pub fn feature_names(&self) -> Result<Vec<String>> {
+        Ok(match &self.function {
+            Some(function) => function.function()?.features(),
+            None => self.features.clone(),
+        })
     }
 }
 
@@ -115,6 +173,20 @@ impl FeaturesConfig {
             if !(view.updates_per_s > 0.0 && view.updates_per_s.is_finite()) {
                 return bad("updates_per_s must be above 0");
             }
+            let amounts = [view.cores, view.usd_per_hour, view.usd_per_core_hour];
+            if amounts
+                .iter()
+                .flatten()
+                .any(|amount| !(*amount > 0.0 && amount.is_finite()))
+            {
+                return bad("cores, usd_per_hour and usd_per_core_hour must be above 0");
+            }
+            if view.usd_per_hour.is_some() != view.usd_per_core_hour.is_some() {
+                return bad("a budget in dollars needs usd_per_hour and usd_per_core_hour");
+            }
+            if view.cores.is_some() && view.usd_per_hour.is_some() {
+                return bad("give one budget: in cores, or in dollars");
+            }
             if view
                 .ttl_s
                 .is_some_and(|ttl_s| !(ttl_s > 0.0 && ttl_s.is_finite()))
@@ -128,6 +200,18 @@ impl FeaturesConfig {
             }
             if let Some(function) = &view.function {
                 function.function()?;
+            }
+        }
+        for source in &config.sources {
+            let bad = |why: &str| Err(Error::invalid("read configuration", &source.name, why));
+            if source
+                .speed
+                .is_some_and(|speed| !(speed > 0.0 && speed.is_finite()))
+            {
+                return bad("speed must be above 0");
+            }
+            if !config.views.iter().any(|view| view.source() == source.name) {
+                return bad("no view takes data from this source");
             }
         }
         Ok(config)

@@ -1,287 +1,309 @@
-//! The shapes of Feast's feature server (<https://docs.feast.dev/reference/feature-servers/python-feature-server>).
+//! `POST /get-online-features` as Feast's Python server answers it, byte for byte: columns, one for each name, with a value, a status
+//! and a time for each row. `tests/feast` compares both.
 //!
-//! Answers are columns: one result for each name, with a value, a status and a time for each entity row.
+//! Two answers differ on purpose: a feature past its time to live is OUTSIDE_MAX_AGE and null (Feast serves it,
+//! feast-dev/feast#6821), and an older row never replaces a newer one (feast-dev/feast#5163).
 
-use super::config::ViewSpec;
+use super::encode::{Cells, EPOCH, NULL, push_value};
 use super::id::FeatureId;
-use super::store::Row;
+use super::plan::Plan;
+use super::refused::{FeastError, Refused};
+use super::table::{MAX_ROWS, key_text};
+use super::view::View;
 use super::views::Service;
-use crate::function::Event;
-use crate::{Error, Result};
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
-use skyfresh_sky::Kind;
-use std::collections::BTreeMap;
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::Value;
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::sync::Arc;
 
-/// Rows of one request at most.
-const MAX_ROWS: usize = 10_000;
-/// What stands for "no time", as in Feast.
-const EPOCH: &str = "1970-01-01T00:00:00Z";
+/// Ids that the header carries at most: of larger batches, those of the first rows.
+const MAX_IDS: usize = 100;
 
-/// `POST /get-online-features`.
+/// Text that is not copied where it has no escapes.
 #[derive(Debug, Deserialize)]
-pub(super) struct GetOnlineFeatures {
-    #[serde(default)]
-    features: Option<Vec<String>>,
-    #[serde(default)]
-    feature_service: Option<String>,
-    entities: BTreeMap<String, Vec<Value>>,
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// The request.
+#[derive(Debug, Deserialize)]
+struct Asked<'a> {
+    #[serde(borrow, default)]
+    features: Option<Vec<Text<'a>>>,
+    #[serde(borrow, default)]
+    feature_service: Option<Text<'a>>,
+    #[serde(borrow)]
+    entities: Entities<'a>,
     #[serde(default)]
     full_feature_names: bool,
 }
 
-/// Its answer.
-#[derive(Debug, PartialEq, Serialize)]
-pub(super) struct OnlineFeatures {
-    metadata: Metadata,
-    results: Vec<Column>,
-}
+/// Columns of keys, in the order of the request: it is the answer's.
+#[derive(Debug)]
+struct Entities<'a>(Vec<(Text<'a>, Vec<Value>)>);
 
-#[derive(Debug, PartialEq, Serialize)]
-struct Metadata {
-    feature_names: Vec<String>,
-}
-
-#[derive(Debug, Default, PartialEq, Serialize)]
-struct Column {
-    values: Vec<Value>,
-    statuses: Vec<&'static str>,
-    event_timestamps: Vec<String>,
-}
-
-impl Column {
-    fn push(&mut self, value: Value, status: &'static str, at: String) {
-        self.values.push(value);
-        self.statuses.push(status);
-        self.event_timestamps.push(at);
+impl<'de: 'a, 'a> Deserialize<'de> for Entities<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Columns;
+        impl<'de> Visitor<'de> for Columns {
+            type Value = Entities<'de>;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("lists by entity")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut columns = Vec::new();
+                while let Some(column) = map.next_entry()? {
+                    columns.push(column);
+                }
+                Ok(Entities(columns))
+            }
+        }
+        deserializer.deserialize_map(Columns)
     }
 }
 
-/// `POST /push` and `POST /write-to-online-store`.
-#[derive(Debug, Deserialize)]
-pub(super) struct Push {
-    #[serde(default)]
-    pub(super) push_source_name: String,
-    #[serde(default)]
-    pub(super) feature_view_name: String,
-    pub(super) df: Map<String, Value>,
-    #[serde(default)]
-    pub(super) to: Option<String>,
-}
-
-/// `POST /feedback`: ours.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct FeedbackBody {
-    pub(super) query_id: String,
-    pub(super) feature_id: String,
-    pub(super) error: f64,
-    #[serde(default)]
-    pub(super) queried_ms: Option<u64>,
-}
-
-fn refused(target: &str, why: impl Into<String>) -> Error {
-    Error::invalid("get features", target, why)
-}
-
-/// A key as text. Numbers and texts that look alike are one key.
-fn key_text(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(flag) => Some(flag.to_string()),
-        _ => None,
-    }
+/// An answer: the body, and the ids of the features in it, of each view in the order asked for, one a row.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) body: Vec<u8>,
+    pub(super) ids: String,
 }
 
 impl Service {
-    /// Answers a request, with the ids of the features that were read, in the order of views, then rows.
-    pub(super) fn online(
-        &self,
-        asked: &GetOnlineFeatures,
-    ) -> Result<(OnlineFeatures, Vec<FeatureId>)> {
-        let names = self.asked_features(asked)?;
-        let rows = asked.entities.values().map(Vec::len).max().unwrap_or(0);
-        if rows == 0
-            || rows > MAX_ROWS
-            || asked.entities.values().any(|column| column.len() != rows)
-        {
-            let why =
-                format!("every entity must have the same number of rows, from 1 to {MAX_ROWS}");
-            return Err(refused("entities", why));
+    /// Answers a request.
+    pub(super) fn online(&self, body: &[u8]) -> Result<Answer, Refused> {
+        let asked: Asked<'_> = serde_json::from_slice(body)
+            .map_err(|error| Refused::malformed(body, &error, &["entities"]))?;
+        let plan = self.plan(&asked)?;
+        let mut entities = asked.entities.0;
+        let rows = entities.first().map_or(0, |(_, column)| column.len());
+        if entities.iter().any(|(_, column)| column.len() != rows) {
+            return Err(Refused::text(
+                500,
+                "All entity rows must have the same columns.",
+            ));
         }
-        let mut answer = OnlineFeatures {
-            metadata: Metadata {
-                feature_names: asked.entities.keys().cloned().collect(),
-            },
-            results: Vec::new(),
-        };
-        for values in asked.entities.values() {
-            let mut column = Column::default();
-            for value in values {
-                column.push(value.clone(), "PRESENT", EPOCH.to_owned());
-            }
-            answer.results.push(column);
+        if rows > MAX_ROWS {
+            return Err(Refused::text(
+                422,
+                &format!("{rows} rows are too many; {MAX_ROWS} at most"),
+            ));
         }
-        let mut read: BTreeMap<&str, Vec<Option<Row>>> = BTreeMap::new();
-        let mut ids = Vec::new();
-        for (view, _) in &names {
-            if read.contains_key(view.as_str()) {
-                continue;
-            }
-            let keys = self.asked_keys(view, asked)?;
+        for (name, column) in &mut entities {
+            self.convert(&name.0, column)?;
+        }
+        let mut ids = String::new();
+        let mut count = 0;
+        let mut read = Vec::with_capacity(plan.views.len());
+        for view in &plan.views {
+            let keys = self.keys(view, &entities)?;
             let found = self.query(view, &keys)?;
-            for (key, row) in keys.iter().zip(&found) {
-                ids.push(FeatureId {
-                    view: view.clone(),
-                    version: row.as_ref().map_or(0, |row| row.version),
-                    key: key.clone(),
-                });
+            for (key, cells) in keys.iter().zip(&found).take(MAX_IDS - count) {
+                let separator = if ids.is_empty() { "" } else { "," };
+                let version = cells.as_ref().map_or(0, |cells| cells.version);
+                // Writing to a text does not fail.
+                let _ = write!(
+                    ids,
+                    "{separator}{}",
+                    FeatureId::shown(&view.spec.name, version, key)
+                );
+                count += 1;
             }
-            read.insert(view, found);
+            read.push(found);
         }
         let now_ms = self.clock.now().unix_ms() as i64;
-        for (view, feature) in &names {
-            let spec = &self.view(view)?.spec;
-            let mut column = Column::default();
-            for row in &read[view.as_str()] {
-                let (value, status, at) = cell(row.as_ref(), feature, spec, now_ms);
-                column.push(value, status, at);
-            }
-            answer.results.push(column);
-            answer
-                .metadata
-                .feature_names
-                .push(match asked.full_feature_names {
-                    true => format!("{view}__{feature}"),
-                    false => feature.clone(),
-                });
-        }
-        Ok((answer, ids))
+        Ok(Answer {
+            body: encode(&plan, &entities, &read, rows, now_ms),
+            ids,
+        })
     }
 
-    /// View and feature, in the order asked for.
-    fn asked_features(&self, asked: &GetOnlineFeatures) -> Result<Vec<(String, String)>> {
-        let named = match (&asked.features, &asked.feature_service) {
-            (Some(features), None) => features,
-            (None, Some(name)) => {
-                let services = &self.config.feature_services;
-                let found = services.iter().find(|service| service.name == *name);
-                let why = "no such feature service";
-                let missing = || Error::new(Kind::Missing, "get features", name, why);
-                &found.ok_or_else(missing)?.features
-            }
-            _ => return Err(refused("request", "give features, or feature_service")),
+    fn plan(&self, asked: &Asked<'_>) -> Result<Arc<Plan>, Refused> {
+        let full = asked.full_feature_names;
+        if let Some(Text(name)) = &asked.feature_service {
+            let services = &self.config.feature_services;
+            let found = services.iter().find(|service| service.name == *name);
+            let missing = || FeastError::no_service(name, &self.config.project);
+            let features = &found.ok_or_else(missing)?.features;
+            return self
+                .plans
+                .get(self, features.iter().map(String::as_str), full);
+        }
+        match asked.features.as_deref() {
+            None | Some([]) => Err(Refused::text(500, "No features specified for retrieval")),
+            Some(features) => self
+                .plans
+                .get(self, features.iter().map(|name| &*name.0), full),
+        }
+    }
+
+    /// The view and the feature's place in it that `view:feature` names.
+    pub(super) fn find(&self, name: &str) -> Result<(Arc<View>, usize), Refused> {
+        let Some((view, feature)) = name.split_once(':') else {
+            let why = format!(
+                "Invalid feature reference '{name}'. Expected format: '<feature_view>:<feature>' or '<feature_view>@<version>:<feature>'"
+            );
+            return Err(Refused::text(500, &why));
         };
-        let mut features = Vec::with_capacity(named.len());
-        for name in named {
-            let (view, feature) = name
-                .split_once(':')
-                .ok_or_else(|| refused(name, "a feature is named view:feature"))?;
-            if !self
-                .view(view)?
-                .features
-                .iter()
-                .any(|known| known == feature)
-            {
-                let why = "the view has no such feature";
-                return Err(Error::new(Kind::Missing, "get features", name, why));
+        let missing = || FeastError::no_view(view, &self.config.project);
+        let found = self.views.get(view).ok_or_else(missing)?;
+        match found.features.iter().position(|known| known == feature) {
+            Some(index) => Ok((Arc::clone(found), index)),
+            None => {
+                let why = format!("Feature {feature} not found in projection {view}");
+                Err(Refused::key_error(&why))
             }
-            features.push((view.to_owned(), feature.to_owned()));
         }
-        Ok(features)
     }
 
-    fn asked_keys(&self, view: &str, asked: &GetOnlineFeatures) -> Result<Vec<String>> {
-        let column = &self.view(view)?.spec.key;
-        let missing = || refused(column, format!("view {view} needs this entity"));
-        let values = asked.entities.get(column).ok_or_else(missing)?;
-        let keys = values.iter().map(key_text).collect::<Option<Vec<String>>>();
-        keys.ok_or_else(|| refused(column, "keys are texts or numbers"))
-    }
-
-    /// The events of a table of columns, for a view.
-    pub(super) fn events(
-        &self,
-        view: &str,
-        table: &Map<String, Value>,
-    ) -> Result<Vec<(String, Event)>> {
-        let spec = &self.view(view)?.spec;
-        let bad = |column: &str, why: String| Error::invalid("read data", column, why);
-        let mut columns: Vec<(&String, &Vec<Value>)> = Vec::new();
-        for (name, values) in table {
-            let Some(values) = values.as_array() else {
-                return Err(bad(name, "a column is a list".into()));
-            };
-            columns.push((name, values));
-        }
-        let rows = columns.first().map_or(0, |(_, values)| values.len());
-        if rows > MAX_ROWS || columns.iter().any(|(_, values)| values.len() != rows) {
-            let why = format!("columns must be equally long, at most {MAX_ROWS}");
-            return Err(bad("df", why));
-        }
-        let find = |name: &str| {
-            let found = columns.iter().find(|(column, _)| *column == name);
-            let missing = || bad(name, format!("view {view} needs this column"));
-            found.map(|(_, values)| *values).ok_or_else(missing)
+    /// Gives a column of keys the type that a view gives it.
+    fn convert(&self, name: &str, column: &mut [Value]) -> Result<(), Refused> {
+        let mut views = self.views.values().filter(|view| view.spec.key == name);
+        let Some(kind) = views.find_map(|view| view.spec.types.get(name)) else {
+            return Ok(());
         };
-        let (keys, times) = (find(&spec.key)?, find(&spec.time)?);
-        let mut events = Vec::with_capacity(rows);
-        for row in 0..rows {
-            let key = key_text(&keys[row]);
-            let key = key.ok_or_else(|| bad(&spec.key, format!("row {row}: no key")))?;
-            let at_ms = time_ms(&times[row]);
-            let at_ms = at_ms.ok_or_else(|| {
-                bad(
-                    &spec.time,
-                    format!("row {row}: no time: give RFC 3339, or seconds since 1970"),
-                )
+        for value in column {
+            // Feast takes a number's text for the number.
+            let parsed = value.as_str().and_then(|text| text.parse::<i64>().ok());
+            let told = kind.cast(value).or_else(|| kind.cast(&parsed?.into()));
+            *value = told.ok_or_else(|| {
+                Refused::text(500, &format!("{value} is no {kind}, which {name} is"))
             })?;
-            let values = columns
-                .iter()
-                .filter(|(name, _)| **name != spec.key && **name != spec.time)
-                .map(|(name, values)| ((*name).clone(), values[row].clone()));
-            let event = Event {
-                at_ms,
-                columns: values.collect(),
-            };
-            events.push((key, event));
         }
-        Ok(events)
+        Ok(())
+    }
+
+    fn keys(
+        &self,
+        view: &View,
+        entities: &[(Text<'_>, Vec<Value>)],
+    ) -> Result<Vec<String>, Refused> {
+        let column = entities.iter().find(|(name, _)| name.0 == view.spec.key);
+        let values = column.map_or(&[][..], |(_, values)| values);
+        if values.is_empty() {
+            return Err(self.without_keys(view, entities));
+        }
+        let keys = values.iter().map(key_text).collect::<Option<Vec<String>>>();
+        keys.ok_or_else(|| {
+            Refused::text(
+                422,
+                &format!("{}: keys are texts or numbers", view.spec.key),
+            )
+        })
+    }
+
+    /// As Feast says that a view's key is not there: with the keys of all views.
+    fn without_keys(&self, view: &View, entities: &[(Text<'_>, Vec<Value>)]) -> Refused {
+        let mut all: Vec<&str> = self
+            .views
+            .values()
+            .map(|view| view.spec.key.as_str())
+            .collect();
+        all.sort_unstable();
+        all.dedup();
+        let given = |name: &str| entities.iter().any(|(known, _)| known.0 == *name);
+        let list = |names: Vec<&str>| {
+            let quoted: Vec<String> = names.into_iter().map(|name| format!("'{name}'")).collect();
+            format!("[{}]", quoted.join(", "))
+        };
+        let own = view.spec.key.as_str();
+        let missing = all
+            .iter()
+            .copied()
+            .filter(|name| *name != own || !given(name))
+            .collect();
+        let provided = entities.iter().map(|(name, _)| &*name.0);
+        let provided = provided.filter(|name| all.contains(name)).collect();
+        Refused::key_error(&format!(
+            "Missing join key values for keys: {}. No values provided for keys: {}. Provided join_key_values: {}",
+            list(missing),
+            list(all.clone()),
+            list(provided)
+        ))
     }
 }
 
-fn cell(
-    row: Option<&Row>,
-    feature: &str,
-    spec: &ViewSpec,
+/// The columns as JSON.
+fn encode(
+    plan: &Plan,
+    entities: &[(Text<'_>, Vec<Value>)],
+    read: &[Vec<Option<Arc<Cells>>>],
+    rows: usize,
     now_ms: i64,
-) -> (Value, &'static str, String) {
-    let Some(row) = row else {
-        return (Value::Null, "NOT_FOUND", EPOCH.to_owned());
+) -> Vec<u8> {
+    let mut out =
+        Vec::with_capacity(256 + plan.names.len() + plan.columns.len() * (60 + rows * 60));
+    out.extend_from_slice(b"{\"results\":[");
+    for (index, (_, values)) in entities.iter().enumerate() {
+        let before: &[u8] = if index > 0 {
+            b",{\"values\":["
+        } else {
+            b"{\"values\":["
+        };
+        out.extend_from_slice(before);
+        separated(&mut out, rows, |out, row| push_value(out, &values[row]));
+        out.extend_from_slice(b"],\"statuses\":[");
+        separated(&mut out, rows, |out, _| {
+            out.extend_from_slice(b"\"PRESENT\"")
+        });
+        out.extend_from_slice(b"],\"event_timestamps\":[");
+        separated(&mut out, rows, |out, _| out.extend_from_slice(EPOCH));
+        out.extend_from_slice(b"]}");
+    }
+    // Whether a row may be served is the same for all features of a view.
+    let expired = |place: usize, cells: &Cells| {
+        let age_s = now_ms.saturating_sub(cells.event_ms) as f64 / 1_000.0;
+        plan.views[place]
+            .spec
+            .ttl_s
+            .is_some_and(|ttl_s| age_s > ttl_s)
     };
-    let at = jiff::Timestamp::from_millisecond(row.event_ms)
-        .map_or_else(|_| EPOCH.to_owned(), |at| at.to_string());
-    let age_s = now_ms.saturating_sub(row.event_ms) as f64 / 1_000.0;
-    if spec.ttl_s.is_some_and(|ttl_s| age_s > ttl_s) {
-        return (Value::Null, "OUTSIDE_MAX_AGE", at);
+    let mut served: Vec<Vec<Option<(&Cells, bool)>>> = Vec::with_capacity(read.len());
+    for (place, found) in read.iter().enumerate() {
+        let mut row = Vec::with_capacity(rows);
+        row.extend(
+            found
+                .iter()
+                .map(|cells| cells.as_deref().map(|cells| (cells, expired(place, cells)))),
+        );
+        served.push(row);
     }
-    match row.features.get(feature) {
-        None | Some(Value::Null) => (Value::Null, "NULL_VALUE", at),
-        Some(value) => (value.clone(), "PRESENT", at),
+    for (place, feature) in &plan.columns {
+        let found = &served[*place];
+        out.extend_from_slice(b",{\"values\":[");
+        separated(&mut out, rows, |out, row| match found[row] {
+            Some((cells, false)) => out.extend_from_slice(cells.value(*feature)),
+            _ => out.extend_from_slice(NULL),
+        });
+        out.extend_from_slice(b"],\"statuses\":[");
+        separated(&mut out, rows, |out, row| {
+            out.extend_from_slice(match found[row] {
+                Some((_, false)) => b"\"PRESENT\"",
+                Some((_, true)) => b"\"OUTSIDE_MAX_AGE\"",
+                None => b"\"NOT_FOUND\"",
+            });
+        });
+        out.extend_from_slice(b"],\"event_timestamps\":[");
+        separated(&mut out, rows, |out, row| {
+            out.extend_from_slice(found[row].map_or(EPOCH, |(cells, _)| &cells.at));
+        });
+        out.extend_from_slice(b"]}");
     }
+    out.extend_from_slice(b"],\"metadata\":{\"feature_names\":[");
+    separated(&mut out, entities.len(), |out, index| {
+        push_value(out, &Value::String(entities[index].0.0.as_ref().to_owned()));
+    });
+    out.extend_from_slice(&plan.names);
+    out.extend_from_slice(b"]}}");
+    out
 }
 
-/// Seconds since 1970, RFC 3339, or a date and time in UTC.
-fn time_ms(value: &Value) -> Option<i64> {
-    if let Some(seconds) = value.as_f64() {
-        return Some((seconds * 1_000.0) as i64);
+/// Items with commas between them.
+fn separated(out: &mut Vec<u8>, count: usize, mut item: impl FnMut(&mut Vec<u8>, usize)) {
+    for index in 0..count {
+        if index > 0 {
+            out.push(b',');
+        }
+        item(out, index);
     }
-    let text = value.as_str()?;
-    if let Ok(at) = text.parse::<jiff::Timestamp>() {
-        return Some(at.as_millisecond());
-    }
-    let at: jiff::civil::DateTime = text.parse().ok()?;
-    let zoned = at.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
-    Some(zoned.timestamp().as_millisecond())
 }

@@ -1,16 +1,20 @@
 //! The HTTP side: Feast's paths, feedback, status, metrics.
 
-use super::feast::{FeedbackBody, GetOnlineFeatures, Push};
+use super::metrics;
+use super::refused::{FeastError, Refused};
+use super::table::{FeedbackBody, PUSH_FIELDS, Push, WRITE_FIELDS, Write};
 use super::views::Service;
 use crate::{Error, Result};
+use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::serve::ListenerExt;
 use axum::{Json, Router};
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use skyfresh_sky::Kind;
-use std::fmt::Write as _;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -19,34 +23,8 @@ use tokio_util::sync::CancellationToken;
 const MAX_BODY_BYTES: usize = 32 << 20;
 /// The header that carries the ids of the features read, separated by commas.
 const FEATURE_IDS: &str = "x-skyfresh-feature-ids";
-/// Ids that the header carries at most: of larger batches, those of the first rows.
-const MAX_IDS: usize = 100;
 
-/// A request that failed, as Feast's server tells it: `{"detail": …}`.
-struct Failed(Error);
-
-impl From<Error> for Failed {
-    fn from(error: Error) -> Self {
-        Failed(error)
-    }
-}
-
-impl IntoResponse for Failed {
-    fn into_response(self) -> Response {
-        let status = match self.0.kind {
-            Kind::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
-            Kind::Missing => StatusCode::NOT_FOUND,
-            Kind::Unsupported => StatusCode::NOT_IMPLEMENTED,
-            _ => StatusCode::INTERNAL_SERVER_ERROR,
-        };
-        if status.is_server_error() {
-            tracing::warn!(error = %self.0, "request failed");
-        }
-        (status, Json(json!({"detail": self.0.to_string()}))).into_response()
-    }
-}
-
-type Answer<T> = std::result::Result<T, Failed>;
+type Answer<T> = std::result::Result<T, Refused>;
 
 /// The routes over a service.
 pub fn router(service: Arc<Service>) -> Router {
@@ -58,6 +36,8 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/health", get(|| async {}))
         .route("/status", get(status))
         .route("/metrics", get(metrics))
+        .fallback(|| async { Refused::detail(404, "Not Found") })
+        .method_not_allowed_fallback(|| async { Refused::detail(405, "Method Not Allowed") })
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(service)
 }
@@ -72,6 +52,12 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> Result<()> {
     let stopped = async move { stop.cancelled().await };
+    // Answers are written whole: waiting for more would only delay them.
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a connection's answers may be delayed");
+        }
+    });
     axum::serve(listener, router(service))
         .with_graceful_shutdown(stopped)
         .await
@@ -82,94 +68,92 @@ pub async fn serve(
 
 /// What blocks, off the threads that serve.
 async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
+    work: impl FnOnce() -> Answer<T> + Send + 'static,
 ) -> Answer<T> {
     match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done.map_err(Failed),
-        Err(error) => Err(Failed(Error::new(
-            Kind::Internal,
-            "serve",
-            "request",
-            error.to_string(),
-        ))),
+        Ok(done) => done,
+        Err(error) => {
+            let failed = Error::new(Kind::Internal, "serve", "request", error.to_string());
+            Err(failed.into())
+        }
     }
 }
 
-async fn online(
-    State(service): State<Arc<Service>>,
-    Json(asked): Json<GetOnlineFeatures>,
-) -> Answer<Response> {
-    // From the page cache in microseconds: not worth another thread.
-    let (answer, ids) = service.online(&asked)?;
-    let mut header = String::new();
-    for id in ids.iter().take(MAX_IDS) {
-        let separator = if header.is_empty() { "" } else { "," };
-        let _ = write!(header, "{separator}{id}");
-    }
-    let mut response = Json(answer).into_response();
+/// A body as the request that it must be.
+fn parsed<T: DeserializeOwned>(body: &[u8], fields: &[&str]) -> Answer<T> {
+    serde_json::from_slice(body).map_err(|error| Refused::malformed(body, &error, fields))
+}
+
+async fn online(State(service): State<Arc<Service>>, body: Bytes) -> Answer<Response> {
+    // From memory, or from the page cache in microseconds: not worth another thread.
+    let answer = service.online(&body)?;
+    let mut response = Response::new(Body::from(answer.body));
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
     // Ids are plain ASCII, so that this never fails.
-    if let Ok(value) = HeaderValue::from_str(&header) {
-        response.headers_mut().insert(FEATURE_IDS, value);
+    if let Ok(ids) = HeaderValue::from_maybe_shared(Bytes::from(answer.ids)) {
+        response.headers_mut().insert(FEATURE_IDS, ids);
     }
     Ok(response)
 }
 
-async fn push(State(service): State<Arc<Service>>, Json(body): Json<Push>) -> Answer<Json<()>> {
-    if body.to.as_deref().is_some_and(|to| to != "online") {
-        let why = "there is no offline store: push with to = \"online\"";
-        return Err(Failed(Error::new(
-            Kind::Unsupported,
-            "push",
-            &body.push_source_name,
-            why,
-        )));
-    }
+/// Answers nothing but a status.
+async fn push(State(service): State<Arc<Service>>, body: Bytes) -> Answer<StatusCode> {
     blocking(move || {
+        let body: Push = parsed(&body, &PUSH_FIELDS)?;
+        match body.to.as_deref().unwrap_or("online") {
+            "online" => {}
+            "offline" | "online_and_offline" => {
+                let why = "there is no offline store: push with to = \"online\"";
+                let name = &body.push_source_name;
+                return Err(Error::new(Kind::Unsupported, "push", name, why).into());
+            }
+            other => {
+                let why = format!(
+                    "{other} is not a supported push format. Please specify one of these ['online', 'offline', 'online_and_offline']."
+                );
+                return Err(Refused::text(500, &why));
+            }
+        }
         let views = service.views.values();
-        let taking: Vec<String> = views
-            .filter(|view| view.spec.source() == body.push_source_name)
-            .map(|view| view.spec.name.clone())
-            .collect();
-        if taking.is_empty() {
-            let why = "no feature view takes data from this push source";
-            return Err(Error::new(
-                Kind::Missing,
-                "push",
-                &body.push_source_name,
-                why,
-            ));
+        let taking = views.filter(|view| view.spec.source() == body.push_source_name);
+        let taken = taking.map(|view| Ok((Arc::clone(view), service.events(&view.spec.name, &body.df)?)));
+        let taken = taken.collect::<Result<Vec<_>>>()?;
+        if taken.is_empty() {
+            return Err(FeastError::no_push_source(&body.push_source_name).into());
         }
-        for view in taking {
-            let events = service.events(&view, &body.df)?;
-            service.push(&view, events)?;
+        service.take(taken, None)?;
+        Ok(StatusCode::OK)
+    })
+    .await
+}
+
+/// Answers null.
+async fn write(State(service): State<Arc<Service>>, body: Bytes) -> Answer<Json<()>> {
+    blocking(move || {
+        let body: Write = parsed(&body, &WRITE_FIELDS)?;
+        let view = &body.feature_view_name;
+        if !service.views.contains_key(view) {
+            return Err(FeastError::no_object(view).into());
         }
+        let events = service.events(view, &body.df)?;
+        service.write(view, events)?;
         Ok(Json(()))
     })
     .await
 }
 
-async fn write(State(service): State<Arc<Service>>, Json(body): Json<Push>) -> Answer<Json<()>> {
+async fn feedback(State(service): State<Arc<Service>>, body: Bytes) -> Answer<Response> {
     blocking(move || {
-        let events = service.events(&body.feature_view_name, &body.df)?;
-        service.write(&body.feature_view_name, events)?;
-        Ok(Json(()))
-    })
-    .await
-}
-
-async fn feedback(
-    State(service): State<Arc<Service>>,
-    Json(body): Json<FeedbackBody>,
-) -> Answer<Response> {
-    blocking(move || {
+        let body: FeedbackBody = parsed(&body, &["query_id", "feature_id", "error"])?;
         let id = body.feature_id.parse()?;
         if !(body.error >= 0.0 && body.error.is_finite()) {
             let why = "an error is a number, 0 or above";
-            return Err(Error::invalid("take feedback", &body.query_id, why));
+            return Err(Error::invalid("take feedback", &body.query_id, why).into());
         }
         if body.query_id.is_empty() || body.query_id.len() > 256 {
             let why = "a query's id has from 1 to 256 bytes";
-            return Err(Error::invalid("take feedback", &body.query_id, why));
+            return Err(Error::invalid("take feedback", &body.query_id, why).into());
         }
         let new = service.feedback(&body.query_id, &id, body.error, body.queried_ms)?;
         Ok(Json(json!({"accepted": new})).into_response())
@@ -183,81 +167,6 @@ async fn status(State(service): State<Arc<Service>>) -> Answer<Response> {
 
 async fn metrics(State(service): State<Arc<Service>>) -> Answer<Response> {
     let all = blocking(move || Ok(service.status())).await?;
-    let mut text = String::new();
-    let mut gauge =
-        |name: &str, help: &str, kind: &str, value: &dyn Fn(&super::ViewStatus) -> f64| {
-            let _ = writeln!(
-                text,
-                "# HELP skyfresh_features_{name} {help}\n# TYPE skyfresh_features_{name} {kind}"
-            );
-            for view in &all {
-                let _ = writeln!(
-                    text,
-                    "skyfresh_features_{name}{{view=\"{}\"}} {}",
-                    view.view,
-                    value(view)
-                );
-            }
-        };
-    gauge("keys", "Keys that are known.", "gauge", &|view| {
-        view.keys as f64
-    });
-    gauge(
-        "pending_keys",
-        "Keys with data that is in no feature yet.",
-        "gauge",
-        &|view| view.schedule.pending as f64,
-    );
-    gauge(
-        "starved_keys",
-        "Keys with data and no feature.",
-        "gauge",
-        &|view| view.without_feature as f64,
-    );
-    gauge(
-        "staleness_median_seconds",
-        "Age of the features of keys with new data.",
-        "gauge",
-        &|view| view.staleness_s[0],
-    );
-    gauge(
-        "staleness_p99_seconds",
-        "Age of the features of keys with new data.",
-        "gauge",
-        &|view| view.staleness_s[1],
-    );
-    gauge("updates_total", "Updates begun.", "counter", &|view| {
-        view.schedule.selected as f64
-    });
-    gauge(
-        "budget_updates_per_second",
-        "The budget.",
-        "gauge",
-        &|view| view.updates_per_s,
-    );
-    gauge("queries_total", "Queries.", "counter", &|view| {
-        view.schedule.queries as f64
-    });
-    gauge("feedback_total", "Errors reported.", "counter", &|view| {
-        view.schedule.feedback as f64
-    });
-    gauge(
-        "feedback_late_total",
-        "Errors reported of replaced features.",
-        "counter",
-        &|view| view.schedule.late as f64,
-    );
-    gauge(
-        "feedback_delay_seconds",
-        "From query to feedback, smoothed.",
-        "gauge",
-        &|view| view.schedule.delay,
-    );
-    gauge(
-        "shadow_excess_ratio",
-        "Estimated error beyond that of a round-robin shadow, as a share.",
-        "gauge",
-        &|view| view.schedule.shadow_excess,
-    );
-    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response())
+    let kind = "text/plain; version=0.0.4";
+    Ok(([(header::CONTENT_TYPE, kind)], metrics::text(&all)).into_response())
 }

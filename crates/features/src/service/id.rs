@@ -22,10 +22,17 @@ pub struct FeatureId {
     pub key: String,
 }
 
+impl FeatureId {
+    /// The text of an id, without making one.
+    pub(super) fn shown(view: &str, version: u32, key: &str) -> impl std::fmt::Display {
+        let key = utf8_percent_encode(key, UNRESERVED);
+        std::fmt::from_fn(move |f| write!(f, "{view}/{version}/{key}"))
+    }
+}
+
 impl std::fmt::Display for FeatureId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let key = utf8_percent_encode(&self.key, UNRESERVED);
-        write!(f, "{}/{}/{key}", self.view, self.version)
+        Self::shown(&self.view, self.version, &self.key).fmt(f)
     }
 }
 

@@ -7,25 +7,42 @@
 //! ```text
 //! push ──► Store (one commit, one flush) ──► queue of the key ──► Scheduler ──► Function ──► Store: feature, state and the
 //!                                                    ▲                               removal of what was used, in one commit
-//! query ──► Store ──► answer          feedback ──► Store ─┘
+//! query ──► Cache (or Store) ──► answer          feedback ──► Store ─┘
 //! ```
 //!
-//! A view has one worker. Everything durable is in one file ([`Store`]); queues and priorities are made from it at the start.
+//! Queries are answered from rows in memory and wait for no worker. A view has one worker. Everything durable is in one file ([`Store`]); queues and priorities are made from it at the start.
 
+mod asof;
+mod budget;
+mod cache;
+mod codec;
 mod config;
+mod encode;
 mod feast;
+mod history;
 mod http;
 mod id;
+mod kind;
+mod metrics;
+mod plan;
+mod refused;
+mod replay;
 mod store;
+mod table;
 mod view;
 mod views;
 
 #[cfg(test)]
+mod source_tests;
+#[cfg(test)]
 mod tests;
 
-pub use config::{FeatureService, FeaturesConfig, ViewSpec};
+pub use asof::{AsOf, TrainingSet, training_set};
+pub use config::{FeatureService, FeaturesConfig, FileSource, ViewSpec};
+pub use history::{Written, read_history};
 pub use http::{router, serve};
 pub use id::FeatureId;
+pub use kind::{FeatureType, Scalar};
 pub use store::{Row, Store};
 pub use view::ViewStatus;
 pub use views::Service;

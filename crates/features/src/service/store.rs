@@ -1,50 +1,39 @@
 //! Features, data that waits, and feedback, in one file that survives crashes.
 
-use crate::function::{Event, Features};
+pub use super::codec::Row;
+use super::codec::{self, Head, Judgement, Report};
+use super::history::Written;
+use crate::function::Event;
 use crate::{Error, Result};
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
 use skyfresh_sky::Kind;
 use std::path::Path;
 
 /// `view\0key` → a [`Row`].
 const FEATURES: TableDefinition<&str, &[u8]> = TableDefinition::new("features");
+/// `view\0key` → the [`Head`] of its row, apart from the rows so that a start reads little.
+const HEADS: TableDefinition<&str, &[u8]> = TableDefinition::new("heads");
 /// `view\0key` and the number of its arrival → an [`Event`].
 const EVENTS: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("events");
 /// The query's id → a [`Report`].
 const FEEDBACK: TableDefinition<&str, &[u8]> = TableDefinition::new("feedback");
+/// Rows on their way to the history, by number: the length of the target, the target, the row without its state.
+const HISTORY: TableDefinition<u64, &[u8]> = TableDefinition::new("history");
+/// `source\0file` → rows of the file that were taken in.
+const POSITIONS: TableDefinition<&str, u64> = TableDefinition::new("positions");
 
 /// Pages of the file kept in memory.
 const CACHE_BYTES: usize = 256 << 20;
 
-/// The features of a key.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Row {
-    /// The newest event in them, milliseconds since 1970.
-    pub event_ms: i64,
-    /// Grows by one with each update.
-    pub version: u32,
-    /// When they were written.
-    pub created_ms: u64,
-    /// Events that went into them so far.
-    pub records: u64,
-    /// The features.
-    pub features: Features,
-    /// What the function keeps.
-    pub state: Value,
-}
-
-/// An error that was reported.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Report {
-    pub(super) view: String,
-    pub(super) key: String,
-    pub(super) version: u32,
-    pub(super) error: f64,
-    pub(super) queried_ms: u64,
-    pub(super) at_ms: u64,
+/// An event that came.
+#[derive(Clone, Debug)]
+pub(super) struct Arrival {
+    pub(super) target: String,
+    /// In order of arrival.
+    pub(super) number: u64,
+    pub(super) event: Event,
+    /// What it said of the feature that it met.
+    pub(super) judgement: Judgement,
 }
 
 /// A feature to write, and the events that are in it now.
@@ -60,6 +49,7 @@ pub(super) struct Write {
 pub struct Store {
     database: Database,
     name: String,
+    keeps_history: bool,
 }
 
 /// The row of a key of a view.
@@ -81,14 +71,23 @@ impl Store {
         let store = Store {
             database: opened,
             name,
+            keeps_history: false,
         };
         store.change("open", |transaction| {
             transaction.open_table(FEATURES)?;
+            transaction.open_table(HEADS)?;
             transaction.open_table(EVENTS)?;
             transaction.open_table(FEEDBACK)?;
+            transaction.open_table(POSITIONS)?;
+            transaction.open_table(HISTORY)?;
             Ok(())
         })?;
         Ok(store)
+    }
+
+    /// Keeps what is written for [`super::history`] from now on.
+    pub(super) fn keep_history(&mut self) {
+        self.keeps_history = true;
     }
 
     fn change<T>(
@@ -105,48 +104,87 @@ impl Store {
         run().map_err(|error| failed(operation, &self.name, error))
     }
 
-    /// A key's features.
+    fn look<T>(
+        &self,
+        body: impl FnOnce(&redb::ReadTransaction) -> Result<T, redb::Error>,
+    ) -> Result<T> {
+        let run = || body(&self.database.begin_read()?);
+        run().map_err(|error| failed("read", &self.name, error))
+    }
+
+    /// A key's features, with what the function keeps.
     ///
     /// # Errors
     /// The file cannot be read.
     pub fn get(&self, view: &str, key: &str) -> Result<Option<Row>> {
-        let read = || {
-            let table = self.database.begin_read()?.open_table(FEATURES)?;
+        let found = self.look(|transaction| {
+            let table = transaction.open_table(FEATURES)?;
             let found = table.get(target(view, key).as_str())?;
-            Ok::<_, redb::Error>(found.map(|bytes| bytes.value().to_vec()))
-        };
-        let bytes = read().map_err(|error| failed("read", &self.name, error))?;
-        bytes.map(|bytes| self.parsed(&bytes)).transpose()
+            Ok(found.map(|bytes| Row::from_bytes(bytes.value())))
+        })?;
+        found.map(|row| self.known(row)).transpose()
     }
 
-    /// Features of several keys, in one snapshot.
+    /// Features of several keys, in one snapshot, without what functions keep.
     pub(super) fn get_all<'a>(
         &self,
         view: &str,
         keys: impl Iterator<Item = &'a str>,
     ) -> Result<Vec<Option<Row>>> {
-        let told = |error: redb::Error| failed("read", &self.name, error);
-        let transaction = self
-            .database
-            .begin_read()
-            .map_err(|error| told(error.into()))?;
-        let table = transaction
-            .open_table(FEATURES)
-            .map_err(|error| told(error.into()))?;
-        keys.map(|key| {
-            let found = table.get(target(view, key).as_str());
-            let found = found.map_err(|error| told(error.into()))?;
-            found.map(|bytes| self.parsed(bytes.value())).transpose()
-        })
-        .collect()
+        let found = self.look(|transaction| {
+            let table = transaction.open_table(FEATURES)?;
+            let read = |key| {
+                let found = table.get(target(view, key).as_str())?;
+                Ok(found.map(|bytes| Row::stateless(bytes.value())))
+            };
+            keys.map(read).collect::<Result<Vec<_>, redb::Error>>()
+        })?;
+        let told = found
+            .into_iter()
+            .map(|row| row.map(|row| self.known(row)).transpose());
+        told.collect()
     }
 
-    /// Adds events; `(target, number, event)`.
-    pub(super) fn append(&self, events: &[(String, u64, Event)]) -> Result<()> {
+    /// Events by their numbers.
+    pub(super) fn events(&self, target: &str, numbers: &[u64]) -> Result<Vec<Event>> {
+        let found = self.look(|transaction| {
+            let table = transaction.open_table(EVENTS)?;
+            let read = |number: &u64| {
+                let found = table.get((target, *number))?;
+                Ok(found.and_then(|bytes| codec::event_from_bytes(bytes.value())))
+            };
+            numbers
+                .iter()
+                .map(read)
+                .collect::<Result<Vec<_>, redb::Error>>()
+        })?;
+        found.into_iter().map(|event| self.known(event)).collect()
+    }
+
+    /// Rows of a file that were taken in.
+    pub(super) fn position(&self, target: &str) -> Result<u64> {
+        self.look(|transaction| {
+            let found = transaction.open_table(POSITIONS)?.get(target)?;
+            Ok(found.map_or(0, |rows| rows.value()))
+        })
+    }
+
+    /// Adds events, and how far the file that they are from was read.
+    pub(super) fn append(&self, events: &[Arrival], position: Option<(&str, u64)>) -> Result<()> {
         self.change("write", |transaction| {
+            if let Some((target, rows)) = position {
+                transaction.open_table(POSITIONS)?.insert(target, rows)?;
+            }
             let mut table = transaction.open_table(EVENTS)?;
-            for (target, number, event) in events {
-                table.insert((target.as_str(), *number), bytes(event).as_slice())?;
+            for Arrival {
+                target,
+                number,
+                event,
+                judgement,
+            } in events
+            {
+                let bytes = codec::event_to_bytes(event, *judgement);
+                table.insert((target.as_str(), *number), bytes.as_slice())?;
             }
             Ok(())
         })
@@ -157,18 +195,25 @@ impl Store {
     pub(super) fn write(&self, writes: &[Write]) -> Result<Vec<bool>> {
         self.change("write", |transaction| {
             let mut features = transaction.open_table(FEATURES)?;
+            let mut heads = transaction.open_table(HEADS)?;
             let mut events = transaction.open_table(EVENTS)?;
+            let mut history = transaction.open_table(HISTORY)?;
+            let mut number = history.last()?.map_or(0, |(number, _)| number.value());
+            // What was moved out is remembered by the last number, which stays.
             let mut written = Vec::with_capacity(writes.len());
             for Write { target, row, used } in writes {
-                let stored = features.get(target.as_str())?.and_then(|bytes| {
-                    let stored: Option<Row> = serde_json::from_slice(bytes.value()).ok();
-                    stored
-                });
+                let stored = heads.get(target.as_str())?;
+                let stored = stored.and_then(|bytes| Head::from_bytes(bytes.value()));
                 let newer = stored.is_none_or(|stored| {
                     (row.event_ms, row.version) > (stored.event_ms, stored.version)
                 });
                 if newer {
-                    features.insert(target.as_str(), bytes(row).as_slice())?;
+                    features.insert(target.as_str(), row.to_bytes().as_slice())?;
+                    heads.insert(target.as_str(), row.head().to_bytes().as_slice())?;
+                    if self.keeps_history {
+                        number += 1;
+                        history.insert(number, codec::history_to_bytes(target, row).as_slice())?;
+                    }
                 }
                 for number in used {
                     events.remove((target.as_str(), *number))?;
@@ -186,7 +231,7 @@ impl Store {
             if table.get(query_id)?.is_some() {
                 return Ok(false);
             }
-            table.insert(query_id, bytes(report).as_slice())?;
+            table.insert(query_id, report.to_bytes().as_slice())?;
             Ok(true)
         })
     }
@@ -196,59 +241,88 @@ impl Store {
         self.change("clean up", |transaction| {
             let mut table = transaction.open_table(FEEDBACK)?;
             table.retain(|_, bytes| {
-                let report: Option<Report> = serde_json::from_slice(bytes).ok();
-                report.is_some_and(|report| report.at_ms >= before_ms)
+                Report::reported_ms(bytes).is_some_and(|at_ms| at_ms >= before_ms)
             })?;
             Ok(())
         })
     }
 
-    /// Everything, in order: features, events that wait, feedback.
-    pub(super) fn all(
-        &self,
-        mut row: impl FnMut(&str, Row),
-        mut event: impl FnMut(&str, u64, Event),
-        mut report: impl FnMut(Report),
-    ) -> Result<()> {
-        let transaction = self.database.begin_read();
-        let told = |error: redb::Error| failed("read", &self.name, error);
-        let transaction = transaction.map_err(|error| told(error.into()))?;
-        let table = transaction
-            .open_table(FEATURES)
-            .map_err(|error| told(error.into()))?;
-        for entry in table.iter().map_err(|error| told(error.into()))? {
-            let (target, bytes) = entry.map_err(|error| told(error.into()))?;
-            row(target.value(), self.parsed(bytes.value())?);
-        }
-        let table = transaction
-            .open_table(EVENTS)
-            .map_err(|error| told(error.into()))?;
-        for entry in table.iter().map_err(|error| told(error.into()))? {
-            let (place, bytes) = entry.map_err(|error| told(error.into()))?;
-            let (target, number) = place.value();
-            event(target, number, self.parsed(bytes.value())?);
-        }
-        let table = transaction
-            .open_table(FEEDBACK)
-            .map_err(|error| told(error.into()))?;
-        for entry in table.iter().map_err(|error| told(error.into()))? {
-            let (_, bytes) = entry.map_err(|error| told(error.into()))?;
-            report(self.parsed(bytes.value())?);
-        }
-        Ok(())
+    /// The oldest rows that are in no segment yet.
+    pub(super) fn unexported(&self, most: usize) -> Result<Vec<(u64, Written)>> {
+        let found = self.look(|transaction| {
+            let table = transaction.open_table(HISTORY)?;
+            let mut found = Vec::new();
+            for entry in table.iter()?.take(most + 1) {
+                let (number, bytes) = entry?;
+                // An empty value stands where the last one was that was moved out, so that numbers go on from there.
+                if !bytes.value().is_empty() {
+                    found.push((number.value(), codec::history_from_bytes(bytes.value())));
+                }
+            }
+            Ok(found)
+        })?;
+        let rows = found
+            .into_iter()
+            .take(most)
+            .map(|(number, row)| Ok((number, self.known(row)?)));
+        rows.collect()
     }
 
-    fn parsed<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<T> {
-        serde_json::from_slice(bytes).map_err(|error| {
-            let why = "a row is not what this version writes: restore the file, or move it away";
-            Error::new(Kind::Corrupt, "read", &self.name, why).with_source(error)
+    /// Rows up to this number are in segments.
+    pub(super) fn exported(&self, last: u64) -> Result<()> {
+        self.change("write", |transaction| {
+            let mut table = transaction.open_table(HISTORY)?;
+            table.retain_in(..=last, |_, _| false)?;
+            table.insert(last, [].as_slice())?;
+            Ok(())
         })
     }
-}
 
-fn bytes(value: &impl Serialize) -> Vec<u8> {
-    // Plain structs with text keys always become JSON.
-    serde_json::to_vec(value).unwrap_or_default()
+    /// How many keys have features.
+    pub(super) fn rows(&self) -> Result<u64> {
+        self.look(|transaction| Ok(transaction.open_table(HEADS)?.len()?))
+    }
+
+    /// What a start has to know, in order: heads of features, events that wait, feedback.
+    pub(super) fn all(
+        &self,
+        mut head: impl FnMut(&str, Head),
+        mut event: impl FnMut(&str, u64, Judgement),
+        mut report: impl FnMut(Report),
+    ) -> Result<()> {
+        let whole = self.look(|transaction| {
+            let mut whole = true;
+            for entry in transaction.open_table(HEADS)?.iter()? {
+                let (target, bytes) = entry?;
+                match Head::from_bytes(bytes.value()) {
+                    Some(known) => head(target.value(), known),
+                    None => whole = false,
+                }
+            }
+            for entry in transaction.open_table(EVENTS)?.iter()? {
+                let (place, bytes) = entry?;
+                let (target, number) = place.value();
+                match codec::judgement(bytes.value()) {
+                    Some(known) => event(target, number, known),
+                    None => whole = false,
+                }
+            }
+            for entry in transaction.open_table(FEEDBACK)?.iter()? {
+                let (_, bytes) = entry?;
+                match Report::from_bytes(bytes.value()) {
+                    Some(known) => report(known),
+                    None => whole = false,
+                }
+            }
+            Ok(whole)
+        })?;
+        self.known(whole.then_some(()))
+    }
+
+    fn known<T>(&self, row: Option<T>) -> Result<T> {
+        let why = "a row is not what this version writes: restore the file, or move it away";
+        row.ok_or_else(|| Error::new(Kind::Corrupt, "read", &self.name, why))
+    }
 }
 
 fn failed(operation: &'static str, name: &str, error: impl Into<redb::Error>) -> Error {

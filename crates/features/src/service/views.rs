@@ -1,17 +1,24 @@
 //! All views together: taking data in, answering, and the workers that keep them fresh.
 
+use super::budget::Budget;
+use super::cache::Found;
+use super::codec::Report;
 use super::config::FeaturesConfig;
+use super::encode::Cells;
+use super::history;
 use super::id::FeatureId;
-use super::store::{Report, Row, Store, Write, target};
-use super::view::{View, ViewStatus, seconds, tell};
+use super::plan::Plans;
+use super::store::{Arrival, Row, Store, Write, target};
+use super::view::{View, ViewStatus, Work, seconds, tell};
 use crate::function::Event;
-use crate::scheduler::Scheduler;
 use crate::{Error, Result};
 use serde_json::Value;
 use skyfresh_sky::{Clock, Kind, Rng};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -21,8 +28,13 @@ const BATCH: usize = 256;
 const IDLE: Duration = Duration::from_millis(200);
 /// How long the ids of queries whose errors were reported are kept.
 const REPORTS_KEPT: Duration = Duration::from_secs(24 * 3_600);
+/// How often what was written is moved into the history.
+const EXPORT_EVERY: Duration = Duration::from_secs(10);
 /// How often old ids are looked for.
 const FORGET_EVERY: Duration = Duration::from_secs(3_600);
+
+/// Keys' events for a view.
+pub(super) type Taken = (Arc<View>, Vec<(String, Event)>);
 
 /// All views over one store.
 #[derive(Debug)]
@@ -31,6 +43,7 @@ pub struct Service {
     pub(super) views: BTreeMap<String, Arc<View>>,
     pub(super) store: Store,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) plans: Plans,
     arrivals: AtomicU64,
 }
 
@@ -41,60 +54,26 @@ impl Service {
     /// A view cannot be, or the store cannot be read.
     pub fn open(
         config: FeaturesConfig,
-        store: Store,
+        mut store: Store,
         clock: Arc<dyn Clock>,
         rng: &Rng,
     ) -> Result<Self> {
+        if config.history.is_some() {
+            store.keep_history();
+        }
+        let memory_bytes = (config.memory_mb << 20) / config.views.len().max(1);
         let mut views = BTreeMap::new();
         for spec in &config.views {
-            views.insert(spec.name.clone(), Arc::new(View::new(spec, rng)?));
+            let view = View::new(spec, memory_bytes, rng)?;
+            views.insert(spec.name.clone(), Arc::new(view));
         }
-        let kept_ms = REPORTS_KEPT.as_millis() as u64;
-        store.forget_reports(clock.now().unix_ms().saturating_sub(kept_ms))?;
-        let now_s = seconds(clock.as_ref());
-        let mut next = 0;
-        let view = |target: &str| {
-            let (view, key) = target.split_once('\0')?;
-            Some((Arc::clone(views.get(view)?), key.to_owned()))
-        };
-        let restore = |target: &str, row: Row| {
-            let Some((view, name)) = view(target) else {
-                return;
-            };
-            let mut work = view.work();
-            let key = work.key(&name);
-            let updated_at = row.created_ms as f64 / 1_000.0;
-            work.scheduler
-                .restore(key, row.version, updated_at, row.records);
-        };
-        let mut waiting = Vec::new();
-        let mut reports = Vec::new();
-        store.all(
-            restore,
-            |target, number, event| {
-                next = next.max(number + 1);
-                waiting.push((target.to_owned(), number, event));
-            },
-            |report| reports.push(report),
-        )?;
-        // Numbers are order of arrival; the table's order is by key.
-        waiting.sort_by_key(|(_, number, _)| *number);
-        for (target, number, event) in waiting {
-            if let Some((view, name)) = view(&target) {
-                let row = store.get(&view.spec.name, &name)?;
-                view.arrived(&name, number, event, row.as_ref(), now_s);
-            }
-        }
-        for report in reports {
-            if let Some(view) = views.get(&report.view) {
-                tell(view, &report);
-            }
-        }
+        let next = restore(&views, &store, clock.as_ref())?;
         Ok(Service {
             config,
             views,
             store,
             clock,
+            plans: Plans::default(),
             arrivals: AtomicU64::new(next),
         })
     }
@@ -110,29 +89,54 @@ impl Service {
     /// Takes in events for keys of a view; they are on the disk once this returns. Blocks.
     ///
     /// # Errors
-    /// The view is unknown or computes nothing of events, or the store cannot be written.
+    /// The view is unknown, or the store cannot be written.
     pub fn push(&self, view: &str, events: Vec<(String, Event)>) -> Result<()> {
-        let view = self.view(view)?;
-        let name = &view.spec.name;
-        if view.function.is_none() {
-            return self.write(name, events);
+        self.take(vec![(Arc::clone(self.view(view)?), events)], None)
+    }
+
+    /// Takes in events of several views, and how far the file that they are from was read, in one commit; features that come ready
+    /// are written before. Blocks.
+    pub(super) fn take(&self, taken: Vec<Taken>, position: Option<(&str, u64)>) -> Result<()> {
+        let (mut arrivals, mut arrived) = (Vec::new(), Vec::new());
+        for (view, events) in taken {
+            let name = &view.spec.name;
+            if view.function.is_none() {
+                self.write(name, events)?;
+                continue;
+            }
+            // What events say of the features that they meet is kept with them, to be known after a crash.
+            let rows = match view.judges() {
+                true => self
+                    .store
+                    .get_all(name, events.iter().map(|(key, _)| key.as_str()))?,
+                false => vec![None; events.len()],
+            };
+            let from = arrivals.len();
+            for ((key, event), row) in events.into_iter().zip(rows) {
+                arrivals.push(Arrival {
+                    target: target(name, &key),
+                    number: self.arrivals.fetch_add(1, Ordering::Relaxed),
+                    judgement: view.judge(&event, row.as_ref()),
+                    event,
+                });
+            }
+            arrived.push((view, from..arrivals.len()));
         }
-        let numbered: Vec<(String, u64, Event)> = events
-            .iter()
-            .map(|(key, event)| {
-                let number = self.arrivals.fetch_add(1, Ordering::Relaxed);
-                (target(name, key), number, event.clone())
-            })
-            .collect();
-        self.store.append(&numbered)?;
+        if arrivals.is_empty() && position.is_none() {
+            return Ok(());
+        }
+        self.store.append(&arrivals, position)?;
         let now_s = seconds(self.clock.as_ref());
-        let rows = self
-            .store
-            .get_all(name, events.iter().map(|(key, _)| key.as_str()))?;
-        for (((key, event), (_, number, _)), row) in events.into_iter().zip(numbered).zip(rows) {
-            view.arrived(&key, number, event, row.as_ref(), now_s);
+        for (view, range) in arrived {
+            let prefix = view.spec.name.len() + 1;
+            let mut work = view.work(now_s);
+            for arrival in &arrivals[range] {
+                let waiting = (arrival.number, Some(arrival.event.clone()));
+                work.arrive(&arrival.target[prefix..], waiting, arrival.judgement, now_s);
+            }
+            drop(work);
+            view.bell.notify_one();
         }
-        view.bell.notify_one();
         Ok(())
     }
 
@@ -174,28 +178,44 @@ impl Service {
             });
             seen.insert(key, (version, records));
         }
-        self.store.write(&writes)?;
+        let written = self.store.write(&writes)?;
+        let name = &view.spec.name;
+        let prefix = name.len() + 1;
+        for (write, _) in writes.iter().zip(written).filter(|(_, written)| *written) {
+            let cells = Cells::of(&write.row, &view.features, None);
+            view.cache.written(&write.target[prefix..], Arc::new(cells));
+            if write.row.version == 1 {
+                view.ready.fetch_add(1, Ordering::Relaxed);
+            }
+        }
         Ok(())
     }
 
     /// The present features of keys, counted as queries. `None` for a key without any.
-    ///
-    /// # Errors
-    /// The view is unknown, or the store cannot be read.
-    pub fn query(&self, view: &str, keys: &[String]) -> Result<Vec<Option<Row>>> {
-        let view = self.view(view)?;
-        if view.function.is_some() {
-            let now_s = seconds(self.clock.as_ref());
-            let mut work = view.work();
-            for name in keys {
-                // A key that nobody has data for is not remembered: queries must not fill the memory.
-                if let Some(key) = work.keys.get(name).copied() {
-                    work.scheduler.query(key, now_s);
+    pub(super) fn query(&self, view: &View, keys: &[String]) -> Result<Vec<Option<Arc<Cells>>>> {
+        let mut found = Vec::with_capacity(keys.len());
+        for key in keys {
+            found.push(match view.cache.get(key) {
+                Found::Cells(cells) => Some(cells),
+                Found::Absent(ticket) => {
+                    let row = self
+                        .store
+                        .get_all(&view.spec.name, [key.as_str()].into_iter())?;
+                    let row = row.into_iter().next().flatten();
+                    row.map(|row| {
+                        let cells = view.cells(key, &row);
+                        view.cache.read(key, ticket, Arc::clone(&cells));
+                        cells
+                    })
                 }
-            }
+            });
         }
-        self.store
-            .get_all(&view.spec.name, keys.iter().map(String::as_str))
+        if view.function.is_some() {
+            // A key that nobody has data for is not remembered: queries must not fill the memory.
+            let asked = found.iter().flatten().filter_map(|cells| cells.key);
+            view.ask(asked, seconds(self.clock.as_ref()));
+        }
+        Ok(found)
     }
 
     /// Takes the error of a prediction; false where the query's error was reported before. Blocks.
@@ -235,7 +255,7 @@ impl Service {
     /// Updates what waits, once, up to so many keys a view; how many in all. Blocks.
     ///
     /// # Errors
-    /// A function or the store failed; the keys wait again.
+    /// The store failed, and the keys wait again; or a function, and its keys wait until their leases run out.
     pub fn update(&self, most: usize) -> Result<usize> {
         let counts = self
             .views
@@ -254,56 +274,94 @@ impl Service {
                 let (service, view, stop) = (Arc::clone(&self), Arc::clone(view), stop.clone());
                 tokio::spawn(async move { service.keep(view, stop).await })
             });
-        let workers: Vec<_> = workers.collect();
+        let replays = self.config.sources.iter().cloned().map(|source| {
+            let (service, stop) = (Arc::clone(&self), stop.clone());
+            tokio::spawn(async move {
+                if let Err(error) = service.replay(&source, &stop).await {
+                    tracing::error!(source = source.name, %error, "a file is not replayed any further; start again to go on");
+                }
+            })
+        });
+        let exporting = tokio::spawn(Arc::clone(&self).export(stop.clone()));
+        let workers: Vec<_> = replays.chain(workers).collect();
         let forgetting = Arc::clone(&self).forget(stop);
         tokio::spawn(forgetting);
-        for worker in workers {
+        for worker in workers.into_iter().chain([exporting]) {
             if let Err(error) = worker.await {
                 tracing::error!(%error, "a view's worker ended early");
             }
         }
     }
 
+    /// Moves what was written into the history, now and then and at the end.
+    async fn export(self: Arc<Self>, stop: CancellationToken) {
+        while self.config.history.is_some() {
+            let stopped = tokio::select! {
+                () = stop.cancelled() => true,
+                () = self.clock.sleep(EXPORT_EVERY) => false,
+            };
+            let service = Arc::clone(&self);
+            let exported = tokio::task::spawn_blocking(move || service.export_history());
+            if let Ok(Err(error)) = exported.await {
+                tracing::warn!(%error, "the history is behind; it is tried again");
+            }
+            if stopped {
+                return;
+            }
+        }
+    }
+
+    /// Moves what was written into the history, where one is kept; how many rows. Blocks.
+    ///
+    /// # Errors
+    /// The directory cannot be written, or the store cannot be read.
+    pub fn export_history(&self) -> Result<usize> {
+        match &self.config.history {
+            Some(directory) => history::export(&self.store, Path::new(directory)),
+            None => Ok(0),
+        }
+    }
+
     /// Forgets old ids now and then, so that the store does not grow for ever.
     async fn forget(self: Arc<Self>, stop: CancellationToken) {
         loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = self.clock.sleep(FORGET_EVERY) => {}
-            }
             let service = Arc::clone(&self);
             let forgotten = tokio::task::spawn_blocking(move || {
-                let kept_ms = REPORTS_KEPT.as_millis() as u64;
-                let before_ms = service.clock.now().unix_ms().saturating_sub(kept_ms);
+                let before_ms = service.clock.now().unix_ms().saturating_sub(kept_ms());
                 service.store.forget_reports(before_ms)
             });
             if let Ok(Err(error)) = forgotten.await {
                 tracing::warn!(%error, "old feedback is not forgotten; it is tried again");
             }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.clock.sleep(FORGET_EVERY) => {}
+            }
         }
     }
 
     async fn keep(self: Arc<Self>, view: Arc<View>, stop: CancellationToken) {
-        // Updates that may be made now; a second's worth is saved up at most.
-        let rate = view.spec.updates_per_s;
-        let most = rate.max(1.0);
-        let (mut credit, mut counted_ns) = (most, self.clock.monotonic_ns());
+        let mut budget = Budget::of(&view.spec, self.clock.monotonic_ns());
         while !stop.is_cancelled() {
-            let now_ns = self.clock.monotonic_ns();
-            credit = (credit + rate * now_ns.saturating_sub(counted_ns) as f64 / 1e9).min(most);
-            counted_ns = now_ns;
+            let begun_ns = self.clock.monotonic_ns();
+            let batch = budget.updates(begun_ns).min(BATCH);
             let (service, worked) = (Arc::clone(&self), Arc::clone(&view));
-            let batch = (credit as usize).min(BATCH);
             let updated = tokio::task::spawn_blocking(move || {
                 worked.update(&service.store, service.clock.as_ref(), batch)
             });
-            let wait = match updated.await {
+            let updated = updated.await;
+            let now_ns = self.clock.monotonic_ns();
+            let took_s = now_ns.saturating_sub(begun_ns) as f64 / 1e9;
+            let count = match &updated {
+                Ok(Ok(count)) => *count,
+                _ => 0,
+            };
+            budget.made(count, took_s);
+            view.worked(count, took_s, now_ns);
+            let wait = match updated {
                 Ok(Ok(0)) if batch > 0 => IDLE,
-                Ok(Ok(0)) => Duration::from_secs_f64((1.0 / rate).clamp(0.001, 1.0)),
-                Ok(Ok(count)) => {
-                    credit -= count as f64;
-                    continue;
-                }
+                Ok(Ok(0)) => Duration::from_secs_f64(budget.wait_s()),
+                Ok(Ok(_)) => continue,
                 Ok(Err(error)) => {
                     tracing::warn!(view = view.spec.name, %error, "an update failed; its keys wait again");
                     IDLE
@@ -320,4 +378,62 @@ impl Service {
             }
         }
     }
+}
+
+/// Takes up what is in the store; the number of the next event. Reads no features and no events, but what is known of them.
+fn restore(views: &BTreeMap<String, Arc<View>>, store: &Store, clock: &dyn Clock) -> Result<u64> {
+    let now_s = seconds(clock);
+    let oldest_ms = clock.now().unix_ms().saturating_sub(kept_ms());
+    // Locked throughout: nobody works yet.
+    let mut works: BTreeMap<&str, MutexGuard<'_, Work>> = BTreeMap::new();
+    for (name, view) in views.iter().filter(|(_, view)| view.function.is_some()) {
+        works.insert(name, view.work(now_s));
+    }
+    let keys = store.rows()? as usize;
+    // Sure to be enough for one view, and harmless for several.
+    works
+        .values_mut()
+        .for_each(|work| work.reserve(keys / views.len().max(1)));
+    let (mut next, mut waiting, mut reports) = (0, Vec::new(), Vec::new());
+    let works = RefCell::new(works);
+    store.all(
+        |target, head| {
+            let Some((view, key)) = target.split_once('\0') else {
+                return;
+            };
+            match (works.borrow_mut().get_mut(view), views.get(view)) {
+                (Some(work), _) => work.restore(key, head),
+                (None, Some(view)) => {
+                    view.ready.fetch_add(1, Ordering::Relaxed);
+                }
+                (None, None) => {}
+            }
+        },
+        |target, number, judgement| {
+            next = next.max(number + 1);
+            waiting.push((number, target.to_owned(), judgement));
+        },
+        |report| reports.push(report),
+    )?;
+    let mut works = works.into_inner();
+    // Numbers are order of arrival; the table's order is by key.
+    waiting.sort_unstable_by_key(|(number, _, _)| *number);
+    for (number, target, judgement) in waiting {
+        if let Some((view, key)) = target.split_once('\0')
+            && let Some(work) = works.get_mut(view)
+        {
+            work.arrive(key, (number, None), judgement, now_s);
+        }
+    }
+    drop(works);
+    for report in reports.iter().filter(|report| report.at_ms >= oldest_ms) {
+        if let Some(view) = views.get(&report.view) {
+            tell(view, report);
+        }
+    }
+    Ok(next)
+}
+
+fn kept_ms() -> u64 {
+    REPORTS_KEPT.as_millis() as u64
 }

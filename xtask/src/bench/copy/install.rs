@@ -140,27 +140,7 @@ fn debian_rclone(directory: &Path) -> Result<Option<String>> {
         return Ok(None);
     }
     let package = format!("rclone={DEBIAN_RCLONE_VERSION}");
-    println!("unpacking Debian's {package} into {}", directory.display());
-    let into = tempfile::tempdir_in(directory).context("cannot make a directory")?;
-    let mut download = Command::new("apt-get");
-    download
-        .args(["download", "--quiet=2", &package])
-        .current_dir(into.path());
-    if !process::run(&mut download).is_ok_and(|done| done) {
-        let why = format!("`apt-get download {package}` failed; `apt-get update` may help");
-        return Ok(Some(why));
-    }
-    for entry in fs::read_dir(into.path())? {
-        let mut unpack = Command::new("dpkg-deb");
-        unpack
-            .arg("--extract")
-            .arg(entry?.path())
-            .arg(directory.join("debian"));
-        if !process::run(&mut unpack).is_ok_and(|done| done) {
-            return Ok(Some("`dpkg-deb --extract` failed".into()));
-        }
-    }
-    Ok(None)
+    crate::debian::unpack(&directory.join("debian"), &[&package])
 }
 
 /// What the programs say of themselves.

@@ -5,10 +5,15 @@
 //! run has made.
 
 mod delay;
+mod load;
 mod overhead;
 mod ratings;
+mod recovery;
 mod rows;
 mod series;
+mod server;
+mod serving;
+mod wrk;
 
 use crate::cargo::cargo;
 use crate::workspace;
@@ -36,12 +41,23 @@ enum Part {
     Delay,
     /// What scheduling takes
     Overhead,
+    /// How fast features are answered, beside Feast
+    Serving,
+    /// How long a start takes after kill -9
+    Recovery,
 }
 
 impl Features {
     /// Runs it; true where every aim that it can judge was met.
     pub(crate) fn run(self) -> Result<bool> {
-        let all = [Part::Series, Part::Ratings, Part::Delay, Part::Overhead];
+        let all = [
+            Part::Series,
+            Part::Ratings,
+            Part::Delay,
+            Part::Overhead,
+            Part::Serving,
+            Part::Recovery,
+        ];
         let parts = if self.parts.is_empty() {
             all.to_vec()
         } else {
@@ -54,6 +70,8 @@ impl Features {
                 Part::Ratings => ratings::run()?,
                 Part::Delay => delay::run()?,
                 Part::Overhead => overhead::run()?,
+                Part::Serving => serving::run()?,
+                Part::Recovery => recovery::run()?,
             };
         }
         Ok(met)

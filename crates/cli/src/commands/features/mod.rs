@@ -1,5 +1,6 @@
 //! `skyfresh features`: tables of derived features, kept fresh by what their staleness costs.
 
+mod history;
 mod serve;
 mod simulate;
 mod status;
@@ -17,6 +18,7 @@ use crate::exit::Exit;
 Examples:
   skyfresh features serve -c features.toml
   skyfresh features status
+  skyfresh features history --asof orders.csv --features carts:price_sum
   skyfresh features simulate --data metrics/ --policy regret,round-robin --budget .01,.1 --seeds 5"
 )]
 pub(crate) struct Args {
@@ -28,6 +30,7 @@ pub(crate) struct Args {
 enum What {
     Serve(serve::Args),
     Status(status::Args),
+    History(history::Args),
     Simulate(simulate::Args),
 }
 
@@ -35,6 +38,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     match args.what {
         What::Serve(args) => serve::run(&args, context).await,
         What::Status(args) => status::run(&args, context).await,
+        What::History(args) => tokio::task::block_in_place(|| history::run(&args, context)),
         What::Simulate(args) => tokio::task::block_in_place(|| simulate::run(&args, context)),
     }
 }

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use serde::Serialize;
 use skyfresh_features::service::{FeaturesConfig, Service, Store, serve};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Keep the views of a configuration fresh, and serve them in the shapes of Feast's feature server
@@ -27,6 +27,18 @@ pub(super) struct Args {
     config: PathBuf,
 }
 
+/// Reads a configuration.
+pub(super) fn read_config(path: &Path) -> anyhow::Result<FeaturesConfig> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Told::new(
+            Exit::Usage,
+            format!("cannot read {}: {error}", path.display()),
+        )
+        .hint("docs/features.md has a configuration to start from")
+    })?;
+    FeaturesConfig::parse(&text).context("cannot read the configuration")
+}
+
 /// The line that says that it runs.
 #[derive(Serialize)]
 struct Ready<'a> {
@@ -38,11 +50,7 @@ struct Ready<'a> {
 pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let cannot = "cannot serve features";
     let path = args.config.display();
-    let text = std::fs::read_to_string(&args.config).map_err(|error| {
-        Told::new(Exit::Usage, format!("cannot read {path}: {error}"))
-            .hint("docs/features.md has a configuration to start from")
-    })?;
-    let config = FeaturesConfig::parse(&text).context(cannot)?;
+    let config = read_config(&args.config)?;
     let address: SocketAddr = config.listen.parse().map_err(|_| {
         let why = format!("listen = {:?} in {path} is no address", config.listen);
         Told::new(Exit::Usage, why).hint("give an address and a port, e.g. 127.0.0.1:6566")

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 /// Show what each view waits for, how stale it is, and what its order of updates is worth
 ///
-/// STALENESS is the age of features whose keys have new data, median and 99th percentile. SHADOW is the estimated error beyond that of updating keys in turn; below 0 % is better than that.
+/// STALENESS is the age of features whose keys have new data, median and 99th percentile. REGRET is the sum of errors that wait for an update of their key; BUDGET is what the last minute used of it. SHADOW is the estimated error beyond that of updating keys in turn; below 0 % is better than that.
 #[derive(Debug, clap::Args)]
 #[command(
     verbatim_doc_comment,
@@ -46,7 +46,9 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
         "PENDING",
         "STARVED",
         "STALENESS",
+        "REGRET",
         "UPDATES",
+        "BUDGET",
         "QUERIES",
         "FEEDBACK",
         "DELAY",
@@ -64,8 +66,10 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
             count(&view["keys"]),
             count(&schedule["pending"]),
             count(&view["without_feature"]),
-            format!("{:.1}s {:.1}s", number(&ages[0]), number(&ages[1])),
+            format!("{:.1}s {:.1}s", number(&ages[0]), number(&ages[2])),
+            format!("{:.3}", number(&view["regret"])),
             count(&schedule["selected"]),
+            format!("{:.0}%", 100.0 * number(&view["budget_use"])),
             count(&schedule["queries"]),
             count(&schedule["feedback"]),
             format!("{:.1}s", number(&schedule["delay"])),
