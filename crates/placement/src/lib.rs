@@ -18,6 +18,7 @@ pub mod baselines;
 pub mod exact;
 mod explain;
 mod ilp;
+pub mod logs;
 mod model;
 mod oracle;
 mod query;
