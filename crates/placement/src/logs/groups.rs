@@ -38,6 +38,13 @@ pub struct Group {
     pub folded: bool,
 }
 
+impl Group {
+    /// What the numbers of its workload are to be divided by: the same for all groups of one tally.
+    pub fn denominator(&self) -> u128 {
+        self.workload.denominator
+    }
+}
+
 /// Sums of several objects.
 #[derive(Clone, Debug, Default)]
 struct Sum {

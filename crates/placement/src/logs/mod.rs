@@ -18,6 +18,7 @@ mod csv;
 mod fields;
 mod gcs;
 mod groups;
+mod inventory;
 mod reader;
 mod s3;
 mod sample;
@@ -27,6 +28,7 @@ mod tests;
 
 pub use clients::Clients;
 pub use groups::{Group, Grouping, period_s};
+pub use inventory::InventoryReader;
 pub use reader::{Bad, LogCounts, LogReader, MAX_RECORD_BYTES};
 pub use tally::{Folding, Tally};
 

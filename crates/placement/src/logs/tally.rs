@@ -9,8 +9,8 @@ use super::{Access, Operation};
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// Objects whose sizes alone are held, for each that is held whole: they take an eighth of the memory.
-const SIZES_PER_OBJECT: usize = 8;
+/// Objects whose sizes alone are held, for each that is held whole: 30 to 60 bytes each.
+const SIZES_PER_OBJECT: usize = 4;
 /// Prefixes that objects are folded into; beyond them, buckets, and beyond as many of these one for all.
 const MAX_PREFIXES: usize = 10_000;
 

@@ -279,7 +279,7 @@ fn what_does_not_fit_is_folded_and_nothing_is_lost() {
             assert_eq!(tally.accesses(), 1000);
             assert_eq!(tally.folded_accesses(), 1000 - 2 * limit.min(500) as u64);
             let exact = tally.one_size_in() == 1;
-            assert_eq!(exact, limit >= 70, "{limit}");
+            assert_eq!(exact, limit >= 100, "{limit}");
             // A month of the log's time.
             let groups = tally.groups(&scenario, grouping, 730 * 3600).unwrap();
             let told = totals(&groups);
@@ -340,4 +340,39 @@ fn sizes_follow_uploads_deletes_and_inventories() {
         ]
     );
     assert!(period_s((0, 1000)).is_err());
+}
+
+#[test]
+fn an_inventory_is_read_whole_or_refused_by_its_line() {
+    let scenario = scenario();
+    let clients = Clients::everywhere(&scenario, 0, 0);
+    let read = |text: &str, length: usize| {
+        let mut tally = Tally::new(clients.clone(), Folding::default());
+        let mut reader = InventoryReader::default();
+        for piece in text.as_bytes().chunks(length) {
+            reader.feed(piece, &mut tally)?;
+        }
+        reader.end(&mut tally)?;
+        Ok::<_, skyfresh_sky::Invalid>(tally)
+    };
+    let text = "Bucket,Key,VersionId,Size\r\n\"b\",\"dir/a%20b\",\"\",\"12\"\n\nb,c,,7";
+    for length in [1, 5, 1000] {
+        let tally = read(text, length).unwrap();
+        let groups = tally.groups(&scenario, Grouping::Object, 1).unwrap();
+        let told: Vec<(&str, u128)> = groups
+            .iter()
+            .map(|group| (group.name.as_str(), group.bytes))
+            .collect();
+        assert_eq!(told, [("b/c", 7), ("b/dir/a b", 12)]);
+    }
+    for (bad, said) in [
+        ("", "empty"),
+        ("b,c,7\n", "name the columns"),
+        ("key,size\na,7\nb,seven\n", "line 3"),
+        ("key,size\n,7\n", "no key"),
+        ("key,size\n\"a,7\n", "quote"),
+    ] {
+        let refused = read(bad, 1000).unwrap_err().to_string();
+        assert!(refused.contains(said), "{refused}");
+    }
 }
