@@ -11,7 +11,7 @@ mod plan;
 mod quantile;
 mod replicate;
 mod s3;
-mod usage;
+pub(crate) mod usage;
 
 use anyhow::Result;
 use clap::Subcommand;

@@ -5,16 +5,16 @@ use std::fs;
 
 /// CPU and memory of one process, all its threads, without its children.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Usage {
+pub(crate) struct Usage {
     /// User and system time since it started, seconds, to a hundredth.
-    pub(super) cpu_s: f64,
+    pub(crate) cpu_s: f64,
     /// The most memory it ever had resident, bytes (`VmHWM`).
-    pub(super) peak_resident_bytes: u64,
+    pub(crate) peak_resident_bytes: u64,
 }
 
 impl Usage {
     /// Reads `/proc/<process_id>`.
-    pub(super) fn of(process_id: u32) -> Result<Usage> {
+    pub(crate) fn of(process_id: u32) -> Result<Usage> {
         let read = |name: &str| {
             let path = format!("/proc/{process_id}/{name}");
             fs::read_to_string(&path)
