@@ -14,10 +14,12 @@
 //!                                └─ Oracle::build ─┴─ Oracle::place ── Placement
 //! ```
 
+pub mod advise;
 pub mod baselines;
 pub mod exact;
 mod explain;
 mod ilp;
+pub mod logs;
 mod model;
 mod oracle;
 mod query;
@@ -29,7 +31,7 @@ mod workload;
 pub use explain::{CostLine, Item, explain};
 pub use ilp::Ilp;
 pub use model::{Latency, Prices, Requirements, Scenario, Store, UNITS_PER_USD};
-pub use oracle::{Counts, Oracle, Plan, Shard};
+pub use oracle::{Change, Counts, Drift, Oracle, Plan, Quantity, Shard};
 
 pub use query::{
     Answer, Direct, Engine, MAX_LINE_BYTES, Refusal, Reply, Timed, answer, query, read_usage,

@@ -3,11 +3,12 @@
 //! **In:** the price tables of `crates/placement/tables`, the crate built in release, HiGHS from its Python wheel. **Out:** tables and a
 //! picture in `docs/results/`. **Never:** a figure of a paper that is not marked as the paper's.
 
-use super::plot::{Axis, Mark, Plot, Series};
+mod advise;
+mod trace;
+
 use super::reference::Reference;
 use crate::cargo::cargo;
 use crate::report::{Document, Table};
-use crate::workspace;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::process::Stdio;
@@ -31,6 +32,8 @@ enum Part {
     Programmes,
     /// A trace of 1.1 million objects, and heuristics
     Trace,
+    /// An access log of 10 million lines, and what is made of it
+    Advise,
 }
 
 /// Known counts, worked out apart: scenario, replicas, write choices, candidates, candidates left by the filter.
@@ -60,15 +63,19 @@ const AIMS: [(&str, &str, f64); 5] = [
 
 /// By how much costs that two solvers find may differ, relative to the cost: dollars in floating point on both sides.
 const SAME: f64 = 1e-9;
-/// Seconds in which 1.1 million objects are to be placed.
-const TRACE_AIM_S: f64 = 30.0;
 
 type Aims = Vec<(String, bool)>;
 
 impl Placement {
     /// Runs it; true where every aim was met.
     pub(crate) fn run(self) -> Result<bool> {
-        let all = vec![Part::Counts, Part::Speed, Part::Programmes, Part::Trace];
+        let all = vec![
+            Part::Counts,
+            Part::Speed,
+            Part::Programmes,
+            Part::Trace,
+            Part::Advise,
+        ];
         let parts = if self.parts.is_empty() {
             all
         } else {
@@ -80,7 +87,8 @@ impl Placement {
                 Part::Counts => counts()?,
                 Part::Speed => speed()?,
                 Part::Programmes => programmes()?,
-                Part::Trace => trace()?,
+                Part::Trace => trace::run()?,
+                Part::Advise => advise::run()?,
             };
         }
         Ok(met)
@@ -328,120 +336,6 @@ fn programmes() -> Result<bool> {
     publish(
         "placement-programmes",
         "The same costs by another solver",
-        &aims,
-        notes,
-        table,
-    )
-}
-
-const COLOURS: [&str; 8] = [
-    "#000000", "#999999", "#D55E00", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#0072B2",
-];
-
-fn trace() -> Result<bool> {
-    let rows = measured("trace")?;
-    let exact = |row: &Value| {
-        rows.iter()
-            .find(|other| {
-                other["model"] == row["model"]
-                    && other["remote"] == row["remote"]
-                    && text(other, "method") == "exact, up to 12"
-            })
-            .map_or(f64::NAN, |exact| number(exact, "usd"))
-    };
-    let ratio = |row: &Value| number(row, "usd") / exact(row);
-    let slowest = rows
-        .iter()
-        .map(|row| number(row, "total_seconds"))
-        .fold(0.0, f64::max);
-    let aims = vec![
-        (
-            format!(
-                "1.1 million objects placed exactly in {slowest:.1} s at most on two threads, of {TRACE_AIM_S} s"
-            ),
-            slowest <= TRACE_AIM_S,
-        ),
-        (
-            "every placement proven, none of a heuristic cheaper".into(),
-            rows.iter()
-                .all(|row| row["with_gap"] == 0 && ratio(row) >= 1.0 - SAME),
-        ),
-    ];
-    let mut methods: Vec<&str> = Vec::new();
-    for row in &rows {
-        if !methods.contains(&text(row, "method")) {
-            methods.push(text(row, "method"));
-        }
-    }
-    let series = methods.iter().zip(COLOURS).map(|(method, colour)| Series {
-        name: (*method).to_owned(),
-        colour,
-        points: rows
-            .iter()
-            .filter(|row| text(row, "method") == *method && text(row, "model") == "B")
-            .map(|row| (number(row, "remote") * 100.0, ratio(row)))
-            .collect(),
-        mark: Some((Mark::Circle, true)),
-    });
-    let plot = Plot {
-        title: "Cost of placements, relative to the exact ones".into(),
-        subtitle: "1.1 million objects of ten AWS regions; each remote region reads this share of the home's gets".into(),
-        x: Axis {
-            label: "remote reads, % of the home's gets",
-            low: 0.1,
-            high: 100.0,
-            logarithmic: true,
-            ticks: vec![0.1, 1.0, 10.0, 100.0],
-        },
-        y: Axis {
-            label: "cost, relative to exact",
-            low: 0.9,
-            high: 50.0,
-            logarithmic: true,
-            ticks: vec![1.0, 2.0, 5.0, 10.0, 20.0, 50.0],
-        },
-        series: series.collect(),
-        guides: Vec::new(),
-    };
-    let path = workspace::root().join("docs/results/placement-trace.svg");
-    std::fs::write(&path, plot.svg())
-        .with_context(|| format!("cannot write {}", path.display()))?;
-    let table = Table {
-        heading: "Dollars of all objects by method, under one cost".into(),
-        columns: vec![
-            "remote model",
-            "p",
-            "method",
-            "$",
-            "relative",
-            "processor s",
-            "exact, total s",
-        ],
-        rows: rows
-            .iter()
-            .map(|row| {
-                vec![
-                    text(row, "model").into(),
-                    row["remote"].to_string(),
-                    text(row, "method").into(),
-                    format!("{:.4}", number(row, "usd")),
-                    format!("{:.3}", ratio(row)),
-                    format!("{:.1}", number(row, "cpu_seconds")),
-                    format!("{:.1}", number(row, "total_seconds")),
-                ]
-            })
-            .collect(),
-    };
-    let notes = vec![
-        "A synthetic trace: 1.1 million objects of ten AWS regions in a week, sizes log-normal (median 100 KB, σ 2.2, at most 5 GB), home and hour uniform, kept to the week's end; 55% have one put; the home's gets are Pareto, α 1.2, at most 10⁴. Copies may be in 75 stores of 25 regions.".into(),
-        "Remote model A: each of the nine other regions reads, with probability p, as often as the home; B: each reads p times as often. The paper's figure 9 has a published trace in their place; its shape, not its figures, can be compared.".into(),
-        "SpanStore: one set of stores for all objects of an hour that are accessed from the same regions, found exactly for their sum. k-means: up to five clusters of regions by read costs. Profit: greedy, while the cost falls. Home and everywhere: in the home region, in all ten, the cheapest tier there.".into(),
-        "`total s`: all objects on two threads, the making of the trace included. `processor s`: the method alone, on both threads together.".into(),
-        "![Cost relative to exact](placement-trace.svg)".into(),
-    ];
-    publish(
-        "placement-trace",
-        "A trace, placed exactly and by heuristics",
         &aims,
         notes,
         table,

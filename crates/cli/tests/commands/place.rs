@@ -251,3 +251,215 @@ fn an_oracle_is_counted_built_in_parts_merged_and_asked() {
     assert_eq!(damaged.code, Some(2), "{damaged:?}");
     assert!(damaged.stderr.contains("build it again"), "{damaged:?}");
 }
+
+#[test]
+fn an_oracle_says_how_far_objects_can_change() {
+    let place = Place::new();
+    let asked = europe(&place);
+    let build = ["place", "oracle", "build", "--output", "europe.oracle"];
+    let build = [&build[..], &["--unfiltered"], &asked[..]].concat();
+    place.run(&build).exits(0);
+    let query = ["place", "oracle", "query", "europe.oracle", "--drift"];
+    let run = |more: &[&str]| place.run(&[&query[..], more].concat());
+    let told = run(&["--workloads", "objects.jsonl"]);
+    snapshot("place_oracle_drift", &told.exits(0));
+    let told = run(&["--workloads", "some-bad.jsonl", "--json"]);
+    assert_eq!(told.code, Some(1), "{told:?}");
+    let drift = &told.json()["drift"];
+    assert!(drift["size"]["up"].is_object() || drift["size"]["up"].is_null());
+    assert!(drift["gets of aws-eu-west-1"].is_object(), "{drift}");
+}
+
+/// Lines of S3's server access logs: who, which object, its bytes, how often, in one month.
+fn s3_log(accesses: &[(&str, &str, &str, u64, u32)]) -> String {
+    let mut text = String::new();
+    let mut second = 0;
+    for (address, operation, key, bytes, times) in accesses {
+        for _ in 0..*times {
+            let (sent, day, hour) = match *operation {
+                "REST.GET.OBJECT" => (bytes.to_string(), 1 + second / 24 % 30, second % 24),
+                _ => ("-".to_owned(), 1 + second / 24 % 30, second % 24),
+            };
+            second += 1;
+            text.push_str(&format!(
+                "owner site [{day:02}/Sep/2026:{hour:02}:00:00 +0000] {address} - ID {operation} {key} \"GET /{key} HTTP/1.1\" 200 - {sent} {bytes} 9 8 \"-\" \"agent\" - id= SigV4 - - site.s3.amazonaws.com TLSV1.2 - -\n"
+            ));
+        }
+    }
+    text
+}
+
+const TODAY: &str = "aws-us-east-2-s3-General Purpose";
+
+/// A log of a bucket in Ohio, read from Ireland and Mumbai, and what is asked of it.
+fn ohio(place: &Place) -> Vec<&'static str> {
+    let log = s3_log(&[
+        (
+            "10.1.0.1",
+            "REST.GET.OBJECT",
+            "img/cat%20one.jpg",
+            50_000_000,
+            300,
+        ),
+        (
+            "10.1.0.2",
+            "REST.GET.OBJECT",
+            "img/<script>.jpg",
+            1_000_000,
+            40,
+        ),
+        (
+            "10.2.0.1",
+            "REST.GET.OBJECT",
+            "maps/india.bin",
+            900_000_000,
+            60,
+        ),
+        (
+            "10.0.0.1",
+            "REST.PUT.OBJECT",
+            "maps/india.bin",
+            900_000_000,
+            2,
+        ),
+        (
+            "10.0.0.1",
+            "REST.GET.OBJECT",
+            "local/report.csv",
+            20_000_000,
+            90,
+        ),
+        ("192.0.2.1", "REST.GET.OBJECT", "index.html", 4_000, 30),
+    ]);
+    place.write("logs/2026-09.log", format!("{log}not a line\n"));
+    let clients =
+        "10.0.0.0/16,aws-us-east-2\n10.1.0.0/16,aws-eu-west-1\n10.2.0.0/16,aws:ap-south-1\n";
+    place.write("networks.csv", clients);
+    vec![
+        "place",
+        "advise",
+        "logs",
+        "--prices",
+        TABLES,
+        "--regions",
+        "aws",
+        "--stores",
+        "General Purpose",
+        "--at",
+        TODAY,
+        "--clients",
+        "networks.csv",
+        "--period",
+        "30d",
+    ]
+}
+
+#[test]
+fn advice_from_a_log_becomes_rules() {
+    let place = Place::new();
+    let asked = ohio(&place);
+    let run = |more: &[&str]| place.run(&[&asked[..], more].concat());
+    snapshot("place_advise", &run(&["--html", "advice.html"]).exits(0));
+    let page = place.read("advice.html");
+    assert!(page.contains("<svg") && page.contains("aws-ap-south-1"));
+    assert!(!page.contains("<script") && !page.contains("http-equiv=\"refresh"));
+    // Nothing but the names of namespaces is an address.
+    let addresses = page.matches("http").count();
+    assert_eq!(
+        addresses,
+        page.matches("http://www.w3.org/2000/svg").count() + 1,
+        "{page}"
+    );
+
+    let told = run(&["--json"]);
+    told.exits(0);
+    place.write("advice.jsonl", &told.stdout);
+    let lines: Vec<Value> = told
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let summary = &lines[0]["summary"];
+    assert_eq!(summary["accesses"], 522);
+    assert_eq!(summary["bad"], 1);
+    assert_eq!(summary["unplaced"], 30);
+    let usd = |value: &Value| value.as_str().unwrap().parse::<f64>().unwrap();
+    let groups = lines[1..]
+        .iter()
+        .map(|line| usd(&line["group"]["saving_usd"]));
+    let saved: f64 = groups.sum();
+    assert!((saved - usd(&summary["saving_usd"])).abs() < 1e-9);
+    assert!(saved > 0.0);
+
+    let apply = |more: &[&str]| {
+        let apply = ["place", "apply", "advice.jsonl"];
+        place.run(&[&apply[..], more].concat())
+    };
+    let missing = apply(&["--location", &format!("{TODAY}=s3://site/")]);
+    assert_eq!(missing.code, Some(2), "{missing:?}");
+    let stores: std::collections::BTreeSet<&str> = lines[1..]
+        .iter()
+        .flat_map(|line| line["group"]["stores"].as_array().unwrap())
+        .map(|store| store.as_str().unwrap())
+        .collect();
+    let locations: Vec<String> = stores
+        .iter()
+        .map(|store| match *store {
+            TODAY => format!("{TODAY}=s3://site/"),
+            other => {
+                let region = other.split("-s3-").next().unwrap();
+                format!("{other}=s3://site-{region}/")
+            }
+        })
+        .collect();
+    let mut more: Vec<&str> = Vec::new();
+    for location in &locations {
+        more.extend(["--location", location]);
+    }
+    snapshot("place_apply", &apply(&more).exits(0));
+    let written = [&more[..], &["--output", "rules.toml"]].concat();
+    apply(&written).exits(0);
+    let before = place.read("rules.toml");
+    let again = apply(&written);
+    assert_eq!(again.code, Some(1), "{again:?}");
+    assert!(again.stderr.contains("--overwrite"), "{again:?}");
+    assert_eq!(place.read("rules.toml"), before);
+    apply(&[&written[..], &["--overwrite"]].concat()).exits(0);
+    assert!(before.contains("[[rule]]"), "{before}");
+}
+
+#[test]
+fn advice_by_object_and_access_set_costs_no_more_today() {
+    let place = Place::new();
+    let asked = ohio(&place);
+    let summary = |more: &[&str]| {
+        let told = place.run(&[&asked[..], &["--json"], more].concat());
+        told.exits(0);
+        let first = told.stdout.lines().next().unwrap();
+        let line: Value = serde_json::from_str(first).unwrap();
+        line["summary"].clone()
+    };
+    let prefix = summary(&[]);
+    for by in ["object", "access-set"] {
+        let other = summary(&["--by", by]);
+        assert_eq!(other["today_usd"], prefix["today_usd"], "{by}");
+    }
+    // Nothing pays for itself at once.
+    let stays = summary(&["--payback", "0"]);
+    assert_eq!(stays["saving_usd"], "0");
+    assert_eq!(stays["groups"], stays["groups_staying"]);
+    // What does not fit is told by prefix.
+    let folded = summary(&["--max-objects", "1"]);
+    assert_eq!(folded["today_usd"], prefix["today_usd"]);
+    assert_eq!(folded["one_size_in"], 1);
+    assert!(folded["folded_accesses"].as_u64().unwrap() > 0);
+}
+
+#[test]
+fn logs_that_say_nothing_are_refused() {
+    let place = Place::new();
+    let asked = ohio(&place);
+    place.write("logs/2026-09.log", "nonsense\n");
+    let told = place.run(&asked);
+    snapshot("place_advise_nothing", &told.exits(2));
+}

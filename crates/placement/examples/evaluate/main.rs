@@ -1,15 +1,18 @@
 //! What placement can do, measured: `cargo run --release -p skyfresh-placement --example evaluate -- PART [TABLES]`.
 //!
 //! PART is `counts`, `speed`, `programmes` or `trace`; TABLES a directory of SkyPIE's price tables, by default the one of this crate.
+//! `log N` writes an access log of N lines instead.
 //! Prints one JSON object a line, for `cargo xtask eval placement`.
 
 #![expect(
     clippy::disallowed_methods,
+    clippy::print_stderr,
     clippy::print_stdout,
     reason = "measures real time, and tells it"
 )]
 
 mod counts;
+mod log;
 mod objects;
 mod programmes;
 mod speed;
@@ -45,6 +48,10 @@ fn scenario(prices: &Prices, name: &str, replicas: (usize, Option<usize>)) -> Sc
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let part = arguments.next().unwrap_or_default();
+    if part == "log" {
+        let lines = arguments.next().and_then(|lines| lines.parse().ok());
+        return log::run(lines.expect("a number of lines"));
+    }
     let tables = concat!(env!("CARGO_MANIFEST_DIR"), "/tables");
     let directory = arguments.next().unwrap_or_else(|| tables.into());
     let prices = Prices::read(directory.as_ref()).expect("price tables");

@@ -20,6 +20,8 @@ const MONTH_HOURS: u128 = 730;
 const BYTES_PER_GB: u128 = 1_000_000_000;
 /// p is a whole number of these.
 const PARTS: u128 = 1000;
+/// The values of p, in [`PARTS`]: 0.1% to 100%, a decade apart.
+const SHARES: [u128; 4] = [1, 10, 100, 1000];
 /// All quantities are over this.
 const DENOMINATOR: u128 = MONTH_HOURS * BYTES_PER_GB * PARTS;
 
@@ -158,8 +160,8 @@ fn scenario(prices: &Prices, most: usize) -> Scenario {
 pub(crate) fn run(prices: &Prices) {
     let (twelve, five) = (scenario(prices, 12), scenario(prices, 5));
     let index = |name: &&str| twelve.region(name).expect("a region of AWS");
-    for (model, shares) in [(Model::A, &[1, 100][..]), (Model::B, &[1, 10, 100, 1000])] {
-        for &remote in shares {
+    for model in [Model::A, Model::B] {
+        for remote in SHARES {
             let trace = Trace {
                 scenario: &twelve,
                 regions: REGIONS.iter().map(index).collect(),

@@ -6,5 +6,5 @@ mod wide;
 
 pub use cost::Cost;
 pub use rational::Rational;
-pub(crate) use rational::lcm;
+pub(crate) use rational::{gcd, lcm};
 pub use wide::Wide;

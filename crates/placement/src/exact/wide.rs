@@ -33,6 +33,38 @@ impl Wide {
         }
     }
 
+    /// The difference; 0 where `other` is larger.
+    pub fn minus(self, other: Wide) -> Wide {
+        if self < other {
+            return Wide::ZERO;
+        }
+        let mut difference = [0; 4];
+        let mut borrow = false;
+        for (limb, (&left, &right)) in difference.iter_mut().zip(self.0.iter().zip(&other.0)) {
+            let (first, under) = left.overflowing_sub(right);
+            let (second, again) = first.overflowing_sub(u64::from(borrow));
+            *limb = second;
+            borrow = under || again;
+        }
+        Wide(difference)
+    }
+
+    /// The whole product, the least significant limb first.
+    pub(crate) fn times(self, other: Wide) -> [u64; 8] {
+        let mut product = [0u64; 8];
+        for (at, left) in self.0.into_iter().enumerate() {
+            let mut carry: u128 = 0;
+            for (more, right) in other.0.into_iter().enumerate() {
+                let place = &mut product[at + more];
+                let sum = u128::from(left) * u128::from(right) + u128::from(*place) + carry;
+                *place = sum as u64;
+                carry = sum >> 64;
+            }
+            product[at + 4] = carry as u64;
+        }
+        product
+    }
+
     /// Quotient and remainder of a division by `divisor`, which is not 0.
     pub fn divided_by(self, divisor: u128) -> (Wide, u128) {
         let mut quotient = [0; 4];
@@ -117,6 +149,13 @@ mod tests {
             "3402823669209384634633746074317682114550"
         );
         assert_eq!(Wide::ZERO.to_string(), "0");
+        assert_eq!(odd.minus(big), Wide::product(5, 1));
+        // (2²⁵⁶ − 1)² = 2⁵¹² − 2²⁵⁷ + 1.
+        let most = Wide([u64::MAX; 4]);
+        let square = [1, 0, 0, 0, u64::MAX - 1, u64::MAX, u64::MAX, u64::MAX];
+        assert_eq!(most.times(most), square);
+        assert_eq!(odd.plus(odd).minus(odd), odd);
+        assert_eq!(big.minus(odd), Wide::ZERO);
         assert_eq!(
             Wide([u64::MAX; 4]).plus(Wide::product(1, 1)),
             Wide([u64::MAX; 4])

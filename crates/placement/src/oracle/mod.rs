@@ -12,16 +12,19 @@
 //! build.rs     all of it, on many threads → Oracle, Counts
 //! file.rs      Oracle ⇄ bytes, with a checksum
 //! matrix.rs    many objects × all candidates
+//! drift.rs     how far an object can change before its cheapest candidate does
 //! ```
 
 mod build;
 mod choices;
 mod dominance;
+mod drift;
 mod envelope;
 mod file;
 mod matrix;
 
 pub use build::{Counts, Plan};
+pub use drift::{Change, Drift, Quantity};
 
 use crate::model::Scenario;
 use skyfresh_sky::Invalid;

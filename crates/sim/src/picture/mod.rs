@@ -6,14 +6,17 @@
 //! by the colour-blind as well; lines differ in stroke too.
 
 mod axis;
+mod earth;
 mod frontier;
 mod over_time;
 mod overlay_map;
+mod placement_map;
 mod svg;
 mod tail;
 
 pub use frontier::frontier_picture;
 pub use overlay_map::overlay_map;
+pub use placement_map::{Site, placement_map};
 
 use svg::{Align, Svg};
 

@@ -1,23 +1,14 @@
 //! A plan of an overlay on the map: regions where they are, links as wide as what goes over them and coloured by their price, and
 //! beneath them the same in figures.
 
-use super::svg::{Align, Place, Svg};
+use super::earth::{self, ELSEWHERE, Labels, MAP_HEIGHT, MAP_TOP, WIDTH, project};
+use super::svg::{Align, Svg};
 use super::{BLUE, GREY, INK, QUIET, VERMILION, cut};
 use skyfresh_plan::overlay::{EdgeVolume, OverlayPlan};
 use skyfresh_sky::catalog::Coordinates;
 use skyfresh_sky::{Provider, Region};
 use std::collections::BTreeMap;
 
-const COASTLINES: &str = include_str!("coastlines.txt");
-const WIDTH: f64 = 1180.0;
-const MAP_TOP: f64 = 78.0;
-const MAP_HEIGHT: f64 = 560.0;
-/// What is shown of the Earth: all longitudes, cut in the Pacific; latitudes without the poles.
-const WEST: f64 = -170.0;
-const NORTH: f64 = 78.0;
-const SOUTH: f64 = -56.0;
-const LAND: &str = "#eceae4";
-const ELSEWHERE: &str = "#c9c6bd";
 /// From cheap to dear (Okabe and Ito's colours, with what lies between).
 const PRICES: [(f64, &str, &str); 4] = [
     (0.021, "#009E73", "up to $0.02 a GB"),
@@ -38,12 +29,7 @@ pub fn overlay_map(plan: &OverlayPlan, places: &BTreeMap<Region, Coordinates>) -
     let height = table_top + ROW * (lines as f64 + 1.0) + 16.0;
     let mut svg = Svg::new(WIDTH, height, "An overlay plan on the map");
     title(&mut svg, plan);
-    for line in COASTLINES.lines().filter(|line| !line.starts_with('#')) {
-        let ring: Vec<Place> = line.split(' ').filter_map(corner).collect();
-        if ring.len() > 2 {
-            svg.shape(&ring, LAND);
-        }
-    }
+    earth::land(&mut svg);
     for (region, place) in places {
         if !plan.vms.contains_key(region) && !plan.destinations.contains(region) {
             svg.disc(project(*place), 1.8, ELSEWHERE, ELSEWHERE);
@@ -83,34 +69,6 @@ fn title(svg: &mut Svg, plan: &OverlayPlan) {
     svg.text((24.0, 58.0), Align::Start, 13, QUIET, &cut(&told, 150));
 }
 
-fn corner(pair: &str) -> Option<Place> {
-    let (longitude, latitude) = pair.split_once(',')?;
-    let place = Coordinates {
-        longitude: longitude.parse().ok()?,
-        latitude: latitude.parse().ok()?,
-    };
-    let mut at = place_of(place);
-    // Coastlines end at the antimeridian of their own; they are not carried over the map's edge.
-    at.0 = at.0.clamp(12.0, WIDTH - 12.0);
-    Some(at)
-}
-
-/// Equirectangular; Kamchatka and the Aleutians are where the map ends.
-fn place_of(place: Coordinates) -> Place {
-    let x = 12.0 + (place.longitude - WEST) / 360.0 * (WIDTH - 24.0);
-    let latitude = place.latitude.clamp(SOUTH, NORTH);
-    let y = MAP_TOP + (NORTH - latitude) / (NORTH - SOUTH) * MAP_HEIGHT;
-    (x, y)
-}
-
-fn project(place: Coordinates) -> Place {
-    let mut place = place;
-    if place.longitude < WEST {
-        place.longitude += 360.0;
-    }
-    place_of(place)
-}
-
 fn colour(usd_per_gb: f64) -> &'static str {
     let within = PRICES.iter().find(|(most, ..)| usd_per_gb <= *most);
     within.map_or(GREY, |(_, colour, _)| colour)
@@ -143,7 +101,7 @@ fn names(svg: &mut Svg, plan: &OverlayPlan, places: &BTreeMap<Region, Coordinate
         .collect();
     regions.sort();
     regions.dedup();
-    let mut taken: Vec<(f64, f64, f64, f64)> = Vec::new();
+    let mut labels = Labels::default();
     for region in regions {
         let Some(place) = places.get(region) else {
             continue;
@@ -158,37 +116,7 @@ fn names(svg: &mut Svg, plan: &OverlayPlan, places: &BTreeMap<Region, Coordinate
         };
         svg.disc((x, y), radius, fill, edge);
         let text = label(plan, region);
-        let long = text.chars().count() as f64 * 6.0;
-        let spots = [
-            (9.0, 4.0),
-            (-9.0, 4.0),
-            (9.0, 18.0),
-            (-9.0, 18.0),
-            (9.0, -10.0),
-            (-9.0, -10.0),
-            (9.0, 32.0),
-            (-9.0, -24.0),
-        ];
-        let boxed = |(dx, dy): (f64, f64)| {
-            let left = if dx > 0.0 { x + dx } else { x + dx - long };
-            (left, y + dy - 11.0, left + long, y + dy + 2.0)
-        };
-        let free = |spot: &&(f64, f64)| {
-            let (a, b, c, d) = boxed(**spot);
-            let inside = a > 4.0 && c < WIDTH - 4.0;
-            inside
-                && taken
-                    .iter()
-                    .all(|(e, f, g, h)| c < *e || *g < a || d < *f || *h < b)
-        };
-        let spot = *spots.iter().find(free).unwrap_or(&spots[0]);
-        taken.push(boxed(spot));
-        let align = if spot.0 > 0.0 {
-            Align::Start
-        } else {
-            Align::End
-        };
-        svg.text((x + spot.0, y + spot.1), align, 11, INK, &text);
+        labels.name(svg, (x, y), &text);
     }
 }
 

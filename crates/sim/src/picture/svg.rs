@@ -180,6 +180,14 @@ impl Svg {
         );
     }
 
+    /// A circle that is not filled.
+    pub(super) fn ring(&mut self, (x, y): Place, radius: f64, colour: &str, width: f64) {
+        let _ = writeln!(
+            self.0,
+            "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{radius:.1}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"{width}\"/>"
+        );
+    }
+
     pub(super) fn dot(&mut self, (x, y): Place, fill: &str) {
         let _ = writeln!(
             self.0,

@@ -30,6 +30,9 @@ pub(super) struct Asked {
     /// Every region that reads must be able to within these seconds
     #[arg(long, value_name = "X", requires = "latency")]
     slo_seconds: Option<f64>,
+    /// At least this share of each region's reads, in percent: the latency table then has a column `percentile` too
+    #[arg(long, value_name = "P", requires = "slo_seconds")]
+    slo_percentile: Option<f64>,
     /// A region that must hold a copy; may be given again
     #[arg(long, value_name = "REGION")]
     require_region: Vec<String>,
@@ -58,7 +61,13 @@ impl Asked {
             }
         };
         let latency = match (&self.latency, self.slo_seconds) {
-            (Some(path), Some(slo_seconds)) => Some((Latency::read(path)?, slo_seconds)),
+            (Some(path), Some(slo_seconds)) => {
+                let latency = match self.slo_percentile {
+                    None => Latency::read(path)?,
+                    Some(percentile) => Latency::read_at(path, percentile)?,
+                };
+                Some((latency, slo_seconds))
+            }
             _ => None,
         };
         let requirements = Requirements {

@@ -1,6 +1,7 @@
 //! `skyfresh place oracle`: every placement that can be cheapest, made once.
 
 use super::asked::{Asked, threads, usage};
+use super::drift;
 use super::query::{Objects, answer_all};
 use crate::context::Context;
 use crate::exit::{Exit, Told};
@@ -23,7 +24,8 @@ Examples:
   skyfresh place oracle build --prices tables --regions 'azure|aws' --replicas 3 --count
   skyfresh place oracle build --regions aws --replicas 3 --shard 1/2 --output part1.oracle
   skyfresh place oracle merge part1.oracle part2.oracle --output whole.oracle
-  skyfresh place oracle query whole.oracle --workloads objects.jsonl --json")]
+  skyfresh place oracle query whole.oracle --workloads objects.jsonl --json
+  skyfresh place oracle query whole.oracle --workloads objects.jsonl --drift")]
 pub(super) struct Args {
     #[command(subcommand)]
     what: What,
@@ -89,6 +91,9 @@ struct Query {
     oracle: PathBuf,
     #[command(flatten)]
     objects: Objects,
+    /// Say how far its size, its puts, its gets and the gets of each region can shrink and grow before other stores are the cheapest, and which
+    #[arg(long)]
+    drift: bool,
 }
 
 /// What `--count` prints.
@@ -113,7 +118,10 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
                     .hint("`skyfresh place oracle merge` makes one of all of them")
                     .into());
             }
-            answer_all(&oracle, &args.objects, context)
+            match args.drift {
+                true => drift::answer_all(&oracle, &args.objects, context),
+                false => answer_all(&oracle, &args.objects, context),
+            }
         }
     }
 }
