@@ -92,7 +92,9 @@ impl Flow {
                     let step = route.share.map(|share| {
                         let width = (u64::from(*connections) * chunk_bytes, chunk_bytes);
                         let of = (share.group, share.stripes);
-                        shared.steps.join(&shared.clock, of, width)
+                        shared
+                            .steps
+                            .join(&shared.clock, shared.link_timeout(), of, width)
                     });
                     let hop = Hop::new(
                         shared,

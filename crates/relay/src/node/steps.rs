@@ -14,9 +14,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// Whoever has taken nothing for so long is waited for no longer: its link may be cut, which takes longer to be known.
-const STUCK_NS: u64 = 1_000_000_000;
-
 /// How far anybody may be ahead, in what is under way anyhow. Taking is heard of a round trip late: with less, a tree waits for news
 /// of another that is as far as itself; with more, nothing is kept in step (docs/results/overlay-achieved.md).
 const LEAD: f64 = 3.0;
@@ -55,6 +52,8 @@ impl Group {
 pub(crate) struct Step {
     steps: Arc<Steps>,
     clock: Arc<dyn Clock>,
+    /// Whoever has taken nothing for so long is waited for no longer.
+    patience: Duration,
     group: u32,
     stripes: u32,
     width_bytes: u64,
@@ -62,10 +61,12 @@ pub(crate) struct Step {
 }
 
 impl Steps {
-    /// A hop of a tree with `stripes` of the job's, whose connections carry `width_bytes` at once.
+    /// A hop of a tree with `stripes` of the job's, whose connections carry `width_bytes` at once. `patience`: with how long it takes until
+    /// a link is known to be cut, nobody waits for it longer than that.
     pub(crate) fn join(
         self: &Arc<Self>,
         clock: &Arc<dyn Clock>,
+        patience: Duration,
         (group, stripes): (u32, u32),
         (width_bytes, chunk_bytes): (u64, u64),
     ) -> Step {
@@ -89,6 +90,7 @@ impl Steps {
         Step {
             steps: Arc::clone(self),
             clock: Arc::clone(clock),
+            patience,
             group,
             stripes,
             width_bytes,
@@ -163,7 +165,7 @@ impl Step {
             .filter(|(id, group)| {
                 **id != self.group
                     && group.waiting > 0
-                    && now_ns.saturating_sub(group.moved_ns) < STUCK_NS
+                    && Duration::from_nanos(now_ns.saturating_sub(group.moved_ns)) < self.patience
             })
             .map(|(_, group)| group.whole(group.taken, all))
             .reduce(f64::min);
@@ -180,7 +182,7 @@ impl Step {
                 return;
             }
             // Being stuck is a matter of time alone.
-            let limit = Duration::from_nanos(STUCK_NS / 4);
+            let limit = self.patience / 4;
             let _ = skyfresh_sky::timeout(&*self.clock, limit, changed).await;
         }
     }
@@ -212,7 +214,8 @@ mod tests {
 
     fn at(steps: &Arc<Steps>, clock: &Arc<ManualClock>, group: u32, stripes: u32) -> Step {
         let clock = Arc::clone(clock) as Arc<dyn Clock>;
-        steps.join(&clock, (group, stripes), (2 * CHUNK, CHUNK))
+        let patience = Duration::from_secs(1);
+        steps.join(&clock, patience, (group, stripes), (2 * CHUNK, CHUNK))
     }
 
     fn clock() -> Arc<ManualClock> {
