@@ -65,18 +65,19 @@ pub(super) struct Labels {
 }
 
 impl Labels {
-    /// Writes a name beside a place.
-    pub(super) fn name(&mut self, svg: &mut Svg, (x, y): Place, text: &str) {
+    /// Writes a name beside a place, clear of what is drawn there: `radius` in pixels, 6.5 or more.
+    pub(super) fn name(&mut self, svg: &mut Svg, (x, y): Place, radius: f64, text: &str) {
+        let right = radius + 2.5;
         let long = text.chars().count() as f64 * 6.0;
         let spots = [
-            (9.0, 4.0),
-            (-9.0, 4.0),
-            (9.0, 18.0),
-            (-9.0, 18.0),
-            (9.0, -10.0),
-            (-9.0, -10.0),
-            (9.0, 32.0),
-            (-9.0, -24.0),
+            (right, 4.0),
+            (-right, 4.0),
+            (right, 18.0),
+            (-right, 18.0),
+            (right, -10.0),
+            (-right, -10.0),
+            (right, 32.0),
+            (-right, -24.0),
         ];
         let boxed = |(dx, dy): (f64, f64)| {
             let left = if dx > 0.0 { x + dx } else { x + dx - long };

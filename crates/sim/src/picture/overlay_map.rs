@@ -16,6 +16,8 @@ const PRICES: [(f64, &str, &str); 4] = [
     (0.1201, "#E69F00", "to $0.12"),
     (f64::INFINITY, "#D55E00", "more"),
 ];
+/// Radius of the source's mark, in pixels.
+const LARGEST_MARK: f64 = 6.5;
 const ROW: f64 = 19.0;
 const MOST_ROWS: usize = 24;
 
@@ -108,7 +110,7 @@ fn names(svg: &mut Svg, plan: &OverlayPlan, places: &BTreeMap<Region, Coordinate
         };
         let (x, y) = project(*place);
         let (fill, edge, radius) = if *region == plan.source {
-            (VERMILION, INK, 6.5)
+            (VERMILION, INK, LARGEST_MARK)
         } else if plan.destinations.contains(region) {
             (BLUE, INK, 5.5)
         } else {
@@ -116,7 +118,7 @@ fn names(svg: &mut Svg, plan: &OverlayPlan, places: &BTreeMap<Region, Coordinate
         };
         svg.disc((x, y), radius, fill, edge);
         let text = label(plan, region);
-        labels.name(svg, (x, y), &text);
+        labels.name(svg, (x, y), LARGEST_MARK, &text);
     }
 }
 

@@ -55,7 +55,17 @@ pub fn placement_map(title: &str, subtitle: &str, sites: &[Site]) -> String {
     }
     let mut labels = Labels::default();
     for site in sites {
-        labels.name(&mut svg, project(site.at), &site.name);
+        let mut widest: f64 = 6.5;
+        for (gb, most) in [
+            (site.today_gb, stored),
+            (site.best_gb, stored),
+            (site.read_gb, read),
+        ] {
+            if gb > 0.0 {
+                widest = widest.max(radius(gb, most) + 3.0);
+            }
+        }
+        labels.name(&mut svg, project(site.at), widest, &site.name);
     }
     legend(&mut svg, MAP_TOP + MAP_HEIGHT + 22.0);
     svg.finish()

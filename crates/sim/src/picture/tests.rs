@@ -165,3 +165,30 @@ fn many_values_make_no_large_picture() {
     assert!(svg.len() < 120_000, "{} bytes", svg.len());
     assert!(svg.contains("time since the start (days)"));
 }
+
+#[test]
+fn a_placement_shows_what_is_where_and_no_markup_of_names() {
+    let site = |name: &str, longitude: f64, today_gb: f64, best_gb: f64, read_gb: f64| Site {
+        name: name.into(),
+        at: skyfresh_sky::catalog::Coordinates {
+            latitude: 50.0,
+            longitude,
+        },
+        today_gb,
+        best_gb,
+        read_gb,
+    };
+    let sites = [
+        site("aws-<here>", 0.0, 4.0, 1.0, 0.0),
+        site("there", 90.0, 0.0, 4.0, 9.0),
+        site("reads", 140.0, 0.0, 0.0, 1.0),
+    ];
+    let svg = placement_map("A <title>", "told", &sites);
+    assert_eq!(svg, placement_map("A <title>", "told", &sites));
+    assert!(svg.contains("aws-&lt;here&gt;") && !svg.contains("<here>"));
+    // Areas are as what they stand for: a quarter has half the radius (and rings are 2.5 wider).
+    for radius in ["26", "15.5", "28.5", "26.0", "8.7"] {
+        assert!(svg.contains(&format!("r=\"{radius}\"")), "{radius}: {svg}");
+    }
+    assert!(placement_map("", "", &[]).contains("stored today"));
+}

@@ -4,7 +4,7 @@ use super::super::plot::{Axis, Mark, Plot, Series};
 use super::{SAME, measured, number, publish, text};
 use crate::report::Table;
 use crate::workspace;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 /// Seconds in which 1.1 million objects are to be placed.
@@ -15,6 +15,9 @@ const COLOURS: [&str; 8] = [
 
 pub(super) fn run() -> Result<bool> {
     let rows = measured("trace")?;
+    if rows.is_empty() {
+        bail!("the placements told nothing");
+    }
     let exact = |row: &Value| {
         rows.iter()
             .find(|other| {
@@ -27,12 +30,12 @@ pub(super) fn run() -> Result<bool> {
     let ratio = |row: &Value| number(row, "usd") / exact(row);
     let slowest = rows
         .iter()
-        .map(|row| number(row, "total_seconds"))
+        .map(|row| number(row, "busy_seconds"))
         .fold(0.0, f64::max);
     let aims = vec![
         (
             format!(
-                "1.1 million objects placed exactly in {slowest:.1} s at most on two threads, of {TRACE_AIM_S} s"
+                "1.1 million objects placed exactly in {slowest:.1} s of a processor at most on each of two threads, of {TRACE_AIM_S} s"
             ),
             slowest <= TRACE_AIM_S,
         ),
@@ -62,14 +65,18 @@ pub(super) fn run() -> Result<bool> {
         draw(model, series.collect())?;
     }
     let table = Table {
-        heading: "Dollars of all objects by method, under one cost".into(),
+        heading: format!(
+            "Dollars by method, under one cost: sampled, {} of 1,100,000 objects",
+            rows[0]["sampled"]
+        ),
         columns: vec![
             "remote model",
             "p",
             "method",
             "$",
             "relative",
-            "processor s",
+            "seconds",
+            "exact, processor s a thread",
             "exact, total s",
         ],
         rows: rows
@@ -82,6 +89,7 @@ pub(super) fn run() -> Result<bool> {
                     format!("{:.4}", number(row, "usd")),
                     format!("{:.3}", ratio(row)),
                     format!("{:.1}", number(row, "cpu_seconds")),
+                    format!("{:.1}", number(row, "busy_seconds")),
                     format!("{:.1}", number(row, "total_seconds")),
                 ]
             })
@@ -89,9 +97,10 @@ pub(super) fn run() -> Result<bool> {
     };
     let notes = vec![
         "A synthetic trace: 1.1 million objects of ten AWS regions in a week, sizes log-normal (median 100 KB, σ 2.2, at most 5 GB), home and hour uniform, kept to the week's end; 55% have one put; the home's gets are Pareto, α 1.2, at most 10⁴. Copies may be in 75 stores of 25 regions.".into(),
+        "The exact method places all objects, and SpanStore decides by the sums of all; dollars are compared on one object in ten.".into(),
         "Remote model A: each of the nine other regions reads, with probability p, as often as the home; B: each reads p times as often. The paper's figure 9 has a published trace in their place; its shape, not its figures, can be compared.".into(),
         "SpanStore: one set of stores for all objects of an hour that are accessed from the same regions, found exactly for the sum of all of them. k-means: up to five clusters of regions by read costs. Profit: greedy, while the cost falls. Home and everywhere: in the home region, in all ten, the cheapest tier there.".into(),
-        "`total s`: all objects on two threads, the making of the trace included. `processor s`: the method alone, on both threads together.".into(),
+        "`processor s a thread`: how long the busier of two threads had a processor for the exact method on all objects, the making of the trace included; `total s`: the same by the clock, beside whatever else the machine did. `seconds`: each method alone, on the sample, by the clock, on both threads together.".into(),
         "![Cost relative to exact, model A](placement-trace-a.svg)".into(),
         "![Cost relative to exact, model B](placement-trace-b.svg)".into(),
     ];

@@ -381,6 +381,7 @@ fn gb(bytes: u128) -> String {
         0.0 => "0".into(),
         _ if gb >= 100.0 => format!("{gb:.0}"),
         _ if gb >= 0.01 => format!("{gb:.2}"),
+        _ if gb >= 0.0001 => format!("{gb:.4}"),
         _ => format!("{gb:.1e}"),
     }
 }
