@@ -18,8 +18,11 @@ use std::time::Duration;
 
 /// The port that a relay listens on: the one that security groups must let relays and owner reach.
 const PORT: u16 = 7400;
-/// Longest life where the file does not say it.
+/// Longest life where the file does not say it, and the shortest that one can be: five minutes before its end a machine lets nobody in.
 const LONGEST_LIFE: Duration = Duration::from_secs(2 * 3_600);
+const SHORTEST_LIFE: Duration = Duration::from_secs(15 * 60);
+/// What a job may take longer than planned, at least, before its machines end.
+const SPARE_S: f64 = 600.0;
 /// From the request to a relay that answers: AWS's machines take half a minute to a minute and a half.
 const BOOT_LIMIT: Duration = Duration::from_secs(300);
 const PAUSE: Duration = Duration::from_secs(2);
@@ -108,6 +111,9 @@ impl Renting {
             None => LONGEST_LIFE,
             Some(text) => parse_delay(text).map_err(|error| wrong(error.to_string()))?,
         };
+        if longest_life < SHORTEST_LIFE {
+            return Err(wrong("longest_life must be 15m or more".into()).into());
+        }
         let program = file
             .program
             .map(|section| Program::new(&section.url, &section.sha256))
@@ -166,6 +172,11 @@ impl Renting {
         self.offers.contains_key(region)
     }
 
+    /// Whether machines live long enough for a plan of so many seconds.
+    pub(crate) fn lives_through(&self, time_s: f64) -> bool {
+        time_s + SPARE_S <= self.longest_life.as_secs_f64()
+    }
+
     /// Who rents them out. The variables are the AWS SDKs' own (AWS SDKs reference guide, "Service-specific endpoints").
     ///
     /// # Errors
@@ -199,6 +210,8 @@ impl Renting {
             "StrictHostKeyChecking=accept-new",
             "UserKnownHostsFile=/dev/null",
             "LogLevel=ERROR",
+            "ConnectTimeout=10",
+            "ConnectTimeout=10",
         ] {
             ssh.options.extend(["-o".to_owned(), option.to_owned()]);
         }
@@ -226,17 +239,23 @@ impl Renting {
         ))
     }
 
-    /// All machines of ours in the file's regions.
+    /// All machines of ours in the file's regions, and whether every region answered: one that does not is told, and keeps no other.
     ///
     /// # Errors
-    /// A region does not answer, or refuses.
-    pub(crate) async fn find(&self, context: &Context) -> anyhow::Result<Vec<Machine>> {
+    /// As [`Renting::cloud`].
+    pub(crate) async fn find(&self, context: &Context) -> anyhow::Result<(Vec<Machine>, bool)> {
         let cloud = self.cloud(context)?;
-        let mut all = Vec::new();
+        let (mut all, mut complete) = (Vec::new(), true);
         for region in self.offers.keys() {
-            all.extend(cloud.find(region).await?);
+            match cloud.find(region).await {
+                Ok(machines) => all.extend(machines),
+                Err(error) => {
+                    context.output.note(format_args!("{error}"));
+                    complete = false;
+                }
+            }
         }
-        Ok(all)
+        Ok((all, complete))
     }
 }
 

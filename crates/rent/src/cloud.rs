@@ -33,9 +33,9 @@ pub trait Cloud: Send + Sync {
     /// `RetryAfter`, `Denied`, `Invalid`.
     async fn look(&self, region: &Region, id: &str) -> Result<Option<Machine>>;
 
-    /// Deletes a machine. One that is gone is no error.
+    /// Deletes a machine. One that is gone and still shown is no error.
     ///
     /// # Errors
-    /// `RetryAfter`, `Denied`, `Invalid`.
+    /// `Missing`: the provider does not know it, or not yet. `RetryAfter`, `Denied`, `Invalid`.
     async fn terminate(&self, region: &Region, id: &str) -> Result<()>;
 }

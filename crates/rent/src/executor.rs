@@ -6,7 +6,7 @@ mod tests;
 
 use crate::{Cloud, Machine, Offer, Program, State, Tags, user_data};
 use async_trait::async_trait;
-use lease::{Lease, patiently};
+use lease::{Lease, give_back, patiently};
 use skyfresh_relay::executor::{Executor, NodeHandle, Ssh};
 use skyfresh_relay::node::Boot;
 use skyfresh_relay::topology::Node;
@@ -15,6 +15,16 @@ use skyfresh_sky::{Clock, Kind, Region, Rng};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_util::task::TaskTracker;
+
+/// How long it is looked for machines whose renting was not answered, and how long all that goes on in the background may take.
+const SWEEPING: Duration = Duration::from_secs(30);
+const SETTLING: Duration = Duration::from_secs(90);
+/// What a machine that is not a relay yet has beyond [`Terms::boot_limit`]: a login that began within it, and five minutes before its end in
+/// which nobody is let in any more (shutdown(8)).
+const FIRST_END_MARGIN: Duration = Duration::from_secs(600);
+/// What a relay that is there waits beyond [`Terms::boot_limit`] for others: a last login and a last look at their machines.
+const LEASE_MARGIN: Duration = Duration::from_secs(150);
 
 /// On which terms machines are rented.
 #[derive(Clone, Debug)]
@@ -27,7 +37,7 @@ pub struct Terms {
     pub user: String,
     /// Who rents, as a tag says it.
     pub owner: String,
-    /// After this a machine ends by itself.
+    /// After this, from its relay's start, a machine ends by itself; before its relay starts, soon after `boot_limit`.
     pub longest_life: Duration,
     /// A machine that is no relay by then is given back.
     pub boot_limit: Duration,
@@ -42,6 +52,7 @@ pub struct Rented {
     terms: Terms,
     clock: Arc<dyn Clock>,
     rng: Rng,
+    tasks: TaskTracker,
 }
 
 impl Rented {
@@ -54,13 +65,14 @@ impl Rented {
         clock: Arc<dyn Clock>,
         rng: Rng,
     ) -> Self {
-        ssh.command = ending_machine(std::mem::take(&mut ssh.command));
+        ssh.command = ending_machine(std::mem::take(&mut ssh.command), terms.longest_life);
         Rented {
             cloud,
             ssh,
             terms,
             clock,
             rng,
+            tasks: TaskTracker::new(),
         }
     }
 
@@ -73,12 +85,22 @@ impl Rented {
         );
         // One token for all tries: an answer that was lost does not rent a second machine.
         let token = self.rng.token();
-        let script = user_data(self.terms.longest_life, self.terms.program.as_ref());
-        let pause = self.terms.pause;
-        let renting = tokio::spawn(async move {
+        let first_end = self.terms.boot_limit + FIRST_END_MARGIN;
+        let script = user_data(first_end, self.terms.program.as_ref());
+        let (pause, tasks) = (self.terms.pause, self.tasks.clone());
+        let renting = self.tasks.spawn(async move {
             let launch = || cloud.launch(&offer, &tags, &token, &script);
-            let machine = patiently(&*clock, deadline_ns, pause, launch).await?;
-            let lease = Lease::of(&machine, Arc::clone(&cloud), Arc::clone(&clock));
+            let machine = match patiently(&*clock, deadline_ns, pause, launch).await {
+                Ok(machine) => machine,
+                Err(error) => {
+                    // Rented it may be all the same, where an answer was lost.
+                    if error.kind == Kind::RetryAfter {
+                        sweep(&*cloud, &*clock, &offer.region, &tags).await;
+                    }
+                    return Err(error);
+                }
+            };
+            let lease = Lease::of(&machine, Arc::clone(&cloud), Arc::clone(&clock), tasks);
             Ok((machine, lease))
         });
         renting.await.map_err(|error| {
@@ -137,6 +159,26 @@ impl Rented {
     }
 }
 
+/// Gives back what stands under these tags.
+async fn sweep(cloud: &dyn Cloud, clock: &dyn Clock, region: &Region, tags: &Tags) {
+    let deadline_ns = clock.monotonic_ns() + SWEEPING.as_nanos() as u64;
+    let found = patiently(clock, deadline_ns, SWEEPING / 10, || cloud.find(region)).await;
+    let ours = |machine: &Machine| {
+        machine.is_there() && machine.tags.job == tags.job && machine.tags.node == tags.node
+    };
+    match found {
+        Ok(machines) => {
+            for machine in machines.iter().filter(|machine| ours(machine)) {
+                give_back(cloud, clock, region, &machine.id).await;
+            }
+        }
+        Err(error) => tracing::warn!(
+            %region, %error,
+            "whether a machine was rented whose answer was lost is not known: see skyfresh relay ls"
+        ),
+    }
+}
+
 fn ended(on: &str) -> Error {
     let why = format!(
         "{on}: it has ended before it was a relay: see its system log (aws ec2 get-console-output)"
@@ -144,12 +186,16 @@ fn ended(on: &str) -> Error {
     Error::new(Kind::Invalid, "wait for machine", why)
 }
 
-/// A relay's command that ends its machine after it: a relay ends with its owner, so nobody's machine is paid for longer than a minute.
-/// Where the program is not there yet, nothing is ended, and the login says so with exit code 127.
-fn ending_machine(command: Vec<String>) -> Vec<String> {
+/// A relay's command that puts its machine's end off from the first one to that of its longest life, and ends it after the relay, which
+/// ends with its owner. Where the program is not there yet, or the end cannot be set, nothing else is done: exit codes 127 and 126.
+fn ending_machine(command: Vec<String>, longest_life: Duration) -> Vec<String> {
+    let minutes = longest_life.as_secs().div_ceil(60).max(1);
     // SIGHUP and SIGPIPE come when the owner's connection breaks.
-    let script = "trap '' HUP PIPE; command -v \"$1\" >/dev/null || exit 127; \"$@\"; sudo -n shutdown -h now";
-    let mut words: Vec<String> = ["sh", "-c", script, "relay"].map(String::from).into();
+    let script = format!(
+        "trap '' HUP PIPE; command -v \"$1\" >/dev/null || exit 127; sudo -n shutdown -h +{minutes} || exit 126; \
+         \"$@\"; sudo -n shutdown -h now"
+    );
+    let mut words: Vec<String> = ["sh", "-c", &script, "relay"].map(String::from).into();
     words.extend(command);
     words
 }
@@ -173,19 +219,29 @@ impl Executor for Rented {
             job: boot.identity.job.to_string(),
             node: node.id.to_string(),
             owner: self.terms.owner.clone(),
-            expires: self.clock.now().after(self.terms.longest_life),
+            // The life begins with the relay, at the end of the boot at the latest.
+            expires: self.clock.now().after(limit + self.terms.longest_life),
         };
         let (machine, lease) = self.rent(offer, tags, deadline_ns).await?;
         let address = self.address(offer, &machine, deadline_ns).await?;
         // The owner speaks to relays when all have begun: the first must wait for the last.
         let timing = &mut boot.timing;
-        timing.lease_ms = timing.lease_ms.max(limit.as_millis() as u64);
+        let waits = limit + LEASE_MARGIN;
+        timing.lease_ms = timing.lease_ms.max(waits.as_millis() as u64);
         let at = Node {
             address: Some(format!("{}@{address}", self.terms.user)),
             ..node.clone()
         };
         let inner = self.log_in(&at, boot, &machine, deadline_ns).await?;
         Ok(Box::new(RentedNode { inner, lease }))
+    }
+
+    async fn settle(&self) {
+        self.tasks.close();
+        let settled = skyfresh_sky::timeout(&*self.clock, SETTLING, self.tasks.wait()).await;
+        if settled.is_none() {
+            tracing::warn!("machines may be left that were rented: see skyfresh relay ls");
+        }
     }
 }
 

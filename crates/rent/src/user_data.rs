@@ -39,12 +39,12 @@ impl Program {
     }
 }
 
-/// The script that a new machine runs as root, once. First of all it sets the machine's end; then it fetches the program. It starts
-/// nothing: the job's owner does, over `ssh`. Without a `program` the image has one.
+/// The script that a new machine runs as root, once. First of all it sets the machine's end, should nobody ever log in; then it fetches the
+/// program. It starts nothing: the job's owner does, over `ssh`, and puts the end off. Without a `program` the image has one.
 ///
 /// Images that read such scripts are those with cloud-init (<https://cloudinit.readthedocs.io/en/latest/explanation/format.html>).
-pub fn user_data(longest_life: Duration, program: Option<&Program>) -> String {
-    let minutes = longest_life.as_secs().div_ceil(60).max(1);
+pub fn user_data(first_end: Duration, program: Option<&Program>) -> String {
+    let minutes = first_end.as_secs().div_ceil(60).max(1);
     let mut script = format!("#!/bin/sh\nset -eu\nshutdown -h +{minutes}\n");
     if let Some(Program { url, sha256 }) = program {
         // Where a login's PATH finds it, and never half of it.

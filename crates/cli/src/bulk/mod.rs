@@ -149,6 +149,11 @@ pub(crate) async fn run(request: Request<'_>, context: &Context) -> anyhow::Resu
     if let Some(ledger) = opened.take() {
         ledger.close().await;
     }
+    // Before anything that can fail: relays may stand on machines that are paid for.
+    let relays = match relays {
+        Some(relays) => Some(relays.ended().await),
+        None => None,
+    };
     records.close()?;
     let catalog = catalog.await.context("cannot read the catalogue")??;
     let mut relayed = relays.is_some();
@@ -158,7 +163,7 @@ pub(crate) async fn run(request: Request<'_>, context: &Context) -> anyhow::Resu
         relayed = decided.by_relays();
     }
     if let Some(relays) = relays {
-        relays.end(&catalog, context).await?;
+        relays.tell(&catalog, context)?;
     }
     let ended = summary::Ended {
         source: &source_location,

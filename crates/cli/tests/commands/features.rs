@@ -246,7 +246,7 @@ fn a_training_set_is_as_of_its_time() {
     );
     assert_eq!(pushed, Some((200, Value::Null)));
     eventually("both are counted", || count(&url, 1) == 2);
-    running.end("TERM");
+    running.end("-TERM");
     let arguments = [
         "features",
         "history",

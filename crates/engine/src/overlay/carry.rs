@@ -44,7 +44,8 @@ impl fmt::Debug for OverlaySeams {
 /// Relays at work for one bulk job. When it is dropped, they end.
 #[derive(Debug)]
 pub struct Overlay {
-    feed: Feed,
+    /// Gone when relays carry nothing: they, and machines that are paid for them, end then.
+    feed: Mutex<Option<Feed>>,
     chunk_bytes: u32,
     destinations: usize,
     next_object: AtomicU64,
@@ -112,7 +113,7 @@ impl Overlay {
     ) {
         let (feed, fed) = feed(WAITING);
         let overlay = Overlay {
-            feed,
+            feed: Mutex::new(Some(feed)),
             chunk_bytes: topology.chunk_bytes,
             destinations: topology.destinations.len(),
             next_object: AtomicU64::new(0),
@@ -149,9 +150,9 @@ impl Overlay {
             self.fallen.add(why);
             asked.uploads.iter().map(|_| None).collect()
         };
-        if self.fallen.in_a_row.load(Ordering::Relaxed) >= HOPELESS || self.feed.is_over() {
+        let Some(feed) = self.open_feed() else {
             return none("the relays have ended");
-        }
+        };
         let (Ok(length), Ok(version)) = (
             u32::try_from(asked.size),
             serde_json::to_string(&asked.head.version),
@@ -188,12 +189,21 @@ impl Overlay {
             checksum: None,
             notes,
         };
-        let mut answers = self.feed.carry(chunk, wanted).await;
+        let mut answers = feed.carry(chunk, wanted).await;
         let results = asked.uploads.iter().map(|at| {
             let answer = answers.remove(&(at.target as u8));
             self.carried(asked, answer)
         });
         results.collect()
+    }
+
+    /// The way to relays that still carry something.
+    fn open_feed(&self) -> Option<Feed> {
+        let mut feed = self.feed.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.fallen.in_a_row.load(Ordering::Relaxed) >= HOPELESS {
+            *feed = None;
+        }
+        feed.clone().filter(|feed| !feed.is_over())
     }
 
     /// The part as a destination holds it; `None` where it does not.

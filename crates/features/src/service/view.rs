@@ -5,12 +5,12 @@ use super::codec::{Head, Judgement, Report};
 use super::config::ViewSpec;
 use super::encode::Cells;
 use super::store::{Row, Store, Write, target};
-use crate::Result;
 use crate::function::{Evaluator, Event, Function, Item, Update};
 use crate::scheduler::{Feedback, Key, KeyScheduler, Lease, Scheduler, Stats};
+use crate::{Error, Result};
 use serde::Serialize;
 use serde_json::Value;
-use skyfresh_sky::{Clock, Rng};
+use skyfresh_sky::{Clock, Kind, Rng};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -288,7 +288,13 @@ impl View {
             events,
             state: row.as_ref().map_or(&Value::Null, |row| &row.state),
         });
-        let updates = function.on_batch(&items.collect::<Vec<_>>());
+        let mut updates = function.on_batch(&items.collect::<Vec<_>>());
+        // A key without an answer must not lose its events.
+        updates.resize_with(inputs.len(), || {
+            let why = "the function gave no answer for some keys";
+            let view = self.spec.name.as_str();
+            Err(Error::new(Kind::Internal, "compute features", view, why))
+        });
         let (mut done, mut writes) = (Vec::new(), Vec::new());
         for ((job, row, events), update) in inputs.into_iter().zip(updates) {
             match update {

@@ -24,6 +24,10 @@ pub trait Executor: Send + Sync {
     /// # Errors
     /// `RetryAfter` where another try may help; anything else, and the job goes on without the node if it can.
     async fn start(&self, node: &Node, boot: Boot) -> Result<Box<dyn NodeHandle>>;
+
+    /// Returns when nothing goes on any more that whoever began it did not wait for: starts that were broken off, nodes that were
+    /// dropped. A job's last word to its executor.
+    async fn settle(&self) {}
 }
 
 /// A node that was started. Dropped, it is stopped.

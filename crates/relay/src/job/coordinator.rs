@@ -408,6 +408,7 @@ impl Coordinator {
         }
         join_all(self.nodes.values().map(|node| node.handle.stop())).await;
         self.links.shutdown().await;
+        self.seams.executor.settle().await;
     }
 
     async fn last_words(&mut self) {

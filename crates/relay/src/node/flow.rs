@@ -91,7 +91,7 @@ impl Flow {
                     let chunk_bytes = u64::from(program.chunk_bytes);
                     let step = route.share.map(|share| {
                         let width = (u64::from(*connections) * chunk_bytes, chunk_bytes);
-                        let of = (share.group, share.stripes);
+                        let of = ((share.group, hops.len() as u16), share.stripes);
                         shared
                             .steps
                             .join(&shared.clock, shared.link_timeout(), of, width)

@@ -429,6 +429,9 @@ impl Hop {
             self.wait_again(item);
             return;
         }
+        if let Some(step) = &self.step {
+            step.fails(item.payload.len() as u64);
+        }
         let error = Error::new(
             Kind::Corrupt,
             "send",

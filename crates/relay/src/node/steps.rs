@@ -10,6 +10,7 @@
 use super::lock;
 use skyfresh_sky::Clock;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -21,8 +22,9 @@ const LEAD: f64 = 3.0;
 /// All trees that begin at a node.
 #[derive(Debug, Default)]
 pub(crate) struct Steps {
-    /// By group: trees over the same regions take whatever chunk is next, so they are one here.
-    groups: Mutex<BTreeMap<u32, Group>>,
+    /// By group and which of its trees' hops from here: trees over the same regions take whatever chunk is next, so they are one here;
+    /// of a tree's several hops each has its own chunks, as destinations may lack different ones.
+    groups: Mutex<BTreeMap<(u32, u16), Group>>,
     changed: Notify,
 }
 
@@ -45,6 +47,16 @@ impl Group {
     fn whole(&self, bytes: u64, all_stripes: u64) -> f64 {
         bytes as f64 * all_stripes as f64 / self.stripes.max(1) as f64
     }
+
+    /// Another number of stripes, at which it is as far as it was.
+    fn restripe(&mut self, stripes: u64) {
+        let scaled = |bytes: u64| {
+            let scaled = u128::from(bytes) * u128::from(stripes) / u128::from(self.stripes.max(1));
+            scaled as u64
+        };
+        (self.sent, self.taken) = (scaled(self.sent), scaled(self.taken));
+        self.stripes = stripes;
+    }
 }
 
 /// One hop's place among them. Dropped, it leaves.
@@ -54,10 +66,13 @@ pub(crate) struct Step {
     clock: Arc<dyn Clock>,
     /// Whoever has taken nothing for so long is waited for no longer.
     patience: Duration,
-    group: u32,
+    group: (u32, u16),
     stripes: u32,
     width_bytes: u64,
     chunk_bytes: u64,
+    /// Of this hop: chunks that wait, bytes that are under way. They leave with it.
+    waiting: AtomicU64,
+    under_way: AtomicU64,
 }
 
 impl Steps {
@@ -67,7 +82,7 @@ impl Steps {
         self: &Arc<Self>,
         clock: &Arc<dyn Clock>,
         patience: Duration,
-        (group, stripes): (u32, u32),
+        (group, stripes): ((u32, u16), u32),
         (width_bytes, chunk_bytes): (u64, u64),
     ) -> Step {
         let mut groups = lock(&self.groups);
@@ -79,7 +94,7 @@ impl Steps {
             .reduce(f64::min);
         let is_new = !groups.contains_key(&group);
         let entry = groups.entry(group).or_default();
-        entry.stripes += u64::from(stripes);
+        entry.restripe(entry.stripes + u64::from(stripes));
         entry.width_bytes += width_bytes;
         entry.hops += 1;
         if is_new && let Some(behind) = behind {
@@ -95,8 +110,17 @@ impl Steps {
             stripes,
             width_bytes,
             chunk_bytes,
+            waiting: AtomicU64::new(0),
+            under_way: AtomicU64::new(0),
         }
     }
+}
+
+/// Takes away, and not below nothing.
+fn less(from: &AtomicU64, by: u64) -> u64 {
+    let less = |value: u64| Some(value.saturating_sub(by));
+    from.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less)
+        .unwrap_or(0)
 }
 
 impl Step {
@@ -110,6 +134,7 @@ impl Step {
     /// A chunk waits to be sent.
     pub(crate) fn waits(&self) {
         let now_ns = self.clock.monotonic_ns();
+        self.waiting.fetch_add(1, Ordering::Relaxed);
         self.change(|group| {
             // Nobody waited for it while it had nothing.
             if group.waiting == 0 {
@@ -121,6 +146,8 @@ impl Step {
 
     /// A chunk that waited is being sent.
     pub(crate) fn sends(&self, bytes: u64) {
+        less(&self.waiting, 1);
+        self.under_way.fetch_add(bytes, Ordering::Relaxed);
         self.change(|group| {
             group.waiting = group.waiting.saturating_sub(1);
             group.sent += bytes;
@@ -129,15 +156,20 @@ impl Step {
 
     /// What was being sent waits again.
     pub(crate) fn sends_again(&self, bytes: u64) {
-        self.change(|group| {
-            group.waiting += 1;
-            group.sent = group.sent.saturating_sub(bytes);
-        });
+        self.fails(bytes);
+        self.waits();
+    }
+
+    /// What was being sent is given up.
+    pub(crate) fn fails(&self, bytes: u64) {
+        less(&self.under_way, bytes);
+        self.change(|group| group.sent = group.sent.saturating_sub(bytes));
     }
 
     /// The next node has taken a chunk.
     pub(crate) fn taken(&self, bytes: u64) {
         let now_ns = self.clock.monotonic_ns();
+        less(&self.under_way, bytes);
         self.change(|group| {
             group.taken += bytes;
             group.moved_ns = now_ns;
@@ -173,9 +205,11 @@ impl Step {
         slowest.is_none_or(|slowest| own.whole(own.sent, all) <= slowest + ahead)
     }
 
-    /// Waits until this hop may send its next chunk.
+    /// Waits until this hop may send its next chunk, and never so long that its chunks would be given up as stalled.
     pub(crate) async fn turn(&self) {
-        loop {
+        let began_ns = self.clock.monotonic_ns();
+        let waited = || Duration::from_nanos(self.clock.monotonic_ns().saturating_sub(began_ns));
+        while waited() < 2 * self.patience {
             let mut changed = std::pin::pin!(self.steps.changed.notified());
             changed.as_mut().enable();
             if self.is_on() {
@@ -190,9 +224,13 @@ impl Step {
 
 impl Drop for Step {
     fn drop(&mut self) {
-        let mut groups = lock(&self.steps.groups);
+        let steps = Arc::clone(&self.steps);
+        let mut groups = lock(&steps.groups);
         if let Some(group) = groups.get_mut(&self.group) {
-            group.stripes = group.stripes.saturating_sub(self.stripes.into());
+            let under_way = *self.under_way.get_mut();
+            group.sent = group.sent.saturating_sub(under_way);
+            group.waiting = group.waiting.saturating_sub(*self.waiting.get_mut());
+            group.restripe(group.stripes.saturating_sub(self.stripes.into()));
             group.width_bytes = group.width_bytes.saturating_sub(self.width_bytes);
             group.hops = group.hops.saturating_sub(1);
             if group.hops == 0 {
@@ -200,7 +238,7 @@ impl Drop for Step {
             }
         }
         drop(groups);
-        self.steps.changed.notify_waiters();
+        steps.changed.notify_waiters();
     }
 }
 
@@ -215,7 +253,7 @@ mod tests {
     fn at(steps: &Arc<Steps>, clock: &Arc<ManualClock>, group: u32, stripes: u32) -> Step {
         let clock = Arc::clone(clock) as Arc<dyn Clock>;
         let patience = Duration::from_secs(1);
-        steps.join(&clock, patience, (group, stripes), (2 * CHUNK, CHUNK))
+        steps.join(&clock, patience, ((group, 0), stripes), (2 * CHUNK, CHUNK))
     }
 
     fn clock() -> Arc<ManualClock> {
@@ -266,6 +304,36 @@ mod tests {
         let later = at(&steps, &clock, 2, 1);
         later.waits();
         assert!(send(&one, 100) > 0);
+    }
+
+    #[test]
+    fn a_hop_that_comes_or_goes_leaves_its_group_as_far_as_it_was() {
+        let (steps, clock) = (Arc::default(), clock());
+        let (one, other) = (at(&steps, &clock, 0, 1), at(&steps, &clock, 1, 1));
+        (0..1_000).for_each(|_| one.waits());
+        (0..1_000).for_each(|_| other.waits());
+        for _ in 0..20 {
+            send(&one, 5);
+            send(&other, 5);
+        }
+        let far = |step: &Step| {
+            let groups = lock(&steps.groups);
+            let all = groups.values().map(|group| group.stripes).sum();
+            let group = &groups[&step.group];
+            group.whole(group.taken, all) / all as f64
+        };
+        let before = far(&one);
+        let mate = at(&steps, &clock, 0, 3);
+        assert!((far(&one) - before).abs() < 1.0, "{} {before}", far(&one));
+        // What it had waiting and under way leaves with it.
+        (0..10).for_each(|_| mate.waits());
+        mate.sends(CHUNK);
+        drop(mate);
+        assert!((far(&one) - before).abs() < 1.0, "{} {before}", far(&one));
+        let groups = lock(&steps.groups);
+        let group = &groups[&(0, 0)];
+        assert_eq!(group.waiting, 1_000 - group.taken / CHUNK);
+        assert!(group.sent <= group.taken);
     }
 
     #[test]

@@ -165,7 +165,10 @@ impl Cloud for Ec2 {
             .await?
         {
             Ok(_) => Ok(()),
-            Err((code, _)) if code == "InvalidInstanceID.NotFound" => Ok(()),
+            Err((code, refused)) if code == "InvalidInstanceID.NotFound" => Err(Error {
+                kind: Kind::Missing,
+                ..refused
+            }),
             Err((_, refused)) => Err(refused),
         }
     }

@@ -4,8 +4,9 @@ use crate::{Cloud, Machine};
 use skyfresh_relay::{Error, Result};
 use skyfresh_sky::{Clock, Kind, Region};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::sync::OnceCell;
+use tokio_util::task::TaskTracker;
 
 /// How long giving back is tried, and between two tries.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -15,48 +16,65 @@ const PAUSE: Duration = Duration::from_secs(2);
 pub(super) struct Lease {
     cloud: Arc<dyn Cloud>,
     clock: Arc<dyn Clock>,
+    /// What goes on after whoever began it is gone; the executor waits for it.
+    tasks: TaskTracker,
     region: Region,
     id: String,
-    over: AtomicBool,
+    over: OnceCell<()>,
 }
 
 impl Lease {
-    pub(super) fn of(machine: &Machine, cloud: Arc<dyn Cloud>, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn of(
+        machine: &Machine,
+        cloud: Arc<dyn Cloud>,
+        clock: Arc<dyn Clock>,
+        tasks: TaskTracker,
+    ) -> Self {
         Lease {
             cloud,
             clock,
+            tasks,
             region: machine.region.clone(),
             id: machine.id.clone(),
-            over: AtomicBool::new(false),
+            over: OnceCell::new(),
         }
     }
 
-    /// Gives the machine back, once.
+    /// Gives the machine back, and returns when that is done, whoever began it. Broken off, it is begun again.
     pub(super) async fn end(&self) {
-        if !self.over.swap(true, Ordering::AcqRel) {
-            give_back(&*self.cloud, &*self.clock, &self.region, &self.id).await;
-        }
+        let give_back = || give_back(&*self.cloud, &*self.clock, &self.region, &self.id);
+        self.over.get_or_init(give_back).await;
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if self.over.swap(true, Ordering::AcqRel) {
+        if self.over.initialized() {
             return;
         }
         let (cloud, clock) = (Arc::clone(&self.cloud), Arc::clone(&self.clock));
         let (region, id) = (self.region.clone(), self.id.clone());
         // Without a runtime this process is ending: the machine does, too, when its relay notices.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { give_back(&*cloud, &*clock, &region, &id).await });
+            let giving = async move { give_back(&*cloud, &*clock, &region, &id).await };
+            self.tasks.spawn_on(giving, &runtime);
         }
     }
 }
 
-async fn give_back(cloud: &dyn Cloud, clock: &dyn Clock, region: &Region, id: &str) {
+pub(super) async fn give_back(cloud: &dyn Cloud, clock: &dyn Clock, region: &Region, id: &str) {
     let deadline_ns = clock.monotonic_ns() + PATIENCE.as_nanos() as u64;
-    let done = patiently(clock, deadline_ns, PAUSE, || cloud.terminate(region, id)).await;
-    if let Err(error) = done {
+    let attempt = || async {
+        cloud.terminate(region, id).await.map_err(|error| {
+            // One that was rented just now may not be known everywhere yet, and would be left.
+            let kind = match error.kind {
+                Kind::Missing => Kind::RetryAfter,
+                kind => kind,
+            };
+            Error { kind, ..error }
+        })
+    };
+    if let Err(error) = patiently(clock, deadline_ns, PAUSE, attempt).await {
         tracing::warn!(
             id, %region, %error,
             "a rented machine could not be given back: it ends by itself after its longest life; sooner by skyfresh relay rm"

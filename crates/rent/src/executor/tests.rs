@@ -238,6 +238,43 @@ async fn what_does_not_become_a_relay_is_given_back_and_the_reason_told() {
     assert!(error.context.contains("add the region"), "{error}");
 }
 
+/// As a command that is stopped while machines begin: its runtime ends soon after the job, and waits for nothing but that.
+#[test]
+fn a_job_that_is_stopped_while_machines_begin_leaves_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let cloud = Arc::new(Table {
+        slow: Duration::from_millis(200),
+        ..Table::default()
+    });
+    let client = client(folder.path(), 1_000_000);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let (node, boot) = node();
+        let executor = rented(&cloud, &client);
+        for limit_ms in [50, 300] {
+            let start = executor.start(&node, boot.clone());
+            let limit = Duration::from_millis(limit_ms);
+            assert!(tokio::time::timeout(limit, start).await.is_err());
+        }
+        executor.settle().await;
+    });
+    runtime.shutdown_background();
+    assert_eq!(cloud.states(), [State::Gone, State::Gone]);
+}
+
+#[tokio::test]
+async fn a_machine_whose_renting_was_not_answered_is_found_and_given_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let cloud = Arc::new(Table::default());
+    *cloud.refusals.lock().unwrap() = vec![Kind::RetryAfter; 1_000];
+    let (node, boot) = node();
+    let mut executor = rented(&cloud, &client(folder.path(), 0));
+    executor.terms.boot_limit = Duration::from_millis(200);
+    assert!(executor.start(&node, boot).await.is_err());
+    executor.settle().await;
+    assert_eq!(cloud.states(), [State::Gone]);
+}
+
 /// The wrapped command, run by a real shell with a `sudo` that writes down what it is asked.
 #[test]
 fn a_machine_ends_with_its_relay_but_not_before_it_has_one() {
@@ -259,7 +296,8 @@ fn a_machine_ends_with_its_relay_but_not_before_it_has_one() {
         std::env::var("PATH").unwrap_or_default()
     );
     let run = || {
-        let words = ending_machine(vec!["skyfresh".into(), "relay".into(), "a b".into()]);
+        let relay = vec!["skyfresh".into(), "relay".into(), "a b".into()];
+        let words = ending_machine(relay, Duration::from_secs(7_200));
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).env("PATH", &path);
         command.output().unwrap()
@@ -270,6 +308,8 @@ fn a_machine_ends_with_its_relay_but_not_before_it_has_one() {
     assert_eq!(run().stdout, b"a b\n");
     assert_eq!(
         std::fs::read_to_string(&asked).unwrap(),
-        "-n shutdown -h now\n"
+        "-n shutdown -h +120\n-n shutdown -h now\n"
     );
+    script("sudo", "exit 1");
+    assert_eq!(run().status.code(), Some(126), "no end, no relay");
 }

@@ -111,7 +111,7 @@ pub(super) fn run() -> Result<bool> {
         ),
     ];
     let (mut notes, met) = judged(&aims);
-    notes.insert(0, "Each key is two weeks of one series. Its feature is the decomposition of the last three days (STL, season of a day, AR(1) remainder); every step asks for forecasts of the points to come, whose error over that of \"as yesterday\" is reported; then the points are data. Regret: loss beyond that of updating everything. Five seeds, which draw queries; equals come in the order of their keys, so that under uniform queries all seeds of a policy that draws nothing are one and the same replay. [Hourly](features-hourly.svg), [five-minute](features-five-minute.svg).".into());
+    notes.insert(0, "Each key is two weeks of one series. Its feature is the decomposition of the last three days (STL, season of a day, AR(1) remainder); every step asks for forecasts of the points to come, whose error over that of \"as yesterday\" is reported; then the points are data. Regret: loss beyond that of updating everything. Five seeds, which draw queries and the order in which equal keys come. [Hourly](features-hourly.svg), [five-minute](features-five-minute.svg).".into());
     notes.insert(1, "The error at small budgets is that of few updates on few keys: at .005 the 89 keys get about 120 (hourly) or 60 (five-minute) updates in all.".into());
     Document {
         title: "Features: regret on real series",

@@ -25,7 +25,7 @@ use skyfresh_relay::job::{Event, JobOptions, JobReport, Listener};
 use skyfresh_relay::topology::{Security, Topology};
 use skyfresh_relay::{NodeId, Result as RelayResult};
 use skyfresh_sky::catalog::Catalog;
-use skyfresh_sky::{Region, Usd, parse_delay};
+use skyfresh_sky::{Location, Region, Usd, parse_delay};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -156,10 +156,35 @@ pub(super) fn decide(
         if let Some(bare) = only_in(&mut asked, &network, |region| renting.is_in(region)) {
             return Ok(stay(&format!("no machine is offered in {bare}")));
         }
+        let sides = std::iter::once(&request.source).chain(&request.targets);
+        let mut locations = sides.map(|side| &side.location);
+        if let Some(own) = locations.find(|location| needs_configuration(location)) {
+            let why = format!(
+                "{own} names an endpoint or a profile of this machine, which rented ones do not know"
+            );
+            return Ok(stay(&why));
+        }
     }
     let outcome = plan(&network, &asked, Engine::Best)
         .map_err(|error| Told::new(Exit::Usage, error.to_string()))?;
+    if let (Some(renting), Some(plan)) = (&renting, outcome.plan())
+        && !renting.lives_through(plan.time_s)
+    {
+        let why = format!(
+            "relays would take {:.0} s, and machines end before: raise longest_life",
+            plan.time_s
+        );
+        return Ok(stay(&why));
+    }
     Ok(decided(choose(direct, &outcome, goal, machines)))
+}
+
+/// Whether a location can be opened only with this machine's configuration or profiles.
+fn needs_configuration(location: &Location) -> bool {
+    let by_name = location
+        .option("endpoint")
+        .is_some_and(|endpoint| !endpoint.contains("://"));
+    by_name || location.option("profile").is_some()
 }
 
 /// Restricts a plan to regions that have machines. A source or destination without one.

@@ -6,13 +6,15 @@ use crate::output::{Style, Table};
 use crate::render;
 use anyhow::Context as _;
 use serde::Serialize;
-use skyfresh_relay::NodeId;
+use skyfresh_plan::overlay::OverlayPlan;
 use skyfresh_relay::job::JobReport;
 use skyfresh_relay::topology::Topology;
+use skyfresh_relay::{NodeId, Result as RelayResult};
 use skyfresh_sky::catalog::Catalog;
 use skyfresh_sky::{Region, Usd, format_bytes};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use tokio::task::JoinError;
 
 /// What relays did, for machines.
 #[derive(Serialize)]
@@ -38,15 +40,33 @@ struct Hop {
     usd: f64,
 }
 
+/// Relays that have ended.
+pub(in crate::bulk) struct Ended {
+    plan: OverlayPlan,
+    expected_s: f64,
+    topology: Topology,
+    report: Result<RelayResult<JobReport>, JoinError>,
+    fallen: Option<(u64, String)>,
+}
+
 impl Running {
-    /// Waits until the relays have ended, and says what they did.
-    pub(in crate::bulk) async fn end(
-        self,
-        catalog: &Catalog,
-        context: &Context,
-    ) -> anyhow::Result<()> {
-        let report = self.job.await.context("the relays' owner broke off")?;
-        let fallen = self.fallen.read();
+    /// Waits until the relays have ended, and their machines with them.
+    pub(in crate::bulk) async fn ended(self) -> Ended {
+        Ended {
+            report: self.job.await,
+            fallen: self.fallen.read(),
+            plan: self.plan,
+            expected_s: self.expected_s,
+            topology: self.topology,
+        }
+    }
+}
+
+impl Ended {
+    /// Says what they did.
+    pub(in crate::bulk) fn tell(self, catalog: &Catalog, context: &Context) -> anyhow::Result<()> {
+        let report = self.report.context("the relays' owner broke off")?;
+        let fallen = self.fallen;
         let output = &context.output;
         if let Some((parts, why)) = &fallen {
             output.note(format_args!(
@@ -104,9 +124,12 @@ impl Running {
 fn hops(report: &JobReport, topology: &Topology, catalog: &Catalog) -> Vec<Hop> {
     let region = |id: &NodeId| {
         let known = topology.node(id).or_else(|| {
-            // One that was started in a dead one's place: its name with a number.
-            let (stem, _) = id.as_str().rsplit_once("-r")?;
-            topology.nodes.iter().find(|node| node.id.as_str() == stem)
+            // One that was started in a dead one's place, perhaps in that of another such: its name with a number.
+            let named = |stem: &str| topology.nodes.iter().find(|node| node.id.as_str() == stem);
+            let stems = std::iter::successors(id.as_str().rsplit_once("-r"), |(stem, _)| {
+                stem.rsplit_once("-r")
+            });
+            stems.into_iter().find_map(|(stem, _)| named(stem))
         });
         known.and_then(|node| node.region.parse::<Region>().ok())
     };

@@ -27,7 +27,8 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let machines = Renting::read(&args.file)?.find(context).await?;
+    let (machines, complete) = Renting::read(&args.file)?.find(context).await?;
+    let exit = if complete { Exit::Ok } else { Exit::Failed };
     let machines = machines
         .iter()
         .filter(|machine| args.all || machine.is_there());
@@ -40,11 +41,11 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
         for line in &lines {
             output.json_line(line)?;
         }
-        return Ok(Exit::Ok);
+        return Ok(exit);
     }
-    if lines.is_empty() {
+    if lines.is_empty() && complete {
         output.note("no machine is rented");
-        return Ok(Exit::Ok);
+        return Ok(exit);
     }
     let mut table = Table::new(&[
         "ID", "REGION", "KIND", "STATE", "JOB", "RELAY", "OWNER", "ENDS",
@@ -67,5 +68,5 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
         ]);
     }
     output.line(table.render(output, 0));
-    Ok(Exit::Ok)
+    Ok(exit)
 }

@@ -40,7 +40,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
     let renting = Renting::read(&args.file)?;
     let cloud = renting.cloud(context)?;
     let now = context.clock.now();
-    let machines = renting.find(context).await?;
+    let (machines, complete) = renting.find(context).await?;
     let chosen: Vec<_> = machines
         .iter()
         .filter(|machine| machine.is_there())
@@ -50,7 +50,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
         })
         .collect();
     let output = &context.output;
-    let mut exit = Exit::Ok;
+    let mut exit = if complete { Exit::Ok } else { Exit::Failed };
     for machine in &chosen {
         // One that cannot be given back does not keep the others.
         match cloud.terminate(&machine.region, &machine.id).await {
@@ -65,7 +65,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
             }
         }
     }
-    if chosen.is_empty() {
+    if chosen.is_empty() && complete {
         output.note("there is nothing to give back");
     }
     Ok(exit)
