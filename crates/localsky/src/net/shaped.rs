@@ -208,7 +208,8 @@ impl Direction<'_> {
     ) -> std::io::Result<()> {
         let mut extra = self.first_delay;
         let mut last_due_ns = 0.0f64;
-        let mut sent_ns = 0.0f64;
+        // Nothing was sent before the connection: what lies there when the pump begins is on the line from now on.
+        let mut sent_ns = self.clock.monotonic_ns() as f64;
         let mut buffer = BytesMut::new();
         loop {
             buffer.reserve(CHUNK_BYTES);
