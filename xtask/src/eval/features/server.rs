@@ -59,12 +59,12 @@ pub(super) fn program() -> Result<PathBuf> {
         "--package",
         "skyfresh-features",
         "--example",
-        "serve",
+        "served",
     ]);
     if !process::run(&mut build)? {
         bail!("the server could not be built; cargo's message is above");
     }
-    Ok(workspace::target().join("release/examples/serve"))
+    Ok(workspace::target().join("release/examples/served"))
 }
 
 /// Starts ours over a store in the folder.

@@ -1,6 +1,6 @@
 //! Gigabytes a second over loopback: one hop plain, one hop with TLS and sealed payloads, one source to six destinations.
 //!
-//! `cargo run --release -p skyfresh-relay --example throughput [-- GIGABYTES]`
+//! `cargo run --release -p skyfresh-relay --example carry [-- GIGABYTES]`
 #![allow(clippy::print_stdout, reason = "an example prints")]
 
 use async_trait::async_trait;
