@@ -1,6 +1,6 @@
 //! Serves a configuration, or fills a store to be recovered. Run by `cargo xtask eval features`; `skyfresh features serve` is for use.
 //!
-//! `served <configuration> <store>` prints one line of JSON once it answers. `fill <configuration> <store> <keys>` pushes an event for
+//! `serve <configuration> <store>` prints one line of JSON once it answers. `fill <configuration> <store> <keys>` pushes an event for
 //! each key, updates all, pushes for one key in a hundred again, reports errors, prints one line, and goes on pushing until it is killed.
 
 #![allow(clippy::print_stdout, reason = "its output is what it is for")]
