@@ -2,6 +2,7 @@
 
 use super::dominance::Dominators;
 use super::envelope::Envelope;
+use super::reduce::{Candidate, Need, Sizes, judge};
 use super::{Block, MAX_REPLICAS, MAX_STORES, MAX_WRITE_CHOICES, Oracle, Shard, choices};
 use crate::model::Scenario;
 use skyfresh_sky::{Invalid, Rng};
@@ -10,6 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Write choices that a thread takes at a time.
 const CHUNK: u128 = 8192;
+/// The same where each candidate is judged, which takes a thousand times as long.
+const REDUCED_CHUNK: u128 = 8;
 /// Seed of the numbers by which equal costs are recognised.
 const HASH_SEED: u64 = 0x0c1e;
 
@@ -20,6 +23,8 @@ pub struct Plan {
     pub shard: Shard,
     /// Drop candidates that another makes better.
     pub filter: bool,
+    /// Of what the filter leaves drop also candidates that others, together, make better: milliseconds for each.
+    pub reduce: bool,
     /// Keep the candidates; otherwise they are only counted.
     pub keep: bool,
     /// Count how many have different prices, which takes 16 bytes of memory for each.
@@ -34,6 +39,7 @@ impl Default for Plan {
         Plan {
             shard: Shard::WHOLE,
             filter: true,
+            reduce: false,
             keep: true,
             count_distinct: false,
             threads: 1,
@@ -52,6 +58,10 @@ pub struct Counts {
     pub distinct: u64,
     /// Candidates that no other makes better by one exchange of stores.
     pub after_filter: u64,
+    /// Of these, those that others, together, do not make better; 0 unless it was asked for.
+    pub after_reduction: u64,
+    /// Of these, those that are kept because neither was proven: that an object needs them, or that none does.
+    pub unproven: u64,
 }
 
 /// Random multipliers: two price vectors of different numbers have the same product sum with probability 2⁻¹⁰⁰ or less.
@@ -143,7 +153,8 @@ impl Oracle {
             return Err(Invalid::new("shard", given, "expected i/n with 1 ≤ i ≤ n"));
         }
         let bound = |index: u32| total * u128::from(index) / u128::from(of);
-        let stretches = stretches(&sets, bound(index), bound(index + 1));
+        let chunk = if plan.reduce { REDUCED_CHUNK } else { CHUNK };
+        let stretches = stretches(&sets, (bound(index), bound(index + 1)), chunk);
         let builder = Builder {
             scenario,
             plan,
@@ -164,6 +175,8 @@ impl Oracle {
             counts.write_choices += part.counts.write_choices;
             counts.candidates += part.counts.candidates;
             counts.after_filter += part.counts.after_filter;
+            counts.after_reduction += part.counts.after_reduction;
+            counts.unproven += part.counts.unproven;
             hashes.extend(part.hashes);
             for block in part.blocks {
                 let whole = &mut blocks[block.replicas - least];
@@ -177,22 +190,23 @@ impl Oracle {
         let oracle = Oracle {
             scenario: scenario.clone(),
             shard: plan.shard,
-            filtered: plan.filter,
+            filtered: plan.filter || plan.reduce,
+            reduced: plan.reduce,
             blocks,
         };
         Ok((oracle, counts))
     }
 }
 
-/// The chunks of the write choices numbered `from..to` through all numbers of replicas.
-fn stretches(sets: &[(usize, u128)], from: u128, to: u128) -> Vec<Stretch> {
+/// The chunks of the write choices numbered `from..to` through all numbers of replicas, of at most `chunk` each.
+fn stretches(sets: &[(usize, u128)], (from, to): (u128, u128), chunk: u128) -> Vec<Stretch> {
     let mut found = Vec::new();
     let mut before = 0;
     for &(replicas, count) in sets {
         let mut at = from.clamp(before, before + count);
         let end = to.clamp(before, before + count);
         while at < end {
-            let many = CHUNK.min(end - at);
+            let many = chunk.min(end - at);
             found.push((replicas, at - before, many));
             at += many;
         }
@@ -286,21 +300,37 @@ impl Builder<'_> {
             assigned[*place as usize * words + region / 64] |= 1 << (region % 64);
             hash = hash.wrapping_add(hash_of(region, *place));
         }
-        let mut at = 0;
+        let (mut at, mut from) = (0, (0, 1));
+        let mut rivals = Vec::new();
         loop {
             part.counts.candidates += 1;
             if self.hashes.is_some() {
                 part.hashes.push(hash);
             }
+            let next = envelope.switches.get(at).copied();
             let dropped = self.dominators.apply(set, &assigned);
             part.counts.after_filter += u64::from(!dropped);
-            if self.plan.keep && !(dropped && self.plan.filter) {
+            let mut kept = !(dropped && (self.plan.filter || self.plan.reduce));
+            if kept && self.plan.reduce {
+                let until = next.map(|switch| switch.size());
+                let candidate = Candidate {
+                    stores: set,
+                    reads: &envelope.first,
+                    sizes: Sizes { from, until },
+                };
+                let need = judge(scenario, &candidate, &mut rivals);
+                kept = need != Need::Unneeded;
+                part.counts.after_reduction += u64::from(kept);
+                part.counts.unproven += u64::from(need == Need::Unknown);
+            }
+            if self.plan.keep && kept {
                 block.stores.extend_from_slice(set);
                 block.reads.extend_from_slice(&envelope.first);
             }
-            let Some(switch) = envelope.switches.get(at).copied() else {
+            let Some(switch) = next else {
                 return;
             };
+            from = switch.size();
             while let Some(other) = envelope
                 .switches
                 .get(at)

@@ -24,6 +24,11 @@ impl Switch {
         product(self.numerator, other.denominator).cmp(&product(other.numerator, self.denominator))
     }
 
+    /// The size in GB, as a fraction.
+    pub(super) fn size(&self) -> (i64, i64) {
+        (self.numerator, self.denominator)
+    }
+
     /// Whether both happen at the same size.
     pub(super) fn is_with(&self, other: &Switch) -> bool {
         self.order(other).is_eq()

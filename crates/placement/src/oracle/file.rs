@@ -28,6 +28,9 @@ struct Head {
     tables: Tables,
     shard: (u32, u32),
     filtered: bool,
+    /// Of version 1 too, and false where it is not there.
+    #[serde(default)]
+    reduced: bool,
     /// Replicas and candidates of each block.
     blocks: Vec<(usize, u64)>,
 }
@@ -89,6 +92,7 @@ impl Oracle {
             tables: tables(&self.scenario),
             shard: (self.shard.index, self.shard.of),
             filtered: self.filtered,
+            reduced: self.reduced,
             blocks: self
                 .blocks
                 .iter()
@@ -170,6 +174,7 @@ impl Oracle {
             scenario,
             shard: Shard { index, of },
             filtered: head.filtered,
+            reduced: head.reduced,
             blocks,
         };
         oracle.check().ok_or_else(damaged)?;

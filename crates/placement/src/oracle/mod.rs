@@ -9,6 +9,7 @@
 //! choices.rs   sets of stores by number, so that ranges of them are shards
 //! envelope.rs  one set → its read choices
 //! dominance.rs read choices that another set makes better
+//! reduce/      read choices that several others, together, make better
 //! build.rs     all of it, on many threads → Oracle, Counts
 //! file.rs      Oracle ⇄ bytes, with a checksum
 //! matrix.rs    many objects × all candidates
@@ -22,6 +23,7 @@ mod drift;
 mod envelope;
 mod file;
 mod matrix;
+mod reduce;
 
 pub use build::{Counts, Plan};
 pub use drift::{Change, Drift, Quantity};
@@ -75,6 +77,8 @@ pub struct Oracle {
     pub(crate) shard: Shard,
     /// Whether candidates that another makes better were dropped.
     pub(crate) filtered: bool,
+    /// Whether candidates that others, together, make better were dropped too.
+    pub(crate) reduced: bool,
     pub(crate) blocks: Vec<Block>,
 }
 
@@ -100,6 +104,11 @@ impl Oracle {
         self.filtered
     }
 
+    /// Whether candidates that others, together, make better were dropped too.
+    pub fn is_reduced(&self) -> bool {
+        self.reduced
+    }
+
     /// Least and greatest number of stores.
     pub fn replicas(&self) -> (usize, usize) {
         self.scenario.replicas
@@ -108,7 +117,8 @@ impl Oracle {
     /// Whether it is what [`Oracle::build`] would make.
     pub fn is_made_by(&self, scenario: &Scenario, plan: &Plan) -> bool {
         self.shard == plan.shard
-            && self.filtered == plan.filter
+            && self.filtered == (plan.filter || plan.reduce)
+            && self.reduced == plan.reduce
             && file::tables(&self.scenario) == file::tables(scenario)
     }
 
@@ -121,10 +131,10 @@ impl Oracle {
         let Some(first) = parts.first() else {
             return Err(invalid("none were given".into()));
         };
-        let (of, filtered) = (first.shard.of, first.filtered);
+        let (of, made) = (first.shard.of, (first.filtered, first.reduced));
         let tables = file::tables(&first.scenario);
         for part in &parts {
-            if part.shard.of != of || part.filtered != filtered {
+            if part.shard.of != of || (part.filtered, part.reduced) != made {
                 return Err(invalid("made as parts of different wholes".into()));
             }
             if file::tables(&part.scenario) != tables {

@@ -53,6 +53,9 @@ struct Build {
     /// Keep also those that another placement makes better: then ties are told in full
     #[arg(long)]
     unfiltered: bool,
+    /// Drop also those that several others, together, make better: milliseconds for each that is left
+    #[arg(long, conflicts_with = "unfiltered")]
+    reduce: bool,
     /// Print how many there are, as JSON; without --output nothing is kept
     #[arg(long)]
     count: bool,
@@ -103,6 +106,11 @@ struct Counted {
     candidates: u64,
     distinct: u64,
     after_filter: u64,
+    /// With --reduce: how many are left, and how many of these without a proof that an object needs them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    after_reduction: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unproven: Option<u64>,
     seconds: f64,
 }
 
@@ -131,6 +139,7 @@ fn build(args: &Build, context: &Context) -> anyhow::Result<Exit> {
     let plan = Plan {
         shard: args.shard,
         filter: !args.unfiltered,
+        reduce: args.reduce,
         keep: args.output.is_some(),
         count_distinct: args.count,
         threads: threads(args.threads),
@@ -161,12 +170,17 @@ fn build(args: &Build, context: &Context) -> anyhow::Result<Exit> {
         candidates,
         distinct,
         after_filter,
+        after_reduction,
+        unproven,
     } = counts;
+    let reduced = |count: u64| args.reduce.then_some(count);
     context.output.json_line(&Counted {
         write_choices,
         candidates,
         distinct,
         after_filter,
+        after_reduction: reduced(after_reduction),
+        unproven: reduced(unproven),
         seconds,
     })?;
     Ok(Exit::Ok)
@@ -192,6 +206,7 @@ fn told(oracle: &Oracle, path: &Path, context: &Context) -> anyhow::Result<Exit>
     if output.json {
         output.json_line(&serde_json::json!({
             "file": path, "candidates": oracle.candidates(), "filtered": oracle.is_filtered(),
+            "reduced": oracle.is_reduced(),
             "min_replicas": least, "max_replicas": most, "shard": index + 1, "of": of,
             "regions": scenario.regions().len(), "stores": scenario.stores().len(),
         }))?;
@@ -205,9 +220,10 @@ fn told(oracle: &Oracle, path: &Path, context: &Context) -> anyhow::Result<Exit>
         1 => String::new(),
         _ => format!(", shard {} of {of}", index + 1),
     };
-    let kept = match oracle.is_filtered() {
-        true => "that no other makes better",
-        false => "unfiltered",
+    let kept = match (oracle.is_reduced(), oracle.is_filtered()) {
+        (true, _) => "that others together do not make better",
+        (false, true) => "that no other makes better",
+        (false, false) => "unfiltered",
     };
     output.line(format!(
         "{}: {} placements {kept}, {replicas}, {} stores in {} regions{part}",
