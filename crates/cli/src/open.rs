@@ -13,6 +13,7 @@ use crate::locations::with_endpoint;
 use anyhow::Context as _;
 use futures::stream::BoxStream;
 use skyfresh_channel::wiring::TokenSource;
+use skyfresh_engine::overlay::StandingRelays;
 use skyfresh_engine::{Engine, InProcess, OpenStore, Parts, Rule, Stores, Watched};
 use skyfresh_ledger::{EmbeddedLedger, Ledger};
 use skyfresh_sky::catalog::Catalog;
@@ -284,10 +285,11 @@ pub(crate) fn owner(rng: &Rng) -> String {
 }
 
 /// An engine over these stores and this ledger, without rules yet, that prices by this catalogue. `state` is the service that
-/// keeps the ledger, as the catalogue calls it; `None` is the embedded one.
+/// keeps the ledger, as the catalogue calls it; `None` is the embedded one. Large objects go by `relays` where these are better.
 ///
 /// # Errors
 /// The catalogue does not list the service.
+#[expect(clippy::too_many_arguments, reason = "wiring")]
 pub(crate) fn engine(
     context: &Context,
     section: &EngineSection,
@@ -296,19 +298,23 @@ pub(crate) fn engine(
     stores: Arc<Stores>,
     catalog: Catalog,
     state: Option<&str>,
+    relays: Option<&Arc<StandingRelays>>,
 ) -> anyhow::Result<Engine> {
-    let executor = Arc::new(InProcess::new(
+    let mut executor = InProcess::new(
         Arc::clone(&stores),
         Arc::clone(&ledger),
         Arc::clone(&context.clock),
         section.max_parts_in_flight,
-    ));
+    );
+    if let Some(relays) = relays {
+        executor = executor.with_relays(Arc::clone(relays));
+    }
     let planning = section.planning(&catalog, state)?;
     Ok(Engine::new(Parts {
         config: section.config(owner),
         ledger,
         stores,
-        executor,
+        executor: Arc::new(executor),
         catalog,
         clock: Arc::clone(&context.clock),
         rng: context.rng.fork(),

@@ -3,7 +3,7 @@
 use crate::changelog::Savings;
 use skyfresh_sky::catalog::{Catalog, request_prices};
 use skyfresh_sky::{Region, Usd};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 /// What an attempt used, counted as it goes.
 #[derive(Debug, Default)]
@@ -16,6 +16,9 @@ pub struct Usage {
     target_lists: AtomicU32,
     bytes_moved: AtomicU64,
     bytes_copied: AtomicU64,
+    bytes_relayed: AtomicU64,
+    /// Egress of relays' hops, in 1e-12 $.
+    relayed_units: AtomicI64,
     /// What the destination's store did instead.
     pub(crate) savings: Savings,
 }
@@ -63,6 +66,13 @@ impl Usage {
         self.bytes_copied.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// Counts bytes that relays have carried, at the price of a GB over all their hops.
+    pub(crate) fn relayed(&self, bytes: u64, egress_per_gb: Usd) {
+        self.bytes_relayed.fetch_add(bytes, Ordering::Relaxed);
+        let units = egress_per_gb.per_gb(bytes).units();
+        self.relayed_units.fetch_add(units, Ordering::Relaxed);
+    }
+
     pub(crate) fn requests(&self) -> u32 {
         [
             &self.source_reads,
@@ -77,11 +87,13 @@ impl Usage {
         .sum()
     }
 
+    /// Bytes that came to the destination, through this process or by relays.
     pub(crate) fn bytes(&self) -> u64 {
-        self.bytes_moved.load(Ordering::Relaxed)
+        self.bytes_moved.load(Ordering::Relaxed) + self.bytes_relayed.load(Ordering::Relaxed)
     }
 
-    /// Dollars by the catalogue: requests at each side's provider, egress from the source's region to the destination's.
+    /// Dollars by the catalogue: requests at each side's provider, egress from the source's region to the destination's,
+    /// and of relays' hops.
     /// A pair the catalogue does not list counts no egress (`status` names it).
     pub fn price(&self, catalog: &Catalog, source: &Region, target: &Region) -> Usd {
         let (at_source, at_target) = (
@@ -97,7 +109,11 @@ impl Usage {
             + at_target.write.times(count(&self.target_writes))
             + at_source.write.times(count(&self.source_lists))
             + at_target.write.times(count(&self.target_lists))
-            + egress.per_gb(self.bytes() + self.bytes_copied.load(Ordering::Relaxed))
+            + egress.per_gb(
+                self.bytes_moved.load(Ordering::Relaxed)
+                    + self.bytes_copied.load(Ordering::Relaxed),
+            )
+            + Usd::from_units(self.relayed_units.load(Ordering::Relaxed))
     }
 }
 
@@ -120,9 +136,13 @@ mod tests {
         );
         let expected = Usd::from_usd(0.02 + 0.0000004 * 2.0 + 0.000005);
         assert_eq!(usage.price(&catalog, &us, &eu), expected);
+        usage.relayed(500_000_000, Usd::from_usd(0.03));
+        let relayed = expected + Usd::from_usd(0.015);
+        assert_eq!(usage.price(&catalog, &us, &eu), relayed);
+        assert_eq!(usage.bytes(), 1_500_000_000);
         assert_eq!(
             usage.price(&catalog, &Region::local(), &Region::local()),
-            Usd::ZERO
+            Usd::from_usd(0.015)
         );
     }
 }

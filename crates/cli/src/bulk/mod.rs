@@ -4,7 +4,7 @@ mod args;
 mod dry;
 mod progress;
 mod records;
-mod relays;
+pub(crate) mod relays;
 mod summary;
 mod timetable;
 

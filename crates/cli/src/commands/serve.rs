@@ -1,5 +1,6 @@
 //! `skyfresh serve`: the daemon.
 
+use crate::bulk::relays::standing;
 use crate::catalog_file;
 use crate::channels;
 use crate::commands::listen;
@@ -56,6 +57,9 @@ pub(crate) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let opener = Arc::new(Opener::new(context, config.endpoints.clone()));
     let channels = channels::open_all(&opener, &config.channels)?;
     let stores = Arc::new(Stores::new(opener));
+    let relays = config.engine.relays.as_ref();
+    let relays = relays.map(|relays| standing(relays, Some(&args.config), &catalog, context));
+    let relays = relays.transpose()?;
     let engine = Arc::new(open::engine(
         context,
         &config.engine,
@@ -64,6 +68,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         stores,
         catalog,
         config.ledger.state_service(),
+        relays.as_ref(),
     )?);
     let applied = engine
         .apply(config.rules.clone())
@@ -139,6 +144,9 @@ pub(crate) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         None => server.await,
     };
     engine.shutdown().await;
+    if let Some(relays) = relays {
+        relays.close().await;
+    }
     ledger.close().await;
     ended
         .context("the server stopped")?

@@ -2,6 +2,7 @@
 
 use super::diagnose::ConfigError;
 use super::model::{Resolver, Text};
+use crate::bulk::relays::{Purpose, StandingArgs};
 use serde::Deserialize;
 use skyfresh_engine::Bandwidth;
 use skyfresh_engine::planning::Planning;
@@ -38,6 +39,8 @@ pub(crate) struct EngineSection {
     pub(crate) retention: Duration,
     /// A change that a sweep finds counts as lost only when it is older.
     pub(crate) notification_grace: Duration,
+    /// Relays that may carry large objects.
+    pub(crate) relays: Option<StandingArgs>,
 }
 
 /// Workers of two parts each on one object: more streams than this are rarely faster from one machine, and several objects share
@@ -60,6 +63,7 @@ impl Default for EngineSection {
             janitor_period: engine.janitor_period,
             retention: engine.retention,
             notification_grace: engine.notification_grace,
+            relays: None,
         }
     }
 }
@@ -125,6 +129,8 @@ pub(super) struct RawEngine {
     janitor_period: Option<Text>,
     retention: Option<Text>,
     notification_grace: Option<Text>,
+    relays: Option<Text>,
+    relays_for: Option<Text>,
 }
 
 /// A delay that cannot be zero.
@@ -151,6 +157,8 @@ fn part_size(text: &str) -> Result<u64, String> {
 impl RawEngine {
     pub(super) fn resolve(self, resolver: &Resolver<'_>) -> Result<EngineSection, ConfigError> {
         let default = EngineSection::default();
+        let place = resolver.parsed(&self.relays, None, |text| text.parse().map(Some))?;
+        let purpose = resolver.parsed(&self.relays_for, Purpose::Cost, str::parse::<Purpose>)?;
         let section = EngineSection {
             lane_concurrency: resolver
                 .positive(&self.lane_concurrency, default.lane_concurrency)?,
@@ -180,6 +188,7 @@ impl RawEngine {
                 default.notification_grace,
                 some_delay,
             )?,
+            relays: place.map(|place| StandingArgs { place, purpose }),
         };
         match &self.max_parts_in_flight {
             Some(limit) if *limit.get_ref() < section.parts_in_flight => Err(resolver.error(

@@ -42,6 +42,9 @@ impl Config {
             // Joining an absolute path leaves it as it is.
             config.ledger.path = directory.join(&config.ledger.path);
             config.catalog = config.catalog.map(|file| directory.join(file));
+            if let Some(relays) = &mut config.engine.relays {
+                relays.place.resolve_files(directory);
+            }
             for section in config.endpoints.values_mut() {
                 if let Some(GoogleAccess::File(file)) = &mut section.google {
                     *file = directory.join(&*file);

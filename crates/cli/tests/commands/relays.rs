@@ -1,4 +1,4 @@
-//! `cp --relays`: large objects carried by relays, as processes of this machine.
+//! `cp --relays` and `replicate --relays`: large objects carried by relays, as processes of this machine.
 
 use crate::support::{Place, Ran, Running, snapshot};
 use serde_json::Value;
@@ -9,16 +9,21 @@ const REGIONS: [&str; 3] = ["aws:us-east-1", "gcp:us-central1", "gcp:us-east1"];
 struct Skies {
     _running: Running,
     urls: Vec<String>,
+    regions: Vec<&'static str>,
 }
 
 impl Skies {
     fn start(place: &Place) -> Skies {
+        Skies::of(place, &REGIONS)
+    }
+
+    fn of(place: &Place, regions: &[&'static str]) -> Skies {
         let running = place.start(&[
             "localsky",
             "--json",
             "--s3-everywhere",
             "--regions",
-            &REGIONS.join(","),
+            &regions.join(","),
             "--bucket",
             "data",
         ]);
@@ -27,6 +32,7 @@ impl Skies {
         let urls = endpoints.map(|it| it["url"].as_str().unwrap().to_owned());
         Skies {
             urls: urls.collect(),
+            regions: regions.to_vec(),
             _running: running,
         }
     }
@@ -34,7 +40,7 @@ impl Skies {
     fn location(&self, region: usize, path: &str) -> String {
         format!(
             "s3://data/{path}?endpoint={}&region={}",
-            self.urls[region], REGIONS[region]
+            self.urls[region], self.regions[region]
         )
     }
 }
@@ -111,6 +117,33 @@ fn one_expensive_hop_serves_two_destinations_and_every_byte_is_the_sources() {
     let again = lines(&place.run(&args));
     let way = again.iter().find(|line| line.get("way").is_some()).unwrap();
     assert_eq!(way["why"], "there is nothing to copy", "{way}");
+}
+
+#[test]
+fn a_rule_has_relays_where_they_are_faster_and_is_proved_equal_all_the_same() {
+    let place = Place::new();
+    let sky = Skies::of(&place, &["azure:westus", "aws:eu-west-1"]);
+    place.write("src/large.bin", large());
+    place.write("src/small.txt", "small");
+    let filled = place.run(&["cp", "-r", "src", &sky.location(0, "")]);
+    assert_eq!(filled.code, Some(0), "{filled:?}");
+    let (from, to) = (sky.location(0, ""), sky.location(1, ""));
+    let args = ["replicate", &from, &to, "--once", "--relays", "local"];
+    let faster = place.run(&[&args[..], &["--relays-for", "speed", "-v"]].concat());
+    assert_eq!(faster.code, Some(0), "{faster:?}");
+    assert!(
+        faster.stderr.contains("large objects go by relays"),
+        "{faster:?}"
+    );
+    assert!(
+        faster.stderr.contains("standing relays have ended"),
+        "none is left: {faster:?}"
+    );
+    let verified = place.run(&["verify", &from, &to, "--deep"]);
+    assert_eq!(verified.code, Some(0), "{verified:?}");
+    let rented = place.run(&["replicate", &from, &to, "--relays", "aws:machines.toml"]);
+    assert_eq!(rented.code, Some(2), "{rented:?}");
+    assert!(rented.stderr.contains("not for rules"), "{rented:?}");
 }
 
 #[test]

@@ -242,7 +242,8 @@ async fn send(
     };
     let asked = PartAsked {
         key: part.key,
-        head: part.head,
+        version: &part.head.version,
+        crc32c: part.head.crc32c.is_some(),
         number: part.number,
         offset: part.offset(),
         size: part.size(),

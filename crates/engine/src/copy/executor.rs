@@ -3,8 +3,9 @@
 use super::line::Line;
 use super::urgency::Urgency;
 use super::worker;
-use crate::decide::Plan;
+use crate::decide::{Plan, Strategy};
 use crate::finish::Published;
+use crate::overlay::{StandingRelays, StandingWay};
 use crate::throttle::Throttle;
 use crate::usage::Usage;
 use crate::{Result, Stores};
@@ -66,6 +67,8 @@ pub(crate) struct WorkerContext {
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) throttle: Option<Arc<Throttle>>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Relays that may carry its parts.
+    pub(crate) relays: Option<Arc<StandingWay>>,
 }
 
 /// Workers as tasks of this process, with at most so many parts in flight in all: the bound on memory. Where there are more
@@ -76,6 +79,7 @@ pub struct InProcess {
     ledger: Arc<dyn Ledger>,
     clock: Arc<dyn Clock>,
     line: Arc<Line>,
+    relays: Option<Arc<StandingRelays>>,
 }
 
 impl InProcess {
@@ -91,14 +95,29 @@ impl InProcess {
             ledger,
             line: Line::new(max_parts_in_flight, Arc::clone(&clock)),
             clock,
+            relays: None,
         }
+    }
+
+    /// With relays that carry parts where they are better.
+    #[must_use]
+    pub fn with_relays(mut self, relays: Arc<StandingRelays>) -> Self {
+        self.relays = Some(relays);
+        self
     }
 }
 
 #[async_trait]
 impl Executor for InProcess {
     async fn run(&self, order: WorkOrder, usage: Arc<Usage>) -> Result<Option<Published>> {
+        let relays = match (&self.relays, &order.plan.strategy) {
+            (Some(relays), Strategy::Multipart { .. }) => {
+                relays.way(&order.source, &order.target).await
+            }
+            _ => None,
+        };
         let context = WorkerContext {
+            relays,
             source: self.stores.get(&order.source)?,
             target: self.stores.get(&order.target)?,
             ledger: Arc::clone(&self.ledger),

@@ -7,6 +7,7 @@ use super::limited;
 use super::line::Turn;
 use crate::decide::Strategy;
 use crate::finish::{self, Published};
+use crate::overlay::{PartAsked, PartAt};
 use crate::usage::Usage;
 use crate::{Error, Result};
 use futures::StreamExt;
@@ -16,6 +17,7 @@ use skyfresh_sky::{Kind, Mutant};
 use skyfresh_store::checksum::{Tally, Wanted};
 use skyfresh_store::{Error as StoreError, GetOptions};
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::time::Duration;
 
 /// A part younger than this is never duplicated, however fast the others were.
@@ -227,6 +229,9 @@ async fn transfer(
     let key = &order.task.key;
     let start = u64::from(number - 1) * part_bytes;
     let end = (start + part_bytes).min(order.plan.size);
+    if let Some(done) = by_relays(context, order, number, start..end, usage).await {
+        return Ok(done);
+    }
     let options = GetOptions {
         range: Some(start..end),
         version: Some(order.plan.read_version().clone()).filter(|_| !Mutant::NoVersionPin.is_on()),
@@ -265,4 +270,43 @@ async fn transfer(
         crc64: Some(sent.0),
         crc32c: tally.sums().crc32c,
     })
+}
+
+/// A part that relays have carried; `None`: they are not there, or did not.
+async fn by_relays(
+    context: &WorkerContext,
+    order: &WorkOrder,
+    number: u32,
+    range: Range<u64>,
+    usage: &Usage,
+) -> Option<PartDone> {
+    let size = range.end - range.start;
+    let relays = context
+        .relays
+        .as_ref()
+        .filter(|relays| relays.takes(size))?;
+    // Relays read it, and no faster than it is handed to them.
+    if let Some(throttle) = &context.throttle {
+        throttle.wait(size).await;
+    }
+    let key = &order.task.key;
+    let asked = PartAsked {
+        key,
+        version: order.plan.read_version(),
+        crc32c: order.plan.crc32c.is_some(),
+        number,
+        offset: range.start,
+        size,
+        uploads: vec![PartAt {
+            target: 0,
+            name: key,
+            upload: &order.upload,
+        }],
+    };
+    // Whoever else waits for the part may duplicate it when its lease is over.
+    let done = relays.part(&asked, order.part_lease).await?;
+    usage.source_read();
+    usage.target_write();
+    usage.relayed(size, relays.egress_per_gb());
+    Some(done)
 }

@@ -8,8 +8,7 @@ use skyfresh_relay::job::{
 };
 use skyfresh_relay::topology::Topology;
 use skyfresh_relay::{Chunk, DestinationSet, JobId, Receipt, Result as RelayResult};
-use skyfresh_sky::{Clock, Kind, ObjectKey, Rng};
-use skyfresh_store::ObjectHead;
+use skyfresh_sky::{Clock, Kind, ObjectKey, ObjectVersion, Rng};
 use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -85,7 +84,10 @@ impl Fallen {
 /// A part that relays are to carry.
 pub(crate) struct PartAsked<'a> {
     pub(crate) key: &'a ObjectKey,
-    pub(crate) head: &'a ObjectHead,
+    /// Of this version.
+    pub(crate) version: &'a ObjectVersion,
+    /// Whether its CRC32C is wanted too.
+    pub(crate) crc32c: bool,
     pub(crate) number: u32,
     pub(crate) offset: u64,
     pub(crate) size: u64,
@@ -155,7 +157,7 @@ impl Overlay {
         };
         let (Ok(length), Ok(version)) = (
             u32::try_from(asked.size),
-            serde_json::to_string(&asked.head.version),
+            serde_json::to_string(asked.version),
         ) else {
             return none("the part is too large for relays");
         };
@@ -169,7 +171,7 @@ impl Overlay {
                 key: (at.name != asked.key).then(|| at.name.as_str().to_owned()),
                 upload: at.upload.to_owned(),
                 part: asked.number,
-                crc32c: asked.head.crc32c.is_some(),
+                crc32c: asked.crc32c,
             };
             let (Some(place), Ok(note)) = (notes.get_mut(at.target), serde_json::to_string(&note))
             else {
@@ -195,6 +197,11 @@ impl Overlay {
             self.carried(asked, answer)
         });
         results.collect()
+    }
+
+    /// Whether nothing is carried any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.open_feed().is_none()
     }
 
     /// The way to relays that still carry something.

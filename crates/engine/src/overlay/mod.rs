@@ -1,8 +1,8 @@
 //! Parts of large objects carried by relays instead of by this process, over the trees of a plan.
 //!
-//! **In:** a plan of `skyfresh_plan::overlay`, places to start relays, parts of a bulk job. **Out:** each part's receipt from each
+//! **In:** a plan of `skyfresh_plan::overlay`, places to start relays, parts of a bulk job or of a rule's copies. **Out:** each part's receipt from each
 //! destination's store, proved by checksum; at the end what the relays did. **Never:** decides what is copied, or publishes: that
-//! stays with the bulk job; carries a part of another version than it was asked for; loses a part because a relay died.
+//! stays with the job or the rule; carries a part of another version than it was asked for; loses a part because a relay died.
 //!
 //! ```text
 //!  bulk job ─ part ─► Overlay ─ chunk ─► relays' owner ═► source relay: GET, pinned to the version
@@ -10,15 +10,20 @@
 //!     └──── entity tag, checksum of each destination ◄══════════════════════┘
 //! ```
 //!
+//! Rules that run have relays that stand by (`standing.rs`); each lane's workers hand them the parts that they pull.
+//!
 //! A part that relays cannot carry (they are all gone, say) goes through this process, as it would have without them.
 
 mod carry;
 mod edges;
 mod expect;
 mod shape;
+mod standing;
 
 pub use carry::{Fallen, Overlay, OverlaySeams};
 pub(crate) use carry::{PartAsked, PartAt};
 pub use edges::{StoreEdges, spec};
 pub use expect::flow_start_s;
 pub use shape::{Host, OverlayShape, shape};
+pub(crate) use standing::StandingWay;
+pub use standing::{PlanRelays, StandingPlan, StandingRelays};

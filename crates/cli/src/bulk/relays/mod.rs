@@ -2,6 +2,7 @@
 
 mod place;
 mod report;
+mod standing;
 
 use super::Request;
 use crate::context::Context;
@@ -25,7 +26,9 @@ use skyfresh_relay::job::{Event, JobOptions, JobReport, Listener};
 use skyfresh_relay::topology::{Security, Topology};
 use skyfresh_relay::{NodeId, Result as RelayResult};
 use skyfresh_sky::catalog::Catalog;
-use skyfresh_sky::{Location, Region, Usd, parse_delay};
+use skyfresh_sky::{Clock, Location, Region, Usd, parse_delay};
+pub(crate) use standing::{Purpose, StandingArgs, standing};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -217,6 +220,28 @@ fn direct(source: &Region, targets: &[Region], bytes: &[u64], catalog: &Catalog)
     Direct { cost_usd, time_s }
 }
 
+/// Starts relays where nothing is rented, each with the configuration in `config`; and how many connections a hop has there.
+fn executor(
+    place: &Place,
+    config: Option<&Path>,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<(Arc<dyn Executor>, u16)> {
+    let mut arguments = vec!["relay".to_owned()];
+    if let Some(path) = config {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+        arguments.extend(["--config".to_owned(), path.display().to_string()]);
+    }
+    let clock = Arc::clone(clock);
+    if *place == Place::Here {
+        let program = std::env::current_exe().context("cannot find this program")?;
+        let local = LocalProcess::new(program, arguments, clock);
+        return Ok((Arc::new(local), CONNECTIONS_HERE));
+    }
+    // Hosts of one's own are told nothing of this machine's files.
+    let command = vec!["skyfresh".to_owned(), "relay".to_owned()];
+    Ok((Arc::new(Ssh::new(command, clock)), CONNECTIONS))
+}
+
 /// Relays at work.
 pub(super) struct Running {
     plan: OverlayPlan,
@@ -240,23 +265,9 @@ impl Decided {
         let Way::Relays(plan) = &self.choice.way else {
             return Ok(None);
         };
-        let config = request.args.config.iter().flat_map(|path| {
-            let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-            ["--config".to_owned(), path.display().to_string()]
-        });
-        let mut arguments = vec!["relay".to_owned()];
-        let clock = Arc::clone(&context.clock);
         let (executor, connections): (Arc<dyn Executor>, u16) = match place {
-            Place::Here => {
-                arguments.extend(config);
-                let program = std::env::current_exe().context("cannot find this program")?;
-                let local = LocalProcess::new(program, arguments, clock);
-                (Arc::new(local), CONNECTIONS_HERE)
-            }
-            Place::Hosts(_) => {
-                let mut command = vec!["skyfresh".to_owned()];
-                command.append(&mut arguments);
-                (Arc::new(Ssh::new(command, clock)), CONNECTIONS)
+            Place::Here | Place::Hosts(_) => {
+                executor(place, request.args.config.as_deref(), &context.clock)?
             }
             // This host's file is not on a machine that is new.
             Place::Rented(path) => {

@@ -36,6 +36,16 @@ impl FromStr for Place {
     }
 }
 
+impl Place {
+    /// Makes its file relative to a directory.
+    pub(crate) fn resolve_files(&mut self, directory: &std::path::Path) {
+        match self {
+            Place::Here => {}
+            Place::Hosts(path) | Place::Rented(path) => *path = directory.join(&*path),
+        }
+    }
+}
+
 /// Hosts, a line each: a region, a host.
 pub(super) fn read_hosts(path: &std::path::Path) -> anyhow::Result<Vec<Host>> {
     let text = crate::catalog_file::read(path)?;

@@ -155,6 +155,7 @@ impl Stage {
             stores,
             Catalog::embedded(),
             None,
+            None,
         )?);
         let stop = CancellationToken::new();
         let options = ServerOptions {

@@ -3,6 +3,7 @@
 mod follow;
 mod once;
 
+use crate::bulk::relays::{Place, Purpose, StandingArgs, standing};
 use crate::catalog_file;
 use crate::commands::{Filters, listen, open_side, with_config};
 use crate::config::EngineSection;
@@ -82,6 +83,13 @@ pub(crate) struct Args {
     /// $XDG_STATE_HOME/skyfresh or ~/.local/state/skyfresh, so that the same command goes on where it stopped]
     #[arg(long, value_name = "PATH")]
     ledger: Option<PathBuf>,
+    /// Let relays carry large objects where that is cheaper than direct: local (processes of this machine), or ssh:FILE
+    /// (hosts with skyfresh, a line `REGION HOST` each); docs/overlay.md
+    #[arg(long, value_name = "WHERE")]
+    relays: Option<Place>,
+    /// With --relays: where they are better in this, cost or speed
+    #[arg(long, value_name = "WHAT", default_value = "cost", requires = "relays")]
+    relays_for: Purpose,
     /// Serve the HTTP API here, above all for notifications (POST /v1/notifications); the webhook secret is read
     /// from SKYFRESH_WEBHOOK_SECRET, the API token from SKYFRESH_TOKEN
     #[arg(long, value_name = "ADDRESS:PORT")]
@@ -187,6 +195,12 @@ pub(crate) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     };
     let stores = Arc::new(Stores::new(Arc::new(opener)));
     let shared_ledger: Arc<dyn Ledger> = ledger.clone();
+    let relays = args.relays.clone().map(|place| StandingArgs {
+        place,
+        purpose: args.relays_for,
+    });
+    let relays = relays.map(|relays| standing(&relays, args.config.as_deref(), &catalog, context));
+    let relays = relays.transpose()?;
     let engine = Arc::new(open::engine(
         context,
         &EngineSection::default(),
@@ -195,6 +209,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         stores,
         catalog,
         None,
+        relays.as_ref(),
     )?);
     let stop_server = CancellationToken::new();
     let server = serve(&args, &engine, context, stop_server.clone()).await?;
@@ -216,6 +231,9 @@ pub(crate) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
             .context("the server stopped")?;
     }
     engine.shutdown().await;
+    if let Some(relays) = relays {
+        relays.close().await;
+    }
     ledger.close().await;
     ended
 }

@@ -1,6 +1,8 @@
 //! Bulk jobs whose large objects go by relays: real relays on loopback, stores in memory. What relays do must not change what is
 //! at the destinations, whatever fails.
 
+mod standing;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use skyfresh_engine::bulk::{
