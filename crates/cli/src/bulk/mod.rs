@@ -20,10 +20,11 @@ use crate::open::{self, Opener};
 use anyhow::Context as _;
 use progress::Progress;
 use records::Records;
+use relays::Planned;
 use sha2::{Digest, Sha256};
 use skyfresh_engine::bulk::{
     BulkJob, BulkOptions, BulkSeams, BulkTally, BulkTarget, BulkThrottle, OpenLedger, Selection,
-    Walk, run as run_job,
+    TargetTally, Walk, run as run_job,
 };
 use skyfresh_engine::overlay::Overlay;
 use skyfresh_engine::{OpenStore, Scope, overlaps};
@@ -32,6 +33,7 @@ use skyfresh_sky::{Location, ObjectKey, Scheme};
 use skyfresh_store::ObjectStore;
 use skyfresh_store::memory::MemoryStore;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use timetable::Timetable;
@@ -206,18 +208,22 @@ async fn start_relays(
     };
     run_job(job, seams, Arc::clone(&tally)).await;
     let catalog = catalog.await.context("cannot read the catalogue")??;
-    let bytes = planned(&tally);
-    let decided = relays::decide(request, place, &bytes, &catalog)?;
+    let planned = planned(&tally);
+    let decided = relays::decide(request, place, &planned, &catalog)?;
     decided.tell(context)?;
-    decided.start(request, place, &bytes, &catalog, context)
+    decided.start(request, place, &planned, &catalog, context)
 }
 
-/// Bytes that each target lacks, by a dry run.
-fn planned(tally: &BulkTally) -> Vec<u64> {
-    let targets = tally.targets.iter();
-    targets
-        .map(|target| progress::get(&target.planned_bytes))
-        .collect()
+/// What each target lacks, by a dry run.
+fn planned(tally: &BulkTally) -> Planned {
+    let of = |bytes: fn(&TargetTally) -> &AtomicU64| {
+        let targets = tally.targets.iter();
+        targets.map(|target| progress::get(bytes(target))).collect()
+    };
+    Planned {
+        bytes: of(|target| &target.planned_bytes),
+        in_parts: of(|target| &target.planned_in_parts),
+    }
 }
 
 /// The job, with both sides open.

@@ -191,6 +191,16 @@ fn what_is_wrong_is_said() {
     );
     let hosts = place.run(&["cp", &from, &to, "--relays", "ssh:hosts", "--json"]);
     let way = &lines(&hosts)[0];
+    assert_eq!(
+        way["why"], "all objects are small, and relays carry parts of large ones",
+        "{way}"
+    );
+    place.write("src/large.bin", large());
+    let filled = place.run(&["cp", "src/large.bin", &sky.location(0, "")]);
+    assert_eq!(filled.code, Some(0), "{filled:?}");
+    let from = sky.location(0, "large.bin");
+    let hosts = place.run(&["cp", &from, &to, "--relays", "ssh:hosts", "--json"]);
+    let way = &lines(&hosts)[0];
     assert_eq!(way["why"], "no host is in gcp:us-central1", "{way}");
     let not_an_owner = place.run(&["relay"]);
     snapshot("relay_without_owner", &not_an_owner.exits(4));

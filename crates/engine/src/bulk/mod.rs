@@ -58,6 +58,7 @@ use shared::{Link, Shared};
 use skyfresh_sky::{Clock, Rng};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use tally::add;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -256,12 +257,28 @@ fn largest_whole_at(shared: &Shared, target: usize) -> u64 {
     let capabilities = shared.job.targets[target].store.capabilities();
     let most = capabilities.upload_limits.max_put_bytes;
     match capabilities.multipart {
-        // Relays carry parts: whatever may be one goes that way.
-        true if shared.overlay.is_some() => {
-            let least = capabilities.upload_limits.min_part_bytes;
-            preferred.min(least.max(SMALL_BYTES))
-        }
+        true if shared.overlay.is_some() => largest_beside_relays(shared, target),
         true => preferred.min(most),
         false => most,
+    }
+}
+
+/// The largest object that goes to a target in one request where relays carry parts: whatever may have parts goes by them.
+fn largest_beside_relays(shared: &Shared, target: usize) -> u64 {
+    let preferred = shared.job.options.part_bytes.unwrap_or(WHOLE_BYTES);
+    let capabilities = shared.job.targets[target].store.capabilities();
+    match capabilities.multipart {
+        true => preferred.min(capabilities.upload_limits.min_part_bytes.max(SMALL_BYTES)),
+        false => u64::MAX,
+    }
+}
+
+/// Counts an object that is to be copied.
+fn plan_object(shared: &Shared, target: usize, bytes: u64) {
+    let tally = &shared.tally.targets[target];
+    add(&tally.planned, 1);
+    add(&tally.planned_bytes, bytes);
+    if bytes > largest_beside_relays(shared, target) {
+        add(&tally.planned_in_parts, bytes);
     }
 }

@@ -10,13 +10,13 @@
 //! ```
 
 use super::judge::{Verdict, judge};
-use super::largest_whole_at;
 use super::shared::{LONG_WAY_NS, Shared};
 use super::tally::add;
 use super::transfer::as_listed;
 use super::upload::{Early, Opened, discard, open};
 use super::walk::{Item, Queues, Want, dry};
 use super::whole::Trouble;
+use super::{largest_whole_at, plan_object};
 use futures::future::{Either, join, join_all, select};
 use skyfresh_sky::{Kind, ObjectKey};
 use skyfresh_store::{ListedObject, ObjectHead, Result as StoreResult};
@@ -61,8 +61,7 @@ pub(super) async fn one(shared: &Arc<Shared>, key: &ObjectKey, queues: &Queues) 
         return;
     }
     for want in &wants {
-        add(&tally.targets[want.target].planned, 1);
-        add(&tally.targets[want.target].planned_bytes, listed.size);
+        plan_object(shared, want.target, listed.size);
     }
     if job.options.dry_run {
         dry(shared, &listed, &wants);

@@ -113,6 +113,8 @@ pub struct TargetTally {
     pub planned: AtomicU64,
     /// Bytes of these.
     pub planned_bytes: AtomicU64,
+    /// Of these, bytes of objects that relays could carry, as they may have parts.
+    pub planned_in_parts: AtomicU64,
     /// Requests and bytes, for the bill.
     pub usage: Usage,
     failures: Mutex<Vec<(ObjectKey, Kind, String)>>,

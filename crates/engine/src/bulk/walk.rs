@@ -6,6 +6,7 @@
 use super::judge::{Skip, Verdict, judge};
 use super::listing::Listing;
 use super::options::{BulkOptions, Walk};
+use super::plan_object;
 use super::shared::Shared;
 use super::tally::{BulkOutcome, BulkRecord, add};
 use super::upload::Early;
@@ -185,9 +186,7 @@ async fn merge(
             continue;
         }
         for want in &wants {
-            let target = &shared.tally.targets[want.target];
-            add(&target.planned, 1);
-            add(&target.planned_bytes, listed.size);
+            plan_object(shared, want.target, listed.size);
         }
         if options.dry_run {
             dry(shared, &listed, &wants);

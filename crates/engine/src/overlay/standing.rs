@@ -346,7 +346,11 @@ async fn watch(
         }
     };
     let parts = meter.carried.load(Ordering::Relaxed);
+    let stopped = way
+        .upgrade()
+        .is_none_or(|way| way.world.stop.is_cancelled());
     match &ended {
+        Err(_) if stopped => tracing::info!(parts, "standing relays have ended"),
         Ok(_) => tracing::info!(parts, "standing relays have ended"),
         Err(error) => tracing::warn!(parts, %error, "standing relays have failed: parts go direct"),
     }

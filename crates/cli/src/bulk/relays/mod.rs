@@ -80,14 +80,22 @@ pub(super) struct Decided {
     targets: Vec<Region>,
 }
 
-/// Decides for so many bytes at each destination.
+/// What each destination lacks.
+pub(super) struct Planned {
+    /// Bytes.
+    pub(super) bytes: Vec<u64>,
+    /// Of these, bytes that relays could carry.
+    pub(super) in_parts: Vec<u64>,
+}
+
+/// Decides for what each destination lacks. Small objects go direct in any case, and are not counted.
 ///
 /// # Errors
 /// A side whose region is not known, or hosts that cannot be read.
 pub(super) fn decide(
     request: &Request<'_>,
     place: &Place,
-    planned_bytes: &[u64],
+    planned: &Planned,
     catalog: &Catalog,
 ) -> anyhow::Result<Decided> {
     let region = |location| {
@@ -118,12 +126,12 @@ pub(super) fn decide(
     };
     let relays = &request.args.relays;
     let goal = relays.goal();
-    let direct = direct(&source, &targets, planned_bytes, catalog);
+    let direct = direct(&source, &targets, &planned.in_parts, catalog);
     let mut destinations: Vec<Region> = targets.clone();
     destinations.retain(|region| *region != source);
     destinations.sort();
     destinations.dedup();
-    let bytes = planned_bytes.iter().copied().max().unwrap_or(0);
+    let bytes = planned.in_parts.iter().copied().max().unwrap_or(0);
     let decided = |choice| Decided {
         choice,
         hosts: hosts.clone(),
@@ -138,8 +146,13 @@ pub(super) fn decide(
     if destinations.is_empty() {
         return Ok(stay("source and destinations are in one region"));
     }
-    if bytes == 0 {
+    if planned.bytes.iter().all(|bytes| *bytes == 0) {
         return Ok(stay("there is nothing to copy"));
+    }
+    if bytes == 0 {
+        return Ok(stay(
+            "all objects are small, and relays carry parts of large ones",
+        ));
     }
     let network = Network::from_catalog(catalog, MachinePrices::OnDemand);
     let mut asked = Asked::new(source.clone(), destinations, bytes as f64 / 1e9, goal);
@@ -258,7 +271,7 @@ impl Decided {
         &self,
         request: &Request<'_>,
         place: &Place,
-        planned_bytes: &[u64],
+        planned: &Planned,
         catalog: &Catalog,
         context: &Context,
     ) -> anyhow::Result<Option<(Overlay, Running)>> {
@@ -275,7 +288,7 @@ impl Decided {
                 (Arc::new(executor), CONNECTIONS)
             }
         };
-        let bytes: u64 = planned_bytes.iter().copied().max().unwrap_or(0);
+        let bytes: u64 = planned.in_parts.iter().copied().max().unwrap_or(0);
         // An object has 10,000 parts at most.
         let chunk_bytes = match bytes.div_ceil(PART_BYTES.into()) > 10_000 {
             true => LARGE_PART_BYTES,
