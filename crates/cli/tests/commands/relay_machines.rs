@@ -45,7 +45,8 @@ fn faults_of_the_file_are_named_and_a_plan_knows_what_it_offers() {
     assert_eq!(which.code, Some(2), "needs to be told which: {which:?}");
 
     let sky = Sky::start(&place);
-    sky.fill(&place, &[("a", "1")]);
+    // Large enough for relays to carry it.
+    sky.fill(&place, &[("a", &"1".repeat(6 << 20))]);
     place.write("machines.toml", machines(nowhere));
     let in_region = |path: &str, region: &str| {
         let location = sky.location(path);

@@ -236,6 +236,16 @@ impl Check<'_> {
                 }
             }
         }
+        let io = self.request.store_io;
+        let ends = self.request.destinations.iter();
+        let ends = ends.map(|region| (region, io.write_gbps, "writes"));
+        for (region, gbps, does) in ends.chain([(&plan.source, io.read_gbps, "reads")]) {
+            let most = gbps * f64::from(self.machines(region));
+            if plan.throughput_gbps > most * (1.0 + RELATIVE) {
+                let rate = plan.throughput_gbps;
+                self.fault(format!("{region} {does} {rate} Gbit/s, of {most} at most"));
+            }
+        }
         for (region, count) in &plan.vms {
             if *count > self.request.vms_per_region {
                 self.fault(format!("{region} has {count} machines"));

@@ -12,7 +12,7 @@ mod request;
 pub(crate) use build::{Draft, whole_plan};
 pub use choice::{Choice, Direct, Machines, SMALL_GB, Way, choose};
 pub use plan::{EdgeVolume, Infeasible, Outcome, OverlayPlan, StripeTree};
-pub use request::{Goal, Limits, Request, StartUp};
+pub use request::{Goal, Limits, Request, StartUp, StoreIo};
 
 use crate::multicast::{self, baselines};
 use crate::network::Network;
@@ -137,6 +137,10 @@ pub fn plan_counting(
     engine: Engine,
     work: &mut Work,
 ) -> Result<Outcome, Invalid> {
+    if request.store_io != StoreIo::UNLIMITED && engine != Engine::Best {
+        let why = "what machines move from and to stores is counted by the engine best alone";
+        return Err(Invalid::new("engine", engine.to_string(), why));
+    }
     let mut best: Option<Outcome> = None;
     for start_s in Limits::starts(network, request)? {
         let mut limits = Limits::new(network, request, start_s)?;

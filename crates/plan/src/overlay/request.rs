@@ -33,6 +33,23 @@ pub enum StartUp {
     Counted,
 }
 
+/// What one machine moves from and to the object store of its own region, in Gbit/s; infinite where that is no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StoreIo {
+    /// At the source.
+    pub read_gbps: f64,
+    /// At each destination.
+    pub write_gbps: f64,
+}
+
+impl StoreIo {
+    /// No limit but the machines'.
+    pub const UNLIMITED: StoreIo = StoreIo {
+        read_gbps: f64::INFINITY,
+        write_gbps: f64::INFINITY,
+    };
+}
+
 /// A transfer to plan.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Request {
@@ -60,6 +77,8 @@ pub struct Request {
     pub through_stores: bool,
     /// Whether machines' start counts.
     pub start_up: StartUp,
+    /// What machines move from and to the stores at the ends.
+    pub store_io: StoreIo,
 }
 
 impl Request {
@@ -77,6 +96,7 @@ impl Request {
             without_providers: BTreeSet::new(),
             through_stores: false,
             start_up: StartUp::Ready,
+            store_io: StoreIo::UNLIMITED,
         }
     }
 }
@@ -197,6 +217,21 @@ impl<'a> Limits<'a> {
             request.vms_per_region,
             sharing,
         );
+        for (what, gbps) in [
+            ("read rate", request.store_io.read_gbps),
+            ("write rate", request.store_io.write_gbps),
+        ] {
+            if gbps.is_nan() || gbps <= 0.0 {
+                let why = "must be a number above zero";
+                return Err(Invalid::new(what, gbps.to_string(), why));
+            }
+        }
+        // All of the volume is read once at the source, and comes once into each destination, whatever is passed on there.
+        instance.read_gbps = request.store_io.read_gbps;
+        for node in &destinations {
+            instance.ingress_gbps[*node] =
+                instance.ingress_gbps[*node].min(request.store_io.write_gbps);
+        }
         for (node, region) in network.regions().iter().enumerate() {
             let ends = node == source || destinations.contains(&node);
             let barred = request.without_regions.contains(region)

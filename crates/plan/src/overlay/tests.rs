@@ -390,3 +390,64 @@ fn machines_that_start_late_are_waited_for_or_done_without() {
     let ready = plan(&network, &asked, Engine::Best).unwrap();
     assert!(ready.plan().unwrap().cost_usd < counted.cost_usd);
 }
+
+/// Whole searches over random requests: what stores take is kept to, and never makes a plan better.
+#[test]
+fn stores_that_are_slow_take_more_machines_or_more_time() {
+    let network = grid_2022_11();
+    let regions = network.regions().to_vec();
+    let rng = skyfresh_sky::Rng::seeded(11);
+    let mut slower = 0;
+    for turn in 0..60 {
+        let draw = || regions[rng.below(regions.len() as u64) as usize].clone();
+        let (source, count) = (draw(), 1 + turn % 3);
+        let mut destinations: Vec<Region> = (0..count).map(|_| draw()).collect();
+        destinations.retain(|region| *region != source);
+        destinations.sort();
+        destinations.dedup();
+        if destinations.is_empty() {
+            continue;
+        }
+        let goal = match turn % 2 {
+            0 => Goal::Fastest,
+            _ => Goal::Cheapest,
+        };
+        let mut asked = Request::new(source, destinations, 20.0, goal);
+        asked.vms_per_region = 1 + (turn % 4) as u32;
+        let made = |asked: &Request| match plan(&network, asked, Engine::Best).unwrap() {
+            Outcome::Plan(plan) => *plan,
+            Outcome::Infeasible(why) => panic!("{why:?}"),
+        };
+        let free = made(&asked);
+        asked.store_io = StoreIo {
+            read_gbps: [1.0, f64::INFINITY, 3.0][turn % 3],
+            write_gbps: [f64::INFINITY, 0.7, 2.0][turn % 3],
+        };
+        let bound = made(&asked);
+        let wrong = check_overlay(&network, &asked, &bound);
+        assert!(wrong.is_empty(), "{asked:?}: {wrong:?}");
+        let (before, after) = match goal {
+            Goal::Fastest => (free.time_s, bound.time_s),
+            _ => (free.cost_usd, bound.cost_usd),
+        };
+        // Plans for several destinations are near the optimum, not always at it.
+        assert!(
+            after >= before * (1.0 - 2e-3),
+            "{asked:?}: {before} {after}"
+        );
+        slower += usize::from(after > before * 1.001);
+    }
+    assert!(slower > 30, "{slower}");
+    let mut asked = request("aws:us-east-1", &["aws:us-west-2"], 10.0, Goal::Fastest, 2);
+    asked.store_io.read_gbps = 0.5;
+    let Outcome::Plan(by_store) = plan(&network, &asked, Engine::Best).unwrap() else {
+        panic!("it can be had");
+    };
+    assert!(
+        (by_store.throughput_gbps - 1.0).abs() < 1e-6,
+        "{by_store:?}"
+    );
+    assert!(plan(&network, &asked, Engine::Steiner).is_err());
+    asked.store_io.read_gbps = 0.0;
+    assert!(plan(&network, &asked, Engine::Best).is_err());
+}

@@ -29,6 +29,8 @@ pub(crate) struct Instance {
     pub(crate) gbps: Vec<f64>,
     pub(crate) egress_gbps: Vec<f64>,
     pub(crate) ingress_gbps: Vec<f64>,
+    /// What a machine at the source reads from the store there.
+    pub(crate) read_gbps: f64,
     /// What a machine costs for moving a GB at 1 Gbit/s: 8 seconds of it.
     pub(crate) machine_usd: Vec<f64>,
     /// Most machines.
@@ -72,6 +74,7 @@ impl Instance {
             gbps,
             egress_gbps: all.iter().map(|machine| machine.egress_gbps).collect(),
             ingress_gbps: all.iter().map(|machine| machine.ingress_gbps).collect(),
+            read_gbps: f64::INFINITY,
             machine_usd: all
                 .iter()
                 .map(|machine| GBIT_PER_GB * machine.usd_per_hour / 3600.0)
@@ -122,6 +125,8 @@ pub(crate) struct Load {
     /// `Σ F/bandwidth` out of and into each node.
     pub(crate) connections_out: Vec<f64>,
     pub(crate) connections_in: Vec<f64>,
+    /// Read from the source's store.
+    pub(crate) read: f64,
 }
 
 impl Load {
@@ -132,10 +137,13 @@ impl Load {
             ingress: vec![0.0; nodes],
             connections_out: vec![0.0; nodes],
             connections_in: vec![0.0; nodes],
+            read: 0.0,
         }
     }
 
+    /// Adds what a tree carries.
     pub(crate) fn add(&mut self, instance: &Instance, edges: &[(usize, usize)], share: f64) {
+        self.read += share;
         for (from, to) in edges {
             *self.edges.entry((*from, *to)).or_default() += share;
             self.egress[*from] += share;
@@ -163,6 +171,8 @@ impl Load {
                 take(self.connections_in[node], count);
             }
         }
+        let readers = f64::from(machines[instance.source]);
+        take(self.read, instance.read_gbps * readers);
         if instance.sharing == LinkSharing::Pairs {
             for ((from, to), load) in &self.edges {
                 take(
@@ -178,6 +188,9 @@ impl Load {
     pub(crate) fn machine_time(&self, instance: &Instance, node: usize) -> f64 {
         let mut most = self.egress[node] / instance.egress_gbps[node];
         most = most.max(self.ingress[node] / instance.ingress_gbps[node]);
+        if node == instance.source {
+            most = most.max(self.read / instance.read_gbps);
+        }
         match instance.sharing {
             LinkSharing::Connections => most
                 .max(self.connections_out[node])

@@ -1,7 +1,7 @@
 //! The master: how much of the volume each tree carries, for how long how many machines stand, how long it all takes.
 //!
 //! Variables: y_τ ≥ 0, the share of tree τ; m_v ≥ 0, machine-seconds a Gbit in region v; u, seconds a Gbit of the volume. Rows, per
-//! GB of the volume: Σ y = 1; what leaves, enters and takes connections at v ≤ its capacity × m_v; per link ≤ bandwidth × m_u;
+//! GB of the volume: Σ y = 1; what is read ≤ what the source's machines read from their store; what leaves, enters and takes connections at v ≤ its capacity × m_v; per link ≤ bandwidth × m_u;
 //! least_v·u ≤ m_v ≤ most_v·u; u ≤ the deadline's; cost ≤ the budget's. That is linear although machines × time is not, since
 //! machine-time is the variable: with least = most it is the plan's own arithmetic, else a relaxation of the number of
 //! machines. (Charnes and Cooper's substitution does the same to Skyplane's objective, equation 4a.)
@@ -77,7 +77,8 @@ pub(crate) fn solve(
         let duals = master.lp.duals();
         let weights = master.weights(&duals);
         let objective = master.lp.objective();
-        let worth = duals[master.demand];
+        // What a tree may weigh: all read alike.
+        let worth = duals[master.demand] + master.read.map_or(0.0, |row| duals[row].min(0.0));
         let better = worth - GAP * (1.0 + objective.abs());
         if master.add_from(pool, &weights, better) {
             continue;
@@ -137,6 +138,8 @@ struct Master<'a> {
     time: ColumnId,
     budget: Option<RowId>,
     deadline: Option<RowId>,
+    /// What is read from the source's store, where that is limited: every tree reads its share once.
+    read: Option<RowId>,
     nodes: Vec<Option<NodeRows>>,
     edges: BTreeMap<(usize, usize), RowId>,
     trees: BTreeMap<Edges, ColumnId>,
@@ -174,6 +177,7 @@ impl<'a> Master<'a> {
             time,
             budget,
             deadline,
+            read: None,
             nodes: vec![None; instance.nodes],
             edges: BTreeMap::new(),
             trees: BTreeMap::new(),
@@ -182,6 +186,14 @@ impl<'a> Master<'a> {
             if *least > 0 && least != most {
                 master.open(node);
             }
+        }
+        if instance.read_gbps.is_finite() {
+            let least = f64::from(bounds[instance.source].0);
+            let entry = match master.open(instance.source).machine_time {
+                Some(column) => (column, -instance.read_gbps),
+                None => (master.time, -instance.read_gbps * least),
+            };
+            master.read = Some(master.lp.add_row(0.0, &[entry]));
         }
         master
     }
@@ -269,6 +281,9 @@ impl<'a> Master<'a> {
         }
         let usd = self.instance.tree_cost(tree);
         uses.insert(self.demand, 1.0);
+        if let Some(read) = self.read {
+            uses.insert(read, 1.0);
+        }
         if let Some(budget) = self.budget {
             uses.insert(budget, usd);
         }

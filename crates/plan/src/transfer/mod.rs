@@ -179,9 +179,22 @@ fn bottlenecks(limits: &Limits, packed: &Packed) -> Vec<String> {
             ));
         }
         if is_full(load.ingress[node], instance.ingress_gbps[node]) {
+            let written = instance.ingress_gbps[node] == limits.request.store_io.write_gbps;
+            let what = if written && instance.is_terminal(node) {
+                "store: {machines} write"
+            } else {
+                "ingress: {machines} receive"
+            };
+            let what = what.replace("{machines}", &machines);
             full.push(format!(
-                "ingress: {machines} receive {} Gbit/s each",
+                "{what} {} Gbit/s each",
                 instance.ingress_gbps[node]
+            ));
+        }
+        if node == instance.source && is_full(load.read, instance.read_gbps) {
+            full.push(format!(
+                "store: {machines} read {} Gbit/s each",
+                instance.read_gbps
             ));
         }
         if instance.sharing == crate::packing::LinkSharing::Connections {

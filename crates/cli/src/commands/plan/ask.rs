@@ -3,7 +3,7 @@
 use crate::catalog_file;
 use crate::exit::{Exit, Told};
 use skyfresh_plan::network::{MachinePrices, Network};
-use skyfresh_plan::overlay::{Goal, Request, StartUp};
+use skyfresh_plan::overlay::{Goal, Request, StartUp, StoreIo};
 use skyfresh_sky::catalog::{Catalog, Coordinates};
 use skyfresh_sky::{Invalid, Provider, Region, parse_bytes};
 use std::collections::BTreeMap;
@@ -36,6 +36,12 @@ pub(super) struct Asked {
     /// Count the time until machines have started, and what they cost until then
     #[arg(long)]
     start_up: bool,
+    /// What one machine reads from the source's store, in Gbit/s: `skyfresh profile` measures it [default: as fast as data leaves]
+    #[arg(long, value_name = "RATE", default_value_t = f64::INFINITY, hide_default_value = true)]
+    read_gbps: f64,
+    /// What one machine writes to a destination's store, in Gbit/s [default: as fast as data arrives]
+    #[arg(long, value_name = "RATE", default_value_t = f64::INFINITY, hide_default_value = true)]
+    write_gbps: f64,
     /// Plan on the tables of this folder, throughput.csv, egress_price.csv and vm.csv, instead of the catalogue
     #[arg(long, value_name = "DIR")]
     network: Option<PathBuf>,
@@ -86,6 +92,10 @@ impl Asked {
         request.start_up = match self.start_up {
             true => StartUp::Counted,
             false => StartUp::Ready,
+        };
+        request.store_io = StoreIo {
+            read_gbps: self.read_gbps,
+            write_gbps: self.write_gbps,
         };
         for text in &self.without {
             if let Ok(provider) = text.parse::<Provider>() {
