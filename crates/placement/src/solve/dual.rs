@@ -9,18 +9,37 @@ use super::instance::{Instance, whole};
 
 // The numbers below were chosen by trial on the objects of `examples/evaluate/speed.rs`; no answer depends on them.
 
-/// Steps at most, and without a better bound.
-const MAX_STEPS: usize = 120;
-const PATIENCE: usize = 12;
-/// Steps without a better bound after which the next ones are half as long, from the best prices.
-const HALVE_AFTER: usize = 6;
+/// How hard to look for a better bound.
+struct Effort {
+    /// Steps at most, and without a better bound.
+    steps: usize,
+    patience: usize,
+    /// Steps without a better bound after which the next ones are half as long, from the best prices.
+    halve_after: usize,
+    /// The first share of Polyak's step.
+    length: f64,
+}
+
+/// What most objects need.
+const QUICK: Effort = Effort {
+    steps: 120,
+    patience: 12,
+    halve_after: 6,
+    length: 1.7,
+};
+/// Where the search did not come to an end: steps cost far less than the sets that they spare.
+const THOROUGH: Effort = Effort {
+    steps: 3000,
+    patience: 150,
+    halve_after: 25,
+    length: 1.0,
+};
 /// Steps between strikes; the first step is followed by one as well, which spares the others most of their work.
 const STRIKE_EVERY: usize = 5;
 /// So few sets are sooner searched than bounded further.
 const FEW_SETS: f64 = 500.0;
-/// Where prices begin between the two least read costs of a good set, and the first share of Polyak's step.
+/// Where prices begin between the two least read costs of a good set.
 const START: f64 = 0.42;
-const FIRST_LENGTH: f64 = 1.7;
 
 pub(super) struct Dual {
     /// Σ λ_r of the best bound.
@@ -29,6 +48,8 @@ pub(super) struct Dual {
     pub(super) reduced: Vec<f64>,
     /// No set costs less.
     pub(super) lower: f64,
+    /// λ of the best bound, by row.
+    lambda: Vec<f64>,
 }
 
 /// The columns of the smallest `reduced`, ascending: `least` of them, and while negative up to `most`.
@@ -106,7 +127,7 @@ fn set_count(columns: usize, most: usize) -> f64 {
 /// Bounds all sets from below, strikes columns from `instance` that none of the best has, and offers sets met on the way.
 /// `nearest`: the two least read costs of each row in a good set, where prices begin.
 pub(super) fn bound(instance: &mut Instance, nearest: &[(f64, f64)], best: &mut Best<'_>) -> Dual {
-    let mut lambda: Vec<f64> = nearest
+    let lambda = nearest
         .iter()
         .map(|(first, second)| {
             let second = if second.is_finite() { *second } else { *first };
@@ -114,16 +135,30 @@ pub(super) fn bound(instance: &mut Instance, nearest: &[(f64, f64)], best: &mut 
         })
         .map(|start| if start.is_finite() { start } else { 0.0 })
         .collect();
+    ascend(instance, lambda, best, &QUICK)
+}
+
+/// As [`bound`], from the prices of a bound that did not suffice.
+pub(super) fn sharpen(instance: &mut Instance, dual: Dual, best: &mut Best<'_>) -> Dual {
+    ascend(instance, dual.lambda, best, &THOROUGH)
+}
+
+fn ascend(
+    instance: &mut Instance,
+    mut lambda: Vec<f64>,
+    best: &mut Best<'_>,
+    effort: &Effort,
+) -> Dual {
     let mut top = Dual {
         constant: 0.0,
         reduced: Vec::new(),
         lower: f64::NEG_INFINITY,
+        lambda: lambda.clone(),
     };
-    let mut top_lambda = lambda.clone();
     let (mut reduced, mut set) = (Vec::new(), Vec::new());
     let mut reads = vec![0.0; instance.rows];
-    let (mut length, mut stale) = (FIRST_LENGTH, 0);
-    for step in 0..MAX_STEPS {
+    let (mut length, mut stale) = (effort.length, 0);
+    for step in 0..effort.steps {
         reduced_costs(instance, &lambda, &mut reduced);
         cheapest(&reduced, instance.replicas, &mut set);
         let constant: f64 = lambda.iter().sum();
@@ -137,13 +172,13 @@ pub(super) fn bound(instance: &mut Instance, nearest: &[(f64, f64)], best: &mut 
             top.lower = lower;
             top.constant = constant;
             top.reduced.clone_from(&reduced);
-            top_lambda.clone_from(&lambda);
+            top.lambda.clone_from(&lambda);
             stale = 0;
         } else {
             stale += 1;
-            if stale % HALVE_AFTER == 0 {
+            if stale % effort.halve_after == 0 {
                 length *= 0.5;
-                lambda.clone_from(&top_lambda);
+                lambda.clone_from(&top.lambda);
                 reduced.clone_from(&top.reduced);
                 cheapest(&reduced, instance.replicas, &mut set);
             }
@@ -156,7 +191,7 @@ pub(super) fn bound(instance: &mut Instance, nearest: &[(f64, f64)], best: &mut 
             reduced_costs(instance, &lambda, &mut reduced);
             cheapest(&reduced, instance.replicas, &mut set);
         }
-        if top.lower + instance.slack >= best.upper || stale >= PATIENCE {
+        if top.lower + instance.slack >= best.upper || stale >= effort.patience {
             break;
         }
         // The subgradient: 1 − how many stores of the set the region would read from.

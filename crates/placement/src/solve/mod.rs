@@ -27,6 +27,9 @@ use crate::workload::Workload;
 use best::Best;
 pub(crate) use instance::Instance;
 
+/// Sets after which a better bound is looked for, and the search begun anew: about as long as looking for it takes.
+const NODES_BEFORE_SHARPENING: u64 = 4000;
+
 /// When to stop early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -137,8 +140,21 @@ pub fn solve_while(
     let mut instance = Instance::new(scenario, workload);
     let mut best = Best::new(scenario, workload, &instance);
     let nearest = greedy::improve(&instance, &mut best);
-    let dual = dual::bound(&mut instance, &nearest, &mut best);
-    let ended = search::run(&instance, &dual, &mut best, (limits.max_nodes, go_on));
+    let mut dual = dual::bound(&mut instance, &nearest, &mut best);
+    let soon = limits.max_nodes.min(NODES_BEFORE_SHARPENING);
+    let mut ended = search::run(&instance, &dual, &mut best, (soon, go_on));
+    if !ended.complete && limits.max_nodes > soon && go_on() {
+        // Many sets are near the bound: a better one leaves fewer of them.
+        dual = dual::sharpen(&mut instance, dual, &mut best);
+        let before = ended.nodes;
+        ended = search::run(
+            &instance,
+            &dual,
+            &mut best,
+            (limits.max_nodes - before, go_on),
+        );
+        ended.nodes += before;
+    }
     let lower = if ended.complete {
         f64::INFINITY
     } else {
