@@ -19,6 +19,9 @@ pub struct FeaturesConfig {
     pub store: String,
     /// The directory that keeps every feature ever written; without it none is kept.
     pub history: Option<String>,
+    /// What its files are.
+    #[serde(default)]
+    pub history_format: HistoryFormat,
     /// Memory for rows that are ready to be answered, mebibytes; others are read from the store.
     #[serde(default = "memory_mb")]
     pub memory_mb: usize,
@@ -34,6 +37,17 @@ pub struct FeaturesConfig {
     /// Named sets of features.
     #[serde(default, rename = "feature_service")]
     pub feature_services: Vec<FeatureService>,
+}
+
+/// What the files of the history are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HistoryFormat {
+    /// Lines of JSON.
+    #[default]
+    Jsonl,
+    /// Parquet.
+    Parquet,
 }
 
 fn listen() -> String {
@@ -109,7 +123,7 @@ fn updates_per_s() -> f64 {
 pub struct FileSource {
     /// The push source's name.
     pub name: String,
-    /// The file: .csv with a heading, or .jsonl, in order of time.
+    /// The file: .csv with a heading, .jsonl or .parquet, in order of time.
     pub file: String,
     /// Times as fast as it happened; as fast as possible where it is left out.
     pub speed: Option<f64>,
@@ -157,6 +171,12 @@ impl FeaturesConfig {
     pub fn parse(text: &str) -> Result<Self> {
         let config: FeaturesConfig = toml::from_str(text)
             .map_err(|error| Error::invalid("read configuration", "features", error.to_string()))?;
+        if config.history_format == HistoryFormat::Parquet && !cfg!(feature = "parquet") {
+            return Err(super::history::no_parquet(
+                "read configuration",
+                "history_format",
+            ));
+        }
         let mut names = BTreeSet::new();
         for view in &config.views {
             let bad = |why: &str| Err(Error::invalid("read configuration", &view.name, why));

@@ -16,6 +16,8 @@ mod asof;
 mod budget;
 mod cache;
 mod codec;
+#[cfg(feature = "parquet")]
+mod columnar;
 mod config;
 mod encode;
 mod feast;
@@ -38,7 +40,9 @@ mod source_tests;
 mod tests;
 
 pub use asof::{AsOf, TrainingSet, training_set};
-pub use config::{FeatureService, FeaturesConfig, FileSource, ViewSpec};
+#[cfg(feature = "parquet")]
+pub use columnar::write_rows;
+pub use config::{FeatureService, FeaturesConfig, FileSource, HistoryFormat, ViewSpec};
 pub use history::{Written, read_history};
 pub use http::{router, serve};
 pub use id::FeatureId;

@@ -1,6 +1,6 @@
 //! Files as sources: their rows are pushed in order, as they happened or faster, and each once, however often the process starts.
 //!
-//! **In:** a CSV file with a heading, or JSON lines; rows in order of their time. **Out:** events in the store, with the number of rows
+//! **In:** a CSV file with a heading, JSON lines, or Parquet; rows in order of their time. **Out:** events in the store, with the number of rows
 //! that are in it, in one commit. **Never:** a row twice, or left out, but one without a key or a time, which is logged.
 
 use super::config::FileSource;
@@ -40,12 +40,21 @@ pub(super) fn rows(path: &Path) -> Result<Rows> {
     match path.extension().and_then(|end| end.to_str()) {
         Some("csv") => csv_rows(File::open(path).map_err(cannot)?, name.clone()),
         Some("jsonl" | "ndjson") => Ok(json_rows(File::open(path).map_err(cannot)?, name.clone())),
+        Some("parquet") => parquet_rows(File::open(path).map_err(cannot)?, name.clone()),
         _ => Err(Error::invalid(
             "read source",
             name,
-            "files end with .csv or .jsonl",
+            "files end with .csv, .jsonl or .parquet",
         )),
     }
+}
+
+#[cfg(feature = "parquet")]
+use super::columnar::rows as parquet_rows;
+
+#[cfg(not(feature = "parquet"))]
+fn parquet_rows(_: File, name: String) -> Result<Rows> {
+    Err(super::history::no_parquet("read source", name))
 }
 
 fn csv_rows(file: File, name: String) -> Result<Rows> {

@@ -317,7 +317,10 @@ impl Service {
     /// The directory cannot be written, or the store cannot be read.
     pub fn export_history(&self) -> Result<usize> {
         match &self.config.history {
-            Some(directory) => history::export(&self.store, Path::new(directory)),
+            Some(directory) => {
+                let format = self.config.history_format;
+                history::export(&self.store, Path::new(directory), format)
+            }
             None => Ok(0),
         }
     }
