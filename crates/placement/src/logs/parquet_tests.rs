@@ -280,3 +280,26 @@ fn damage_ends_with_an_error_or_rows() {
     }
     assert!(errors > 50, "{errors}");
 }
+
+/// A file that DuckDB 2.0.1 wrote, with Zstandard.
+#[test]
+fn what_duckdb_writes_is_read() {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(include_bytes!("files/duckdb.parquet"))
+        .unwrap();
+    let (found, counts) = read(file).unwrap();
+    let at = |seconds: u64| 1_795_737_600_000 + seconds * 1_000;
+    let expected = [
+        (
+            Operation::Get,
+            at(0),
+            "a/b".to_owned(),
+            1_000,
+            Some("aws-eu-west-1".to_owned()),
+        ),
+        // What a write sent is what the object has, where the log has nothing else.
+        (Operation::Put, at(1), "a/c".to_owned(), 5, None),
+    ];
+    assert_eq!(found, expected);
+    assert_eq!((counts.records, counts.bad), (2, 0));
+}

@@ -117,3 +117,28 @@ proptest! {
         }
     }
 }
+
+/// A file that pyarrow 26.0.1 wrote, in two row groups with dictionaries and Snappy.
+#[test]
+fn what_pyarrow_writes_is_read() {
+    let told = read(include_bytes!("files/pyarrow.parquet")).unwrap();
+    let expected = [
+        json!({
+            "user": 1, "event_timestamp": "2026-11-27T00:00:00.123Z", "at_us": "2026-11-27T00:00:00.123Z", "day": "2026-11-27",
+            "price": 1.5, "small": 1, "city": "Zürich", "flag": true, "embedding": [1.0, 2.5], "where": {"x": 1, "y": "a"},
+            "amount": 12.34,
+        }),
+        json!({
+            "user": 2, "event_timestamp": "2026-11-27T00:00:01Z", "at_us": null, "day": null, "price": null, "small": 2,
+            "city": null, "flag": false, "embedding": [], "where": null, "amount": null,
+        }),
+        json!({
+            "user": null, "event_timestamp": null, "at_us": "1970-01-01T00:00:00Z", "day": "1969-12-31", "price": -2.0,
+            "small": 3, "city": "Zürich", "flag": null, "embedding": null, "where": {"x": null, "y": "b"}, "amount": -0.05,
+        }),
+    ];
+    assert_eq!(
+        told.into_iter().map(Value::Object).collect::<Vec<_>>(),
+        expected
+    );
+}
