@@ -136,9 +136,11 @@ mod tests {
     #[test]
     fn every_requirement_is_pinned_exactly() {
         let feast = include_str!("../../test-servers/feast-requirements.txt");
+        let kafka = include_str!("../../test-servers/kafka-requirements.txt");
         let lines = REQUIREMENTS
             .lines()
             .chain(feast.lines())
+            .chain(kafka.lines())
             .filter(|line| !line.is_empty() && !line.starts_with('#'));
         let mut count = 0;
         for line in lines {

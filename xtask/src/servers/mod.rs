@@ -1,10 +1,11 @@
-//! What tests run against and nobody here wrote: object stores, document stores, a database, boto3, a browser.
+//! What tests run against and nobody here wrote: object stores, document stores, a database, a broker, boto3, a browser.
 //!
 //! **In:** the pinned lists of packages in `xtask/test-servers`, and the system's PostgreSQL.
 //! **Out:** running servers on free ports of 127.0.0.1, and the environment variables that tell tests where things are.
 //! **Never:** keeps data after the run, installs outside `target/test-servers`, reaches a real cloud.
 
 pub(crate) mod install;
+mod kafka;
 mod node;
 mod postgres;
 mod python;
@@ -40,6 +41,9 @@ const PYTHON_VARIABLE: &str = "SKYFRESH_TEST_PYTHON";
 
 /// A Python interpreter that can import feast.
 const FEAST_VARIABLE: &str = "SKYFRESH_TEST_FEAST";
+
+/// Where a broker listens that speaks Kafka's protocol: `127.0.0.1:<port>`.
+const KAFKA_VARIABLE: &str = "SKYFRESH_TEST_KAFKA";
 
 /// A Chromium, for the pages.
 const CHROMIUM_VARIABLE: &str = "SKYFRESH_TEST_CHROMIUM";
@@ -95,6 +99,12 @@ impl TestServers {
         }
         if let Some(interpreter) = servers.found(install::feast(&servers.directory)?) {
             servers.set(FEAST_VARIABLE, interpreter);
+        }
+        let tansu = kafka::tansu(&servers.directory)?;
+        if let Some(tansu) = servers.found(tansu)
+            && let Some(ports) = servers.run(&tansu.kind(), kafka::Tansu::install_line)
+        {
+            servers.set(KAFKA_VARIABLE, format!("127.0.0.1:{}", ports[0]));
         }
         if let Some(node) = servers.found(node) {
             if let Some(ports) = servers.run(&node.azurite(), || node.install_line()) {

@@ -257,9 +257,18 @@ fn a_training_set_is_as_of_its_time() {
     ];
     let ran = place.run(&arguments);
     snapshot("features_history", &ran.exits(0));
+    let ran_as_lines = ran;
     let ran = place.run(&[&arguments[..], &["--by", "event", "--output", "set.jsonl"]].concat());
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert_eq!(place.read("set.jsonl").lines().count(), 3);
+    // In Parquet, it may be asked for once more.
+    if cfg!(feature = "parquet") {
+        let set = [&arguments[..], &["--output", "set.parquet"]].concat();
+        assert_eq!(place.run(&set).code, Some(0));
+        let of_parquet = ["features", "history", "--asof", "set.parquet"];
+        let again = place.run(&[&of_parquet[..], &arguments[4..]].concat());
+        assert_eq!(again.exits(0), ran_as_lines.exits(0));
+    }
     let unknown = place.run(&[
         "features",
         "history",

@@ -21,6 +21,8 @@ mod help;
 mod localsky;
 mod ls;
 mod place;
+#[cfg(feature = "parquet")]
+mod place_parquet;
 mod plan;
 mod profile;
 mod relay_machines;

@@ -69,7 +69,7 @@ pub struct TrainingSet<'a> {
     pub full_feature_names: bool,
 }
 
-/// Adds features to the rows of a file (.csv with a heading, or .jsonl), as of each row's time. A feature that was not there, or past
+/// Adds features to the rows of a file (.csv with a heading, .jsonl or .parquet), as of each row's time. A feature that was not there, or past
 /// its time to live, is null.
 ///
 /// # Errors

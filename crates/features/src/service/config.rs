@@ -1,6 +1,7 @@
 //! What is served: views, and named sets of their features.
 
 use super::kind::FeatureType;
+use super::source::Source;
 use crate::function::FunctionSpec;
 use crate::scheduler::{Options, PolicyName};
 use crate::{Error, Result};
@@ -19,6 +20,9 @@ pub struct FeaturesConfig {
     pub store: String,
     /// The directory that keeps every feature ever written; without it none is kept.
     pub history: Option<String>,
+    /// What its files are.
+    #[serde(default)]
+    pub history_format: HistoryFormat,
     /// Memory for rows that are ready to be answered, mebibytes; others are read from the store.
     #[serde(default = "memory_mb")]
     pub memory_mb: usize,
@@ -28,12 +32,23 @@ pub struct FeaturesConfig {
     /// The views.
     #[serde(default, rename = "view")]
     pub views: Vec<ViewSpec>,
-    /// Files that are replayed into push sources.
+    /// What feeds push sources by itself.
     #[serde(default, rename = "source")]
-    pub sources: Vec<FileSource>,
+    pub sources: Vec<Source>,
     /// Named sets of features.
     #[serde(default, rename = "feature_service")]
     pub feature_services: Vec<FeatureService>,
+}
+
+/// What the files of the history are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HistoryFormat {
+    /// Lines of JSON.
+    #[default]
+    Jsonl,
+    /// Parquet.
+    Parquet,
 }
 
 fn listen() -> String {
@@ -103,18 +118,6 @@ fn updates_per_s() -> f64 {
     1_000.0
 }
 
-/// A file that is replayed into a push source.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FileSource {
-    /// The push source's name.
-    pub name: String,
-    /// The file: .csv with a heading, or .jsonl, in order of time.
-    pub file: String,
-    /// Times as fast as it happened; as fast as possible where it is left out.
-    pub speed: Option<f64>,
-}
-
 /// A named set of features.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -157,6 +160,12 @@ impl FeaturesConfig {
     pub fn parse(text: &str) -> Result<Self> {
         let config: FeaturesConfig = toml::from_str(text)
             .map_err(|error| Error::invalid("read configuration", "features", error.to_string()))?;
+        if config.history_format == HistoryFormat::Parquet && !cfg!(feature = "parquet") {
+            return Err(super::history::no_parquet(
+                "read configuration",
+                "history_format",
+            ));
+        }
         let mut names = BTreeSet::new();
         for view in &config.views {
             let bad = |why: &str| Err(Error::invalid("read configuration", &view.name, why));
@@ -203,15 +212,11 @@ impl FeaturesConfig {
             }
         }
         for source in &config.sources {
-            let bad = |why: &str| Err(Error::invalid("read configuration", &source.name, why));
-            if source
-                .speed
-                .is_some_and(|speed| !(speed > 0.0 && speed.is_finite()))
-            {
-                return bad("speed must be above 0");
-            }
-            if !config.views.iter().any(|view| view.source() == source.name) {
-                return bad("no view takes data from this source");
+            let name = source.name();
+            source.check()?;
+            if !config.views.iter().any(|view| view.source() == name) {
+                let why = "no view takes data from this source";
+                return Err(Error::invalid("read configuration", name, why));
             }
         }
         Ok(config)

@@ -1,6 +1,6 @@
 //! Every feature that was ever written, in files that are only added to.
 //!
-//! **In:** rows, in the commit that writes them. **Out:** segments of JSON lines in a directory, oldest first, which anyone may read
+//! **In:** rows, in the commit that writes them. **Out:** segments of JSON lines or Parquet in a directory, oldest first, which anyone may read
 //! while the server runs. **Never:** a row that is in the store and neither in the directory nor on its way there; a segment that
 //! changes once it is there.
 //!
@@ -8,13 +8,14 @@
 //! between the two writes the same segment again.
 
 use super::codec::Row;
+use super::config::HistoryFormat;
 use super::store::Store;
 use crate::function::Features;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use skyfresh_sky::Kind;
 use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::io::{BufRead, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 /// Rows of a segment at most.
@@ -62,7 +63,7 @@ fn failed(path: &Path, error: std::io::Error) -> Error {
 }
 
 /// Moves what waits in the store into segments; how many rows.
-pub(super) fn export(store: &Store, directory: &Path) -> Result<usize> {
+pub(super) fn export(store: &Store, directory: &Path, format: HistoryFormat) -> Result<usize> {
     let mut moved = 0;
     loop {
         let rows = store.unexported(SEGMENT_ROWS)?;
@@ -70,30 +71,80 @@ pub(super) fn export(store: &Store, directory: &Path) -> Result<usize> {
             return Ok(moved);
         };
         let (first, last) = (*first, *last);
-        segment(directory, first, rows.iter().map(|(_, row)| row))
-            .map_err(|error| failed(directory, error))?;
+        let written: Vec<&Written> = rows.iter().map(|(_, row)| row).collect();
+        segment(directory, first, &written, format).map_err(|error| failed(directory, error))?;
         store.exported(last)?;
         moved += rows.len();
     }
 }
 
-fn segment<'a>(
+impl HistoryFormat {
+    /// What the names of its files end with.
+    fn extension(self) -> &'static str {
+        match self {
+            HistoryFormat::Jsonl => "jsonl",
+            HistoryFormat::Parquet => "parquet",
+        }
+    }
+
+    fn other(self) -> Self {
+        match self {
+            HistoryFormat::Jsonl => HistoryFormat::Parquet,
+            HistoryFormat::Parquet => HistoryFormat::Jsonl,
+        }
+    }
+}
+
+fn segment(
     directory: &Path,
     first: u64,
-    rows: impl Iterator<Item = &'a Written>,
+    rows: &[&Written],
+    format: HistoryFormat,
 ) -> std::io::Result<()> {
     std::fs::create_dir_all(directory)?;
     let unfinished = directory.join("unfinished");
-    let mut file = BufWriter::new(File::create(&unfinished)?);
+    let file = BufWriter::new(File::create(&unfinished)?);
+    let file = match format {
+        HistoryFormat::Jsonl => lines(file, rows)?,
+        HistoryFormat::Parquet => columns(file, rows)?,
+    };
+    file.into_inner()
+        .map_err(std::io::IntoInnerError::into_error)?
+        .sync_all()?;
+    let path =
+        |format: HistoryFormat| directory.join(format!("{first:020}.{}", format.extension()));
+    std::fs::rename(&unfinished, path(format))?;
+    // A crash before the store knew of a segment, and another format since, would leave its rows there twice.
+    match std::fs::remove_file(path(format.other())) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    File::open(directory)?.sync_all()
+}
+
+fn lines(mut file: BufWriter<File>, rows: &[&Written]) -> std::io::Result<BufWriter<File>> {
     for row in rows {
         serde_json::to_writer(&mut file, row)?;
         file.write_all(b"\n")?;
     }
-    file.into_inner()
-        .map_err(std::io::IntoInnerError::into_error)?
-        .sync_all()?;
-    std::fs::rename(&unfinished, directory.join(format!("{first:020}.jsonl")))?;
-    File::open(directory)?.sync_all()
+    Ok(file)
+}
+
+#[cfg(feature = "parquet")]
+fn columns(file: BufWriter<File>, rows: &[&Written]) -> std::io::Result<BufWriter<File>> {
+    super::columnar::segment(file, rows).map_err(std::io::Error::other)
+}
+
+#[cfg(not(feature = "parquet"))]
+fn columns(_: BufWriter<File>, _: &[&Written]) -> std::io::Result<BufWriter<File>> {
+    // A configuration that asks for it is refused.
+    Err(std::io::ErrorKind::Unsupported.into())
+}
+
+/// That this build has no Parquet.
+pub(super) fn no_parquet(operation: &'static str, target: impl Into<String>) -> Error {
+    let why = "this build has no Parquet: build with the feature `parquet`";
+    Error::invalid(operation, target, why)
 }
 
 /// Every row of the segments in a directory, oldest first.
@@ -116,13 +167,21 @@ pub fn read_history(directory: &Path, mut row: impl FnMut(Written)) -> Result<()
         let path = entry
             .map_err(|error| cannot(directory, error.to_string()))?
             .path();
-        if path.extension().is_some_and(|end| end == "jsonl") {
+        if path
+            .extension()
+            .is_some_and(|end| end == "jsonl" || end == "parquet")
+        {
             segments.push(path);
         }
     }
+    // By the number of their first row.
     segments.sort();
     for path in segments {
         let file = File::open(&path).map_err(|error| cannot(&path, error.to_string()))?;
+        if path.extension().is_some_and(|end| end == "parquet") {
+            parquet_segment(file, path.display().to_string(), &mut row)?;
+            continue;
+        }
         for (number, line) in BufReader::new(file).lines().enumerate() {
             let told = line.map_err(|error| error.to_string());
             let told = told
@@ -131,4 +190,12 @@ pub fn read_history(directory: &Path, mut row: impl FnMut(Written)) -> Result<()
         }
     }
     Ok(())
+}
+
+#[cfg(feature = "parquet")]
+use super::columnar::history as parquet_segment;
+
+#[cfg(not(feature = "parquet"))]
+fn parquet_segment(_: File, name: String, _: impl FnMut(Written)) -> Result<()> {
+    Err(no_parquet("read history", name))
 }

@@ -122,7 +122,7 @@ async fn push(State(service): State<Arc<Service>>, body: Bytes) -> Answer<Status
         if taken.is_empty() {
             return Err(FeastError::no_push_source(&body.push_source_name).into());
         }
-        service.take(taken, None)?;
+        service.take(taken, &[])?;
         Ok(StatusCode::OK)
     })
     .await

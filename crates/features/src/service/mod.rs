@@ -16,17 +16,22 @@ mod asof;
 mod budget;
 mod cache;
 mod codec;
+#[cfg(feature = "parquet")]
+mod columnar;
 mod config;
 mod encode;
 mod feast;
 mod history;
 mod http;
 mod id;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod kind;
 mod metrics;
 mod plan;
 mod refused;
 mod replay;
+mod source;
 mod store;
 mod table;
 mod view;
@@ -38,11 +43,14 @@ mod source_tests;
 mod tests;
 
 pub use asof::{AsOf, TrainingSet, training_set};
-pub use config::{FeatureService, FeaturesConfig, FileSource, ViewSpec};
+#[cfg(feature = "parquet")]
+pub use columnar::write_rows;
+pub use config::{FeatureService, FeaturesConfig, HistoryFormat, ViewSpec};
 pub use history::{Written, read_history};
 pub use http::{router, serve};
 pub use id::FeatureId;
 pub use kind::{FeatureType, Scalar};
+pub use source::{ClientOptions, FileSource, KafkaSource, MessageFormat, Source};
 pub use store::{Row, Store};
 pub use view::ViewStatus;
 pub use views::Service;

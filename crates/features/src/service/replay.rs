@@ -1,9 +1,10 @@
 //! Files as sources: their rows are pushed in order, as they happened or faster, and each once, however often the process starts.
 //!
-//! **In:** a CSV file with a heading, or JSON lines; rows in order of their time. **Out:** events in the store, with the number of rows
+//! **In:** a CSV file with a heading, JSON lines, or Parquet; rows in order of their time. **Out:** events in the store, with the number of rows
 //! that are in it, in one commit. **Never:** a row twice, or left out, but one without a key or a time, which is logged.
 
-use super::config::FileSource;
+use super::source::FileSource;
+use super::store::Progress;
 use super::views::Service;
 use crate::function::Event;
 use crate::{Error, Result};
@@ -23,7 +24,7 @@ const MAX_LINE_BYTES: u64 = 16 << 20;
 /// Rows that happen within this are pushed together.
 const GRAIN: Duration = Duration::from_millis(20);
 
-type Row = Map<String, Value>;
+pub(super) type Row = Map<String, Value>;
 type Rows = Box<dyn Iterator<Item = Result<Row>> + Send>;
 
 /// The rows of a file, by what its name ends with.
@@ -40,12 +41,21 @@ pub(super) fn rows(path: &Path) -> Result<Rows> {
     match path.extension().and_then(|end| end.to_str()) {
         Some("csv") => csv_rows(File::open(path).map_err(cannot)?, name.clone()),
         Some("jsonl" | "ndjson") => Ok(json_rows(File::open(path).map_err(cannot)?, name.clone())),
+        Some("parquet") => parquet_rows(File::open(path).map_err(cannot)?, name.clone()),
         _ => Err(Error::invalid(
             "read source",
             name,
-            "files end with .csv or .jsonl",
+            "files end with .csv, .jsonl or .parquet",
         )),
     }
+}
+
+#[cfg(feature = "parquet")]
+use super::columnar::rows as parquet_rows;
+
+#[cfg(not(feature = "parquet"))]
+fn parquet_rows(_: File, name: String) -> Result<Rows> {
+    Err(super::history::no_parquet("read source", name))
 }
 
 fn csv_rows(file: File, name: String) -> Result<Rows> {
@@ -112,7 +122,7 @@ fn json_rows(file: File, name: String) -> Rows {
 
 /// Rows that are due, for every view of the source.
 struct Due {
-    /// Rows read so far.
+    /// Rows read so far, these included.
     position: u64,
     rows: Vec<Row>,
 }
@@ -188,33 +198,49 @@ impl Service {
         if due.rows.is_empty() {
             return Ok(due);
         }
-        let (service, source, target) = (Arc::clone(self), source.to_owned(), target.to_owned());
+        let progress = Progress {
+            name: target.to_owned(),
+            from: due.position - due.rows.len() as u64,
+            to: due.position,
+        };
+        let (service, source, position) = (Arc::clone(self), source.to_owned(), due.position);
         let pushed = tokio::task::spawn_blocking(move || {
-            let mut taken = Vec::new();
-            for view in service
-                .views
-                .values()
-                .filter(|view| view.spec.source() == source)
-            {
-                let mut events: Vec<(String, Event)> = Vec::with_capacity(due.rows.len());
-                for row in &due.rows {
-                    match service.event(view, row) {
-                        Ok(event) => events.push(event),
-                        Err(error) => tracing::warn!(source, %error, "a row is passed over"),
-                    }
-                }
-                taken.push((Arc::clone(view), events));
-            }
-            service.take(taken, Some((&target, due.position)))?;
-            Ok(due.position)
+            let rows: Vec<&Row> = due.rows.iter().collect();
+            service.take_rows(&source, &rows, &[progress])
         });
-        let position = pushed
+        pushed
             .await
             .map_err(|error| Error::new(Kind::Internal, "replay", "source", error.to_string()))??;
         Ok(Due {
             position,
             rows: Vec::new(),
         })
+    }
+
+    /// Takes in rows for every view of a source, and how far these take what they are from. Rows without a key or a time are logged and
+    /// passed over. Blocks.
+    pub(super) fn take_rows(
+        &self,
+        source: &str,
+        rows: &[&Row],
+        progress: &[Progress],
+    ) -> Result<()> {
+        let mut taken = Vec::new();
+        for view in self
+            .views
+            .values()
+            .filter(|view| view.spec.source() == source)
+        {
+            let mut events: Vec<(String, Event)> = Vec::with_capacity(rows.len());
+            for row in rows {
+                match self.event(view, row) {
+                    Ok(event) => events.push(event),
+                    Err(error) => tracing::warn!(source, %error, "a row is passed over"),
+                }
+            }
+            taken.push((Arc::clone(view), events));
+        }
+        self.take(taken, progress)
     }
 }
 

@@ -19,7 +19,7 @@ const EVENTS: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("events
 const FEEDBACK: TableDefinition<&str, &[u8]> = TableDefinition::new("feedback");
 /// Rows on their way to the history, by number: the length of the target, the target, the row without its state.
 const HISTORY: TableDefinition<u64, &[u8]> = TableDefinition::new("history");
-/// `source\0file` → rows of the file that were taken in.
+/// What a source reads (`source\0file`, or a partition of a topic) → how far it was taken in: rows, or the next offset.
 const POSITIONS: TableDefinition<&str, u64> = TableDefinition::new("positions");
 
 /// Pages of the file kept in memory.
@@ -34,6 +34,17 @@ pub(super) struct Arrival {
     pub(super) event: Event,
     /// What it said of the feature that it met.
     pub(super) judgement: Judgement,
+}
+
+/// How far events take a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Progress {
+    /// What is read: a file, or a partition of a topic.
+    pub(super) name: String,
+    /// Where the events begin: rows, or an offset.
+    pub(super) from: u64,
+    /// Where they end.
+    pub(super) to: u64,
 }
 
 /// A feature to write, and the events that are in it now.
@@ -161,19 +172,26 @@ impl Store {
         found.into_iter().map(|event| self.known(event)).collect()
     }
 
-    /// Rows of a file that were taken in.
-    pub(super) fn position(&self, target: &str) -> Result<u64> {
+    /// How far a file or a partition was taken in.
+    pub(super) fn position(&self, name: &str) -> Result<u64> {
         self.look(|transaction| {
-            let found = transaction.open_table(POSITIONS)?.get(target)?;
+            let found = transaction.open_table(POSITIONS)?.get(name)?;
             Ok(found.map_or(0, |rows| rows.value()))
         })
     }
 
-    /// Adds events, and how far the file that they are from was read.
-    pub(super) fn append(&self, events: &[Arrival], position: Option<(&str, u64)>) -> Result<()> {
-        self.change("write", |transaction| {
-            if let Some((target, rows)) = position {
-                transaction.open_table(POSITIONS)?.insert(target, rows)?;
+    /// Adds events, and how far they take what they are from; nothing at all where some of that was taken in before.
+    pub(super) fn append(&self, events: &[Arrival], progress: &[Progress]) -> Result<()> {
+        let known = self.change("write", |transaction| {
+            let mut positions = transaction.open_table(POSITIONS)?;
+            for one in progress {
+                let stored = positions.get(one.name.as_str())?;
+                if stored.is_some_and(|stored| stored.value() > one.from) {
+                    return Ok(Some(one.name.clone()));
+                }
+            }
+            for one in progress {
+                positions.insert(one.name.as_str(), one.to)?;
             }
             let mut table = transaction.open_table(EVENTS)?;
             for Arrival {
@@ -186,8 +204,14 @@ impl Store {
                 let bytes = codec::event_to_bytes(event, *judgement);
                 table.insert((target.as_str(), *number), bytes.as_slice())?;
             }
-            Ok(())
-        })
+            Ok(None)
+        })?;
+        let Some(name) = known else {
+            return Ok(());
+        };
+        let why = "some of it was taken in before: another reader has this store, or the topic was made anew and needs another group";
+        let target = name.replace('\0', ", ");
+        Err(Error::new(Kind::Precondition, "take in", target, why))
     }
 
     /// Writes features and removes the events that are in them, all or nothing. A row that is not newer, by event time and then

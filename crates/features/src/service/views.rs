@@ -8,7 +8,7 @@ use super::encode::Cells;
 use super::history;
 use super::id::FeatureId;
 use super::plan::Plans;
-use super::store::{Arrival, Row, Store, Write, target};
+use super::store::{Arrival, Progress, Row, Store, Write, target};
 use super::view::{View, ViewStatus, Work, seconds, tell};
 use crate::function::Event;
 use crate::{Error, Result};
@@ -91,12 +91,12 @@ impl Service {
     /// # Errors
     /// The view is unknown, or the store cannot be written.
     pub fn push(&self, view: &str, events: Vec<(String, Event)>) -> Result<()> {
-        self.take(vec![(Arc::clone(self.view(view)?), events)], None)
+        self.take(vec![(Arc::clone(self.view(view)?), events)], &[])
     }
 
-    /// Takes in events of several views, and how far the file that they are from was read, in one commit; features that come ready
-    /// are written before. Blocks.
-    pub(super) fn take(&self, taken: Vec<Taken>, position: Option<(&str, u64)>) -> Result<()> {
+    /// Takes in events of several views, and how far what they are from was read, in one commit; features that come ready are written
+    /// before. Blocks.
+    pub(super) fn take(&self, taken: Vec<Taken>, progress: &[Progress]) -> Result<()> {
         let (mut arrivals, mut arrived) = (Vec::new(), Vec::new());
         for (view, events) in taken {
             let name = &view.spec.name;
@@ -122,10 +122,10 @@ impl Service {
             }
             arrived.push((view, from..arrivals.len()));
         }
-        if arrivals.is_empty() && position.is_none() {
+        if arrivals.is_empty() && progress.is_empty() {
             return Ok(());
         }
-        self.store.append(&arrivals, position)?;
+        self.store.append(&arrivals, progress)?;
         let now_s = seconds(self.clock.as_ref());
         for (view, range) in arrived {
             let prefix = view.spec.name.len() + 1;
@@ -274,16 +274,12 @@ impl Service {
                 let (service, view, stop) = (Arc::clone(&self), Arc::clone(view), stop.clone());
                 tokio::spawn(async move { service.keep(view, stop).await })
             });
-        let replays = self.config.sources.iter().cloned().map(|source| {
-            let (service, stop) = (Arc::clone(&self), stop.clone());
-            tokio::spawn(async move {
-                if let Err(error) = service.replay(&source, &stop).await {
-                    tracing::error!(source = source.name, %error, "a file is not replayed any further; start again to go on");
-                }
-            })
+        let feeds = self.config.sources.iter().cloned().map(|source| {
+            let fed = Arc::clone(&self).feed(source, stop.clone());
+            tokio::spawn(fed)
         });
         let exporting = tokio::spawn(Arc::clone(&self).export(stop.clone()));
-        let workers: Vec<_> = replays.chain(workers).collect();
+        let workers: Vec<_> = feeds.chain(workers).collect();
         let forgetting = Arc::clone(&self).forget(stop);
         tokio::spawn(forgetting);
         for worker in workers.into_iter().chain([exporting]) {
@@ -317,7 +313,10 @@ impl Service {
     /// The directory cannot be written, or the store cannot be read.
     pub fn export_history(&self) -> Result<usize> {
         match &self.config.history {
-            Some(directory) => history::export(&self.store, Path::new(directory)),
+            Some(directory) => {
+                let format = self.config.history_format;
+                history::export(&self.store, Path::new(directory), format)
+            }
             None => Ok(0),
         }
     }

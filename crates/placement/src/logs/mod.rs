@@ -3,12 +3,13 @@
 //! **In:** the bytes of a log, some at a time ([`LogReader`]); which clients are where ([`Clients`]); what is stored, where an inventory
 //! tells. **Out:** what was read and written, how often and from where, by object, by prefix or by access set ([`Tally`], [`Group`]).
 //! **Never:** stops at a line that it cannot read (these are counted, and the first ones shown), holds more than a number of objects
-//! that is given, loses a request or a byte of those that it cannot hold, does IO.
+//! that is given, loses a request or a byte of those that it cannot hold, does IO but to read a file of Parquet that it is given.
 //!
 //! ```text
 //! bytes ── LogReader ── Access ── Tally ── groups ── Group (a Workload, by name)
 //!          s3, csv, gcs,          │ └ sample.rs: sizes of objects beyond the limit
 //!          azure, cloudtrail      └ clients.rs: address → region
+//! file ─── ParquetLog (rows as csv has them)
 //! ```
 
 mod azure;
@@ -19,6 +20,10 @@ mod fields;
 mod gcs;
 mod groups;
 mod inventory;
+#[cfg(feature = "parquet")]
+mod parquet;
+#[cfg(all(test, feature = "parquet"))]
+mod parquet_tests;
 mod reader;
 mod s3;
 mod sample;
@@ -29,6 +34,8 @@ mod tests;
 pub use clients::Clients;
 pub use groups::{Group, Grouping, period_s};
 pub use inventory::InventoryReader;
+#[cfg(feature = "parquet")]
+pub use parquet::ParquetLog;
 pub use reader::{Bad, LogCounts, LogReader, MAX_RECORD_BYTES};
 pub use tally::{Folding, Tally};
 
@@ -47,11 +54,19 @@ pub enum Format {
     Azure,
     /// Data events of AWS CloudTrail: files as they are delivered, or one event a line.
     CloudTrail,
+    /// Parquet with the columns that [`Format::Csv`] has: read by `ParquetLog`, as it is not in order.
+    Parquet,
 }
+
+/// What a Parquet file begins and ends with.
+const MAGIC: &[u8] = b"PAR1";
 
 impl Format {
     /// The format whose logs begin like this.
     pub fn guess(beginning: &[u8]) -> Format {
+        if beginning.starts_with(MAGIC) {
+            return Format::Parquet;
+        }
         let beginning = beginning.trim_ascii_start();
         let line = beginning
             .split(|byte| *byte == b'\n')

@@ -6,21 +6,26 @@ use crate::exit::{Exit, Told};
 use anyhow::Context as _;
 use skyfresh_features::service::{AsOf, TrainingSet, training_set};
 use std::fmt::Write as _;
-use std::path::PathBuf;
+#[cfg(feature = "parquet")]
+use std::fs::File;
+#[cfg(feature = "parquet")]
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
 
 /// Add features to the rows of a file, each as of its own time: a training set without knowledge of the future
 ///
-/// The history is the directory that `history` names in the configuration: every feature that was written since it is set, seconds after it was written. A feature that was not there yet, or was past its time to live, is null. Prints JSON lines.
+/// The history is the directory that `history` names in the configuration: every feature that was written since it is set, seconds after it was written. A feature that was not there yet, or was past its time to live, is null. Prints JSON lines; writes Parquet where --output ends in .parquet.
 #[derive(Debug, clap::Args)]
 #[command(
     verbatim_doc_comment,
     after_help = "\
 Examples:
   skyfresh features history --asof orders.csv --features carts:price_sum,profile:city
-  skyfresh features history --asof orders.jsonl --features carts:price_sum --by event --output training.jsonl"
+  skyfresh features history --asof orders.jsonl --features carts:price_sum --by event --output training.jsonl
+  skyfresh features history --asof orders.parquet --features carts:price_sum --output training.parquet"
 )]
 pub(super) struct Args {
-    /// The rows: .csv with a heading, or .jsonl, with the views' keys and a time
+    /// The rows: .csv with a heading, .jsonl or .parquet, with the views' keys and a time
     #[arg(long, value_name = "FILE")]
     asof: PathBuf,
     /// The features, as view:feature; several with commas
@@ -38,8 +43,8 @@ pub(super) struct Args {
     /// Name features view__feature
     #[arg(long)]
     full_feature_names: bool,
-    /// Write here instead
-    #[arg(long, value_name = "FILE.jsonl")]
+    /// Write here instead, as Parquet where it ends in .parquet
+    #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
@@ -78,14 +83,41 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         }
         return Ok(Exit::Ok);
     };
-    let mut text = String::new();
-    for row in &rows {
-        // Writing to a text does not fail.
-        let _ = writeln!(text, "{}", serde_json::to_string(row).context(cannot)?);
+    if path.extension().is_some_and(|end| end == "parquet") {
+        write_parquet(path, &rows)?;
+    } else {
+        write_lines(path, &rows)?;
     }
-    std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
     context
         .output
         .note(format!("{} rows in {}", rows.len(), path.display()));
     Ok(Exit::Ok)
+}
+
+type Row = serde_json::Map<String, serde_json::Value>;
+
+fn write_lines(path: &Path, rows: &[Row]) -> anyhow::Result<()> {
+    let mut text = String::new();
+    for row in rows {
+        // Writing to a text does not fail.
+        let _ = writeln!(text, "{}", serde_json::to_string(row)?);
+    }
+    std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(feature = "parquet")]
+fn write_parquet(path: &Path, rows: &[Row]) -> anyhow::Result<()> {
+    let write = || {
+        let file = BufWriter::new(File::create(path)?);
+        skyfresh_features::service::write_rows(file, rows)?.flush()
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(not(feature = "parquet"))]
+fn write_parquet(path: &Path, _: &[Row]) -> anyhow::Result<()> {
+    let why = format!("cannot write {}: this build has no Parquet", path.display());
+    Err(Told::new(Exit::Usage, why)
+        .hint("build with the feature `parquet`, or write .jsonl")
+        .into())
 }

@@ -22,7 +22,7 @@ pub(super) use told::{Summary, ToldGroup, ToldLine};
 
 /// Say from access logs where objects would cost least, what that saves, and when moving them has paid for itself
 ///
-/// Reads logs of any length in bounded memory: S3 server access logs, usage logs of Google Cloud Storage, Azure Storage Analytics logs, data events of CloudTrail, and CSV with the header `time,operation,key,bytes,object_bytes,region`. What the logs have is taken for typical: it is scaled to a month. Lines that cannot be read are counted and shown, and the rest is used all the same.
+/// Reads logs of any length in bounded memory: S3 server access logs, usage logs of Google Cloud Storage, Azure Storage Analytics logs, data events of CloudTrail, and CSV with the header `time,operation,key,bytes,object_bytes,region`, or Parquet with these columns. What the logs have is taken for typical: it is scaled to a month. Lines that cannot be read are counted and shown, and the rest is used all the same.
 ///
 /// With --json the first line is a summary, and each further one a group, which `place apply` makes replication rules of. docs/placement.md describes all of it.
 #[derive(Debug, clap::Args)]
@@ -93,6 +93,7 @@ enum FormatName {
     Gcs,
     Azure,
     Cloudtrail,
+    Parquet,
 }
 
 impl From<FormatName> for Format {
@@ -103,6 +104,7 @@ impl From<FormatName> for Format {
             FormatName::Gcs => Format::Gcs,
             FormatName::Azure => Format::Azure,
             FormatName::Cloudtrail => Format::CloudTrail,
+            FormatName::Parquet => Format::Parquet,
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::exit::{Exit, Told};
 use flate2::read::MultiGzDecoder;
 use skyfresh_placement::logs::{Format, InventoryReader, LogCounts, LogReader, Tally};
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Seek};
 use std::path::{Path, PathBuf};
 
 /// Read at a time.
@@ -16,6 +16,7 @@ const MAX_DEPTH: usize = 32;
 
 /// Where logs come from.
 pub(super) struct Input<'a> {
+    format: Option<Format>,
     reader: LogReader,
     buffer: Vec<u8>,
     context: &'a Context,
@@ -29,6 +30,7 @@ fn cannot(path: &Path, error: &std::io::Error) -> Told {
 impl<'a> Input<'a> {
     pub(super) fn new(format: Option<Format>, context: &'a Context) -> Self {
         Input {
+            format,
             reader: LogReader::new(format),
             buffer: vec![0; CHUNK_BYTES],
             context,
@@ -53,6 +55,12 @@ impl<'a> Input<'a> {
         }
         for path in &files {
             let mut take = |access: skyfresh_placement::logs::Access<'_>| tally.add(&access);
+            if let Some(file) = self.parquet(path)? {
+                if !self.rows(file, path, &mut take)? {
+                    return Ok(false);
+                }
+                continue;
+            }
             let mut file = open(path)?;
             while let Some(length) = self.next(&mut *file, path)? {
                 self.reader.feed(&self.buffer[..length], &mut take);
@@ -63,6 +71,55 @@ impl<'a> Input<'a> {
             self.reader.end(&mut take);
         }
         Ok(true)
+    }
+
+    /// A file that is to be read as Parquet: it is said to be, or begins like it.
+    fn parquet(&self, path: &Path) -> Result<Option<File>, Told> {
+        // Pipes cannot be read out of order, nor looked at without taking something from them.
+        if !path.is_file() || self.format.is_some_and(|format| format != Format::Parquet) {
+            return Ok(None);
+        }
+        let unreadable = |error| usage(format!("cannot read {}: {error}", path.display()));
+        let mut file = File::open(path).map_err(unreadable)?;
+        let mut beginning = Vec::with_capacity(4);
+        (&mut file)
+            .take(4)
+            .read_to_end(&mut beginning)
+            .and_then(|_| file.rewind())
+            .map_err(|error| cannot(path, &error))?;
+        let is_asked = self.format == Some(Format::Parquet);
+        let is_parquet = is_asked || Format::guess(&beginning) == Format::Parquet;
+        Ok(is_parquet.then_some(file))
+    }
+
+    /// Reads a file of Parquet; false where it was asked to stop.
+    #[cfg(feature = "parquet")]
+    fn rows(
+        &mut self,
+        file: File,
+        path: &Path,
+        take: &mut dyn FnMut(skyfresh_placement::logs::Access<'_>),
+    ) -> Result<bool, Told> {
+        let wrong = |error: skyfresh_sky::Invalid| Told::new(Exit::Failed, error.to_string());
+        let name = path.display().to_string();
+        let mut log = skyfresh_placement::logs::ParquetLog::open(file, &name).map_err(wrong)?;
+        while log.read(&mut self.reader, take).map_err(wrong)? {
+            if self.context.stop.is_cancelled() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    #[cfg(not(feature = "parquet"))]
+    fn rows(
+        &mut self,
+        _: File,
+        path: &Path,
+        _: &mut dyn FnMut(skyfresh_placement::logs::Access<'_>),
+    ) -> Result<bool, Told> {
+        let why = format!("{} is Parquet, which this build has not", path.display());
+        Err(usage(why).hint("build with the feature `parquet`"))
     }
 
     /// Reads an inventory; false where it was asked to stop.
