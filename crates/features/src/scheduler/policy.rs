@@ -5,7 +5,7 @@
 
 use super::{KeyState, Options};
 use serde::{Deserialize, Serialize};
-use skyfresh_sky::{Invalid, Rng};
+use skyfresh_sky::{Invalid, Regretted, Rng};
 
 /// Gives pending keys their priority; the largest is taken first, of equals the one that became pending first.
 pub trait Policy: std::fmt::Debug + Send {
@@ -125,6 +125,19 @@ impl Regret {
     }
 }
 
+/// A key whose update is regretted so much; each takes one update of the budget.
+struct Overdue(f64);
+
+impl Regretted for Overdue {
+    fn regret(&self) -> f64 {
+        self.0
+    }
+
+    fn takes(&self) -> f64 {
+        1.0
+    }
+}
+
 impl Policy for Regret {
     fn name(&self) -> PolicyName {
         PolicyName::Regret
@@ -144,7 +157,7 @@ impl Policy for Regret {
             (epsilon, None) => epsilon * updated_at,
             (epsilon, Some(decay_time)) => epsilon * decay_time * scale_at(updated_at),
         };
-        key.errors - default
+        Overdue(key.errors - default).score()
     }
 }
 

@@ -5,7 +5,7 @@
 //! their regret per dollar, and one moves from the former to the latter when its last moment to begin has passed.
 
 use super::Pending;
-use skyfresh_sky::Timestamp;
+use skyfresh_sky::{Regretted, Timestamp};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -163,7 +163,7 @@ impl Queue {
 }
 
 fn regret(pending: &Pending) -> Reverse<u64> {
-    Reverse(pending.regret_per_usd().to_bits())
+    Reverse(pending.score().to_bits())
 }
 
 #[cfg(test)]

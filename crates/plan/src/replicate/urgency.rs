@@ -4,7 +4,7 @@
 //! those whose deadline has passed, or cannot be met any more, what is regretted most per dollar: nothing is gained by
 //! keeping them in the order in which they became late.
 
-use skyfresh_sky::{Timestamp, Usd};
+use skyfresh_sky::{Regretted, Timestamp, Usd};
 use std::cmp::Ordering;
 
 /// A change that waits.
@@ -36,16 +36,20 @@ impl Pending {
     fn can_be_in_time(&self, now: Timestamp) -> bool {
         self.last_start().is_some_and(|last| now <= last)
     }
+}
 
-    /// What waiting a second longer costs in regret, for each dollar that ending it costs.
-    pub(super) fn regret_per_usd(&self) -> f64 {
-        let regret = if self.regret_per_s.is_finite() && self.regret_per_s > 0.0 {
-            self.regret_per_s
-        } else {
-            0.0
-        };
-        // What is free goes by its regret alone: a picodollar, the smallest sum there is.
-        regret / self.cost.usd().max(1e-12)
+impl Regretted for Pending {
+    /// For each second that it waits.
+    fn regret(&self) -> f64 {
+        match self.regret_per_s.is_finite() && self.regret_per_s > 0.0 {
+            true => self.regret_per_s,
+            false => 0.0,
+        }
+    }
+
+    /// Dollars. What is free goes by its regret alone: a picodollar, the smallest sum there is.
+    fn takes(&self) -> f64 {
+        self.cost.usd().max(1e-12)
     }
 }
 
@@ -57,7 +61,7 @@ pub fn in_order(pending: &[Pending], now: Timestamp) -> Vec<usize> {
         (true, false) => Ordering::Less,
         (false, true) => Ordering::Greater,
         (true, true) => a.deadline.cmp(&b.deadline),
-        (false, false) => b.regret_per_usd().total_cmp(&a.regret_per_usd()),
+        (false, false) => b.score().total_cmp(&a.score()),
     };
     order.sort_by(|a, b| compare(&pending[*a], &pending[*b]).then(a.cmp(b)));
     order
