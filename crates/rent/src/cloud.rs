@@ -8,8 +8,8 @@ use skyfresh_sky::Region;
 /// Rents machines out.
 #[async_trait]
 pub trait Cloud: Send + Sync {
-    /// Rents one, that runs `user_data` once and is deleted when it shuts down. It may not run yet when this returns. The same
-    /// `token` again rents nothing more, and gives the machine that there is.
+    /// Rents one, that runs `user_data` as it begins, and is deleted or at least stopped when it shuts down. It may not run yet when this
+    /// returns. The same `token` again rents nothing more, and gives the machine that there is.
     ///
     /// # Errors
     /// `RetryAfter`: not now (no capacity, too many requests). `Denied`, `Invalid`: not so.
@@ -21,7 +21,7 @@ pub trait Cloud: Send + Sync {
         user_data: &str,
     ) -> Result<Machine>;
 
-    /// All machines of ours in a region, those that are gone and still shown included.
+    /// All machines of ours in a region, those that are gone and still shown included. Their addresses may be left out.
     ///
     /// # Errors
     /// `RetryAfter`, `Denied`, `Invalid`.

@@ -1,6 +1,7 @@
 //! What is rented.
 
 use skyfresh_sky::{Region, Timestamp};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The tag that says that a machine is a relay of ours; its value is the job.
@@ -11,6 +12,11 @@ pub(crate) const OWNER_TAG: &str = "skyfresh:owner";
 pub(crate) const EXPIRES_TAG: &str = "skyfresh:expires-ms";
 /// After a machine's end its provider may show it as running for a while: the time that shutting down takes.
 const GRACE: Duration = Duration::from_secs(120);
+
+/// Most characters of a label's name or value.
+const LABEL_CHARACTERS: usize = 63;
+/// Longest identifier or address that is believed.
+const NAME_BYTES: usize = 512;
 
 /// At which of its addresses a machine is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -27,18 +33,27 @@ pub enum Reach {
 pub struct Offer {
     /// Where.
     pub region: Region,
+    /// Zones of the region, the next one where the first has no room. Google needs one at least; elsewhere the provider chooses.
+    pub zones: Vec<String>,
     /// The kind of machine, as the provider names it, e.g. `m5.8xlarge`.
     pub instance: String,
-    /// What it starts from: an image, or where the name of one stands (`resolve:ssm:…`).
+    /// What it starts from, as the provider names it: EC2's image or where the name of one stands (`resolve:ssm:…`), Google's
+    /// `projects/P/global/images/family/F`, Azure's `PUBLISHER:OFFER:SKU:VERSION` or the resource id of an image.
     pub image: String,
-    /// The provider's name of the key that may log in.
+    /// Who logs in.
+    pub user: String,
+    /// EC2's name of the key that may log in.
     pub key_name: Option<String>,
-    /// Its network; the account's own first one if it is left out.
+    /// The key itself, a line of `authorized_keys`, for providers that keep none.
+    pub public_key: Option<String>,
+    /// Its network; the account's own first one if it is left out. Azure has no such thing, and needs it.
     pub subnet: Option<String>,
-    /// Who may talk to it: these must let relays and owner in.
+    /// Who may talk to it: these must let relays and owner in. EC2's security groups, Google's network tags, one network security
+    /// group of Azure.
     pub security_groups: Vec<String>,
-    /// The role in whose name it reads and writes stores.
-    pub instance_profile: Option<String>,
+    /// In whose name it reads and writes stores: EC2's instance profile, the address of Google's service account, the resource id of
+    /// an identity of Azure.
+    pub role: Option<String>,
     /// Whether spare capacity will do, which is cheaper and may be taken away: the job leads round a relay that is lost.
     pub spot: bool,
     /// At which address.
@@ -70,6 +85,15 @@ impl Tags {
         ]
     }
 
+    /// As labels of Google, which know lower-case letters, digits, hyphens and underscores alone
+    /// (<https://cloud.google.com/compute/docs/labeling-resources>). What else stands in a value becomes a hyphen.
+    pub(crate) fn labels(&self) -> BTreeMap<String, String> {
+        let pairs = self.pairs();
+        let ours = pairs.iter().filter(|(key, _)| key.contains(':'));
+        ours.map(|(key, value)| (label(key), label(value)))
+            .collect()
+    }
+
     /// From what a provider shows. `None`: it is none of ours.
     pub(crate) fn read<'a>(mut tag: impl FnMut(&str) -> Option<&'a str>) -> Option<Self> {
         let job = tag(TAG)?.to_owned();
@@ -86,6 +110,21 @@ impl Tags {
     }
 }
 
+/// A tag's name or value as a label has it.
+pub(crate) fn label(text: &str) -> String {
+    let fits = |c: char| match c.to_ascii_lowercase() {
+        c if c.is_ascii_alphanumeric() || c == '_' => c,
+        _ => '-',
+    };
+    text.chars().take(LABEL_CHARACTERS).map(fits).collect()
+}
+
+/// Whether a provider's word can be an identifier or an address.
+pub(crate) fn is_sound(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/".contains(c);
+    !text.is_empty() && text.len() <= NAME_BYTES && text.chars().all(plain)
+}
+
 /// How far a machine is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
@@ -93,8 +132,10 @@ pub enum State {
     Pending,
     /// It runs, and is paid.
     Running,
-    /// It ends, or stands still: nothing more comes of it.
+    /// It ends: nothing more comes of it, and nothing need be done.
     Ending,
+    /// It stands still and is not deleted: its disk is paid, at Azure perhaps the whole of it.
+    Stopped,
     /// It is gone; providers show it for a while yet.
     Gone,
 }
@@ -106,6 +147,7 @@ impl State {
             State::Pending => "pending",
             State::Running => "running",
             State::Ending => "ending",
+            State::Stopped => "stopped",
             State::Gone => "gone",
         }
     }
@@ -139,13 +181,17 @@ impl Machine {
         }
     }
 
-    /// Whether it should have ended by itself, and has not.
+    /// Whether it should be gone and is not: its end has passed, or it stands still.
     pub fn is_expired(&self, now: Timestamp) -> bool {
         let end = self.tags.expires.after(GRACE);
-        matches!(self.state, State::Pending | State::Running) && now > end
+        match self.state {
+            State::Pending | State::Running => now > end,
+            State::Stopped => true,
+            State::Ending | State::Gone => false,
+        }
     }
 
-    /// Whether it is paid.
+    /// Whether it is paid, or a part of it.
     pub fn is_there(&self) -> bool {
         self.state != State::Gone
     }
@@ -154,7 +200,6 @@ impl Machine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeMap;
 
     fn tags() -> Tags {
         Tags {
@@ -176,6 +221,35 @@ mod tests {
     }
 
     #[test]
+    fn labels_are_read_as_they_were_written_but_for_what_they_cannot_hold() {
+        let odd = Tags {
+            owner: "Build.Host/7".into(),
+            ..tags()
+        };
+        let labels = odd.labels();
+        let fits = |text: &String| {
+            let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c);
+            text.len() <= LABEL_CHARACTERS && text.chars().all(plain)
+        };
+        assert!(
+            labels.iter().all(|(key, value)| fits(key) && fits(value)),
+            "{labels:?}"
+        );
+        let read = Tags::read(|name| labels.get(&label(name)).map(String::as_str)).unwrap();
+        assert_eq!(read.owner, "build-host-7");
+        assert_eq!(
+            Tags {
+                owner: odd.owner,
+                ..read
+            },
+            Tags {
+                owner: "Build.Host/7".into(),
+                ..tags()
+            }
+        );
+    }
+
+    #[test]
     fn a_machine_is_expired_after_its_end_while_it_is_paid() {
         let machine = |state| Machine {
             id: "i-1".into(),
@@ -190,6 +264,10 @@ mod tests {
         assert!(!machine(State::Running).is_expired(at(1_000_001)));
         assert!(machine(State::Running).is_expired(at(1_120_001)));
         assert!(!machine(State::Gone).is_expired(at(9_000_000)));
+        assert!(
+            machine(State::Stopped).is_expired(at(0)),
+            "it waits for nobody"
+        );
         let mut unreadable = machine(State::Pending);
         unreadable.tags.expires = Timestamp::from_unix_ms(0);
         assert!(unreadable.is_expired(at(1_000_000)));

@@ -1,7 +1,8 @@
 //! What a machine does when it begins. Pure.
 
+use crate::give_back::give_back;
 use skyfresh_relay::{Error, Result};
-use skyfresh_sky::Kind;
+use skyfresh_sky::{Kind, Provider};
 use std::time::Duration;
 
 /// Where the program comes from.
@@ -39,13 +40,16 @@ impl Program {
     }
 }
 
-/// The script that a new machine runs as root, once. First of all it sets the machine's end, should nobody ever log in; then it fetches the
-/// program. It starts nothing: the job's owner does, over `ssh`, and puts the end off. Without a `program` the image has one.
+/// The script that a new machine runs as root. First of all it sets the machine's end, should nobody ever log in; then how it gives itself
+/// back, where its `provider` would keep it; then it fetches the program. It starts nothing: the job's owner does, over `ssh`, and puts
+/// the end off. Without a `program` the image has one.
 ///
-/// Images that read such scripts are those with cloud-init (<https://cloudinit.readthedocs.io/en/latest/explanation/format.html>).
-pub fn user_data(first_end: Duration, program: Option<&Program>) -> String {
+/// Images that read such scripts are those with cloud-init (<https://cloudinit.readthedocs.io/en/latest/explanation/format.html>), and at
+/// Google those with its guest environment, which all of its own have.
+pub fn user_data(provider: Provider, first_end: Duration, program: Option<&Program>) -> String {
     let minutes = first_end.as_secs().div_ceil(60).max(1);
     let mut script = format!("#!/bin/sh\nset -eu\nshutdown -h +{minutes}\n");
+    script += &give_back(provider).unwrap_or_default();
     if let Some(Program { url, sha256 }) = program {
         // Where a login's PATH finds it, and never half of it.
         script += &format!(
@@ -69,12 +73,14 @@ mod tests {
     #[test]
     fn the_end_is_set_before_anything_that_can_fail() {
         let program = Program::new("https://h.example/skyfresh?v=1", SUM).unwrap();
-        let script = user_data(Duration::from_secs(3_601), Some(&program));
-        let lines: Vec<&str> = script.lines().collect();
-        assert_eq!(lines[..3], ["#!/bin/sh", "set -eu", "shutdown -h +61"]);
-        assert!(script.contains("'https://h.example/skyfresh?v=1'"));
-        let checked = Command::new("sh").args(["-n", "-c", &script]).status();
-        assert!(checked.unwrap().success(), "{script}");
+        for provider in [Provider::Aws, Provider::Gcp, Provider::Azure] {
+            let script = user_data(provider, Duration::from_secs(3_601), Some(&program));
+            let lines: Vec<&str> = script.lines().collect();
+            assert_eq!(lines[..3], ["#!/bin/sh", "set -eu", "shutdown -h +61"]);
+            assert!(script.contains("'https://h.example/skyfresh?v=1'"));
+            let checked = Command::new("sh").args(["-n", "-c", &script]).status();
+            assert!(checked.unwrap().success(), "{script}");
+        }
     }
 
     #[test]
@@ -100,7 +106,7 @@ mod tests {
         std::fs::write(&given, "test").unwrap();
         let run = |sum: &str| {
             let program = Program::new("https://h.example/x", sum).unwrap();
-            let script = user_data(Duration::from_secs(60), Some(&program))
+            let script = user_data(Provider::Aws, Duration::from_secs(60), Some(&program))
                 .replace("shutdown -h +1", ":")
                 .replace("/usr/local/bin/skyfresh", to.to_str().unwrap());
             // Nothing is fetched in a test: what would be lies there.

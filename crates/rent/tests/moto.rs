@@ -7,7 +7,7 @@
 )]
 
 use skyfresh_rent::{Cloud, Ec2, Machine, Offer, Reach, State, Tags, user_data};
-use skyfresh_sky::{Clock, Kind, Region, Rng, SystemClock};
+use skyfresh_sky::{Clock, Kind, Provider, Region, Rng, SystemClock};
 use skyfresh_store::s3::{Credentials, S3Config};
 use std::io::Write as _;
 use std::sync::Arc;
@@ -56,10 +56,13 @@ fn offer(region: &Region) -> Offer {
         instance: "m5.8xlarge".into(),
         // One of those that moto knows from the start.
         image: "ami-12c6146b".into(),
+        user: "ubuntu".into(),
         key_name: None,
+        public_key: None,
+        zones: Vec::new(),
         subnet: None,
         security_groups: Vec::new(),
-        instance_profile: None,
+        role: None,
         spot: false,
         reach: Reach::Public,
     }
@@ -75,7 +78,7 @@ fn tags(node: &str) -> Tags {
 }
 
 async fn launch(ec2: &Ec2, region: &Region, node: &str, token: &str) -> Machine {
-    let script = user_data(Duration::from_secs(3_600), None);
+    let script = user_data(Provider::Aws, Duration::from_secs(3_600), None);
     ec2.launch(&offer(region), &tags(node), token, &script)
         .await
         .unwrap()

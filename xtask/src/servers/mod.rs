@@ -24,6 +24,9 @@ const MOTO_VARIABLE: &str = "SKYFRESH_TEST_MOTO";
 /// Where MiniStack listens: `http://127.0.0.1:<port>`. It speaks S3 and DynamoDB.
 const MINISTACK_VARIABLE: &str = "SKYFRESH_TEST_MINISTACK";
 
+/// Where gcplocal listens: `http://127.0.0.1:<port>`. It speaks Compute Engine.
+const GCPLOCAL_VARIABLE: &str = "SKYFRESH_TEST_GCPLOCAL";
+
 /// Where Azurite's Blob storage is: `http://127.0.0.1:<port>/devstoreaccount1`.
 const AZURITE_VARIABLE: &str = "SKYFRESH_TEST_AZURITE";
 
@@ -91,6 +94,7 @@ impl TestServers {
             for (kind, variable) in [
                 (python.moto(), MOTO_VARIABLE),
                 (python.ministack(), MINISTACK_VARIABLE),
+                (python.gcplocal(), GCPLOCAL_VARIABLE),
             ] {
                 if let Some(ports) = servers.run(&kind, || python.install_line()) {
                     servers.set(variable, http(ports[0]));

@@ -1,4 +1,4 @@
-//! The servers that run on Python: moto and MiniStack.
+//! The servers that run on Python: moto, MiniStack and gcplocal.
 
 use super::install::Python;
 use super::server::{Health, Kind};
@@ -40,6 +40,24 @@ impl Python {
             }),
             health: Health::Http {
                 path: "/_ministack/health",
+                status: 200,
+            },
+        }
+    }
+
+    /// gcplocal. Of what it speaks, Compute Engine is used.
+    pub(super) fn gcplocal(&self) -> Kind<'_> {
+        Kind {
+            name: "gcplocal",
+            ports: 1,
+            command: Box::new(|ports| {
+                let mut command = Command::new(self.program("gcplocal"));
+                command.args(["start", "--host", "127.0.0.1", "--port"]);
+                command.arg(ports[0].to_string());
+                command
+            }),
+            health: Health::Http {
+                path: "/health",
                 status: 200,
             },
         }

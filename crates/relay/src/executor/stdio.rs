@@ -113,12 +113,13 @@ pub(super) async fn launch(
     clock: &dyn Clock,
 ) -> Result<Process> {
     let failed = |error| Error::io("start relay", name, error);
+    let program = command.as_std().get_program().to_owned();
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
-        .map_err(failed)?;
+        .map_err(|error| not_begun(&program, name, error))?;
     let (Some(mut input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
         return Err(Error::new(
             Kind::Internal,
@@ -158,6 +159,24 @@ pub(super) async fn launch(
     })
 }
 
+/// A program that could not be run. One that is not there, or may not be run, will not be a moment later either.
+fn not_begun(program: &std::ffi::OsStr, name: &str, error: std::io::Error) -> Error {
+    use std::io::ErrorKind;
+    let lacks = matches!(
+        error.kind(),
+        ErrorKind::NotFound | ErrorKind::PermissionDenied
+    );
+    if !lacks {
+        return Error::io("start relay", name, error);
+    }
+    let hint = match program.to_str() {
+        Some("ssh") => ": install an SSH client (openssh-client), and have it in the PATH",
+        _ => "",
+    };
+    let why = format!("{name}: cannot run {}: {error}{hint}", program.display());
+    Error::invalid("start relay", why).with_source(error)
+}
+
 #[async_trait]
 impl NodeHandle for Process {
     fn address(&self) -> &str {
@@ -171,5 +190,26 @@ impl NodeHandle for Process {
     async fn stop(&self) {
         // Kills and waits, so that no zombie stays. One that has ended already cannot be killed, which is as good.
         let _ = self.child.lock().await.kill().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::ErrorKind;
+
+    #[test]
+    fn a_program_that_is_not_there_is_not_tried_again_and_one_that_is_may_be() {
+        let error = |program: &str, kind: ErrorKind| {
+            not_begun(std::ffi::OsStr::new(program), "n-1", kind.into())
+        };
+        let lacks = error("ssh", ErrorKind::NotFound);
+        assert_eq!(lacks.kind, Kind::Invalid);
+        assert!(lacks.context.contains("openssh-client"), "{lacks}");
+        let other = error("/opt/relay", ErrorKind::PermissionDenied);
+        assert_eq!(other.kind, Kind::Invalid);
+        assert!(!other.context.contains("openssh"), "{other}");
+        let busy = error("ssh", ErrorKind::WouldBlock);
+        assert_eq!(busy.kind, Kind::RetryAfter);
     }
 }

@@ -1,5 +1,6 @@
 //! What EC2 answers, as values of ours. Pure; the bytes are anybody's.
 
+use crate::machine::is_sound;
 use crate::{Machine, State, Tags};
 use serde::Deserialize;
 use skyfresh_relay::{Error, Result};
@@ -7,8 +8,6 @@ use skyfresh_sky::{Kind, Region};
 
 /// Characters of the service's own words that are repeated.
 const QUOTED_CHARACTERS: usize = 300;
-/// Longest identifier or address that is believed.
-const NAME_BYTES: usize = 256;
 
 #[derive(Deserialize)]
 struct List<T> {
@@ -96,10 +95,7 @@ pub(super) fn described(
 
 /// Those with our tag and sound names.
 fn machines(instances: Vec<Instance>, region: &Region) -> Vec<Machine> {
-    let sound = |text: &String| {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-.:".contains(c);
-        !text.is_empty() && text.len() <= NAME_BYTES && text.chars().all(plain)
-    };
+    let sound = |text: &String| is_sound(text);
     let machine = |instance: Instance| {
         let tags = Tags::read(|name| {
             let found = instance.tag_set.item.iter().find(|tag| tag.key == name);

@@ -52,7 +52,7 @@ pub(super) fn run(offer: &Offer, tags: &Tags, token: &str, user_data: &str) -> F
     for (name, value) in [
         ("KeyName", &offer.key_name),
         ("SubnetId", &offer.subnet),
-        ("IamInstanceProfile.Name", &offer.instance_profile),
+        ("IamInstanceProfile.Name", &offer.role),
     ] {
         if let Some(value) = value {
             add(name, value);
@@ -110,12 +110,15 @@ mod tests {
     fn a_machine_is_asked_for_with_an_end_and_its_tags() {
         let offer = Offer {
             region: "aws:us-east-1".parse().unwrap(),
+            zones: Vec::new(),
+            user: "ubuntu".into(),
+            public_key: None,
             instance: "m5.8xlarge".into(),
             image: "resolve:ssm:/a/b".into(),
             key_name: Some("k".into()),
             subnet: None,
             security_groups: vec!["sg-1".into(), "sg-2".into()],
-            instance_profile: None,
+            role: None,
             spot: true,
             reach: Reach::Public,
         };

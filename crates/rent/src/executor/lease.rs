@@ -11,6 +11,8 @@ use tokio_util::task::TaskTracker;
 /// How long giving back is tried, and between two tries.
 const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_secs(2);
+/// How long whoever waits hears nothing.
+const TELLING: Duration = Duration::from_secs(45);
 
 /// Dropped, it gives the machine back.
 pub(super) struct Lease {
@@ -82,20 +84,29 @@ pub(super) async fn give_back(cloud: &dyn Cloud, clock: &dyn Clock, region: &Reg
     }
 }
 
-/// Tries again while the answer is "not now", until `deadline_ns` has passed; the last error then.
+/// Tries again while the answer is "not now", until `deadline_ns` has passed; the last error then. Whoever waits long is told for what.
 pub(super) async fn patiently<T, F: Future<Output = Result<T, Error>>>(
     clock: &dyn Clock,
     deadline_ns: u64,
     pause: Duration,
     attempt: impl Fn() -> F,
 ) -> Result<T> {
+    let mut told_ns = clock.monotonic_ns();
     loop {
-        match attempt().await {
+        let outcome = attempt().await;
+        let now_ns = clock.monotonic_ns();
+        match outcome {
             Err(error)
                 if error.kind == Kind::RetryAfter
-                    && clock.monotonic_ns() + (pause.as_nanos() as u64) < deadline_ns =>
+                    && now_ns + (pause.as_nanos() as u64) < deadline_ns =>
             {
-                tracing::debug!(%error, "not yet");
+                if now_ns.saturating_sub(told_ns) >= TELLING.as_nanos() as u64 {
+                    told_ns = now_ns;
+                    let left_s = (deadline_ns - now_ns) / 1_000_000_000;
+                    tracing::warn!(%error, "still waiting, for {left_s} s more at most");
+                } else {
+                    tracing::debug!(%error, "not yet");
+                }
                 clock.sleep(pause).await;
             }
             outcome => return outcome,

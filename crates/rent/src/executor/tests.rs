@@ -25,6 +25,8 @@ struct Table {
     refusals: Mutex<Vec<Kind>>,
     /// Whether machines end at once.
     broken: bool,
+    /// Whether they have no address.
+    bare: bool,
     /// Renting takes as long as this.
     slow: Duration,
 }
@@ -51,7 +53,7 @@ impl Cloud for Table {
                     true => State::Ending,
                     false => State::Running,
                 },
-                public_address: Some("127.0.0.1".into()),
+                public_address: (!self.bare).then(|| "127.0.0.1".into()),
                 private_address: None,
                 tags: tags.clone(),
             };
@@ -99,17 +101,19 @@ fn rented(cloud: &Arc<Table>, client: &Path) -> Rented {
         region: region(),
         instance: "m5.8xlarge".into(),
         image: "ami-1".into(),
+        user: "ubuntu".into(),
         key_name: None,
+        public_key: None,
+        zones: Vec::new(),
         subnet: None,
         security_groups: Vec::new(),
-        instance_profile: None,
+        role: None,
         spot: false,
         reach: Reach::Public,
     };
     let terms = Terms {
         offers: [(region(), offer)].into(),
         program: None,
-        user: "ubuntu".into(),
         owner: "test".into(),
         longest_life: Duration::from_secs(3_600),
         boot_limit: Duration::from_secs(10),
@@ -238,6 +242,52 @@ async fn what_does_not_become_a_relay_is_given_back_and_the_reason_told() {
     assert!(error.context.contains("add the region"), "{error}");
 }
 
+#[tokio::test]
+async fn what_will_not_come_is_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let (node, boot) = node();
+    // No public address, ever.
+    let cloud = Arc::new(Table {
+        bare: true,
+        ..Table::default()
+    });
+    let mut executor = rented(&cloud, &client(folder.path(), 0));
+    executor.terms.boot_limit = Duration::from_secs(2);
+    let error = executor.start(&node, boot.clone()).await.err().unwrap();
+    assert_eq!(error.kind, Kind::Invalid, "{error}");
+    assert!(error.context.contains("reach = \"private\""), "{error}");
+    until_gone(&cloud).await;
+    // No ssh on this machine.
+    let cloud = Arc::new(Table::default());
+    let executor = rented(&cloud, &folder.path().join("no-such-program"));
+    let error = executor.start(&node, boot.clone()).await.err().unwrap();
+    assert_eq!(error.kind, Kind::Invalid, "{error}");
+    assert!(error.context.contains("cannot run"), "{error}");
+    until_gone(&cloud).await;
+}
+
+#[tokio::test]
+async fn one_boot_limit_is_waited_in_a_region_and_not_one_for_every_try() {
+    let folder = tempfile::tempdir().unwrap();
+    let (node, boot) = node();
+    let cloud = Arc::new(Table::default());
+    let mut executor = rented(&cloud, &client(folder.path(), 1_000_000));
+    executor.terms.boot_limit = Duration::from_millis(1_500);
+    let first = executor.start(&node, boot.clone()).await.err().unwrap();
+    assert_eq!(first.kind, Kind::RetryAfter, "{first}");
+    // What a job does next: another relay in its place.
+    for _ in 0..2 {
+        let next = executor.start(&node, boot.clone()).await.err().unwrap();
+        assert!(next.context.contains("in vain"), "{next}");
+    }
+    until_gone(&cloud).await;
+    assert_eq!(cloud.states(), [State::Gone], "and nothing more is rented");
+    // A relay that is lost later is replaced.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    executor.ssh.client = client(folder.path(), 0);
+    assert!(executor.start(&node, boot).await.is_ok());
+}
+
 /// As a command that is stopped while machines begin: its runtime ends soon after the job, and waits for nothing but that.
 #[test]
 fn a_job_that_is_stopped_while_machines_begin_leaves_none() {
@@ -271,6 +321,22 @@ async fn a_machine_whose_renting_was_not_answered_is_found_and_given_back() {
     let mut executor = rented(&cloud, &client(folder.path(), 0));
     executor.terms.boot_limit = Duration::from_millis(200);
     assert!(executor.start(&node, boot).await.is_err());
+    executor.settle().await;
+    assert_eq!(cloud.states(), [State::Gone]);
+}
+
+#[tokio::test]
+async fn nothing_is_rented_any_more_for_whoever_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let cloud = Arc::new(Table::default());
+    // It is rented, and never said so.
+    *cloud.refusals.lock().unwrap() = vec![Kind::RetryAfter; 100_000];
+    let (node, boot) = node();
+    let mut executor = rented(&cloud, &client(folder.path(), 0));
+    executor.terms.boot_limit = Duration::from_secs(3_600);
+    let start = executor.start(&node, boot);
+    let broken_off = tokio::time::timeout(Duration::from_millis(200), start).await;
+    assert!(broken_off.is_err());
     executor.settle().await;
     assert_eq!(cloud.states(), [State::Gone]);
 }

@@ -44,8 +44,8 @@ const CONNECTIONS: u16 = 32;
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct RelayArgs {
     /// Let relays carry large objects where the planner finds that cheaper or faster than direct: local (processes of this
-    /// machine), ssh:FILE (hosts with skyfresh, a line `REGION HOST` each), or aws:FILE (machines of AWS, rented for the job
-    /// and given back; docs/overlay.md)
+    /// machine), ssh:FILE (hosts with skyfresh, a line `REGION HOST` each), rented:FILE (machines of AWS, Google Cloud and Azure,
+    /// rented for the job and given back; docs/overlay.md), or aws:FILE, gcp:FILE, azure:FILE (of one of them)
     #[arg(long, value_name = "WHERE")]
     pub(crate) relays: Option<Place>,
     /// With --relays: the cheapest way that ends within this time [default: the cheapest way]
@@ -57,7 +57,7 @@ pub(crate) struct RelayArgs {
     /// With --relays: the fastest way, whatever it costs
     #[arg(long, group = "goal", requires = "relays")]
     fastest: bool,
-    /// With --relays local or aws: most relays in a region
+    /// With --relays local or rented machines: most relays in a region
     #[arg(long, value_name = "N", default_value_t = 1, requires = "relays", value_parser = clap::value_parser!(u32).range(1..=64))]
     relay_count: u32,
 }
@@ -117,11 +117,11 @@ pub(super) fn decide(
         .collect();
     let targets = targets?;
     let hosts = match place {
-        Place::Here | Place::Rented(_) => None,
+        Place::Here | Place::Rented(..) => None,
         Place::Hosts(path) => Some(read_hosts(path)?),
     };
     let renting = match place {
-        Place::Rented(path) => Some(rented::Renting::read(path)?),
+        Place::Rented(path, only) => Some(rented::Renting::read(path, *only)?),
         Place::Here | Place::Hosts(_) => None,
     };
     let relays = &request.args.relays;
@@ -283,8 +283,8 @@ impl Decided {
                 executor(place, request.args.config.as_deref(), &context.clock)?
             }
             // This host's file is not on a machine that is new.
-            Place::Rented(path) => {
-                let executor = rented::Renting::read(path)?.executor(context)?;
+            Place::Rented(path, only) => {
+                let executor = rented::Renting::read(path, *only)?.executor(context)?;
                 (Arc::new(executor), CONNECTIONS)
             }
         };

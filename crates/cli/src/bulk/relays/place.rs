@@ -2,7 +2,7 @@
 
 use crate::exit::{Exit, Told};
 use skyfresh_engine::overlay::Host;
-use skyfresh_sky::Region;
+use skyfresh_sky::{Provider, Region};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -16,8 +16,8 @@ pub(crate) enum Place {
     Here,
     /// On the hosts of a file, over ssh.
     Hosts(PathBuf),
-    /// On machines of AWS, rented for the job as a file says.
-    Rented(PathBuf),
+    /// On machines that are rented for the job as a file says; of one provider, where it is named.
+    Rented(PathBuf, Option<Provider>),
 }
 
 impl FromStr for Place {
@@ -27,9 +27,14 @@ impl FromStr for Place {
         match text.split_once(':') {
             None if text == "local" => Ok(Place::Here),
             Some(("ssh", path)) if !path.is_empty() => Ok(Place::Hosts(path.into())),
-            Some(("aws", path)) if !path.is_empty() => Ok(Place::Rented(path.into())),
+            Some(("rented", path)) if !path.is_empty() => Ok(Place::Rented(path.into(), None)),
+            Some((name @ ("aws" | "gcp" | "azure"), path)) if !path.is_empty() => {
+                let provider = name.parse().map_err(|_| format!("{name} rents nothing out"))?;
+                Ok(Place::Rented(path.into(), Some(provider)))
+            }
             _ => Err(
-                "expected local; ssh:FILE with a line `REGION HOST` for each host; or aws:FILE with what to rent (docs/overlay.md)"
+                "expected local; ssh:FILE with a line `REGION HOST` for each host; or rented:FILE with what to rent of whom, and \
+                 aws:FILE, gcp:FILE or azure:FILE for one provider of it (docs/overlay.md)"
                     .into(),
             ),
         }
@@ -41,7 +46,7 @@ impl Place {
     pub(crate) fn resolve_files(&mut self, directory: &std::path::Path) {
         match self {
             Place::Here => {}
-            Place::Hosts(path) | Place::Rented(path) => *path = directory.join(&*path),
+            Place::Hosts(path) | Place::Rented(path, _) => *path = directory.join(&*path),
         }
     }
 }

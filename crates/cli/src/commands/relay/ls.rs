@@ -9,7 +9,8 @@ use std::path::PathBuf;
 /// List the machines that are rented for relays
 ///
 /// In all regions of the file, whoever rented them and whether or not their job still runs. A machine is EXPIRED that should have
-/// ended by itself and has not.
+/// ended by itself and has not. One is STOPPED that has shut down and is kept, as Google and Azure do: its disk is paid, and at Azure
+/// its host until Azure takes it off.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -17,7 +18,7 @@ Examples:
   skyfresh relay ls machines.toml --all
   skyfresh relay ls machines.toml --json")]
 pub(super) struct Args {
-    /// The file that says what is rented where, as `--relays aws:FILE` takes it
+    /// The file that says what is rented where, as `--relays rented:FILE` takes it
     #[arg(value_name = "FILE")]
     file: PathBuf,
 
@@ -27,7 +28,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let (machines, complete) = Renting::read(&args.file)?.find(context).await?;
+    let (machines, complete) = Renting::read(&args.file, None)?.find(context).await?;
     let exit = if complete { Exit::Ok } else { Exit::Failed };
     let machines = machines
         .iter()
@@ -51,9 +52,10 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
         "ID", "REGION", "KIND", "STATE", "JOB", "RELAY", "OWNER", "ENDS",
     ]);
     for line in &lines {
-        let (state, style) = match line.expired {
-            true => ("EXPIRED", Style::Red),
-            false => (line.state, Style::Plain),
+        let (state, style) = match (line.expired, line.state) {
+            (true, "stopped") => ("STOPPED", Style::Red),
+            (true, _) => ("EXPIRED", Style::Red),
+            (false, state) => (state, Style::Plain),
         };
         let plain = |text: &str| (Style::Plain, printable(text, false));
         table.row(vec![

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 /// Give back machines that were rented for relays
 ///
 /// Jobs give theirs back by themselves, and a machine ends by itself after its longest life: this is for what is left when neither
-/// happened, or for ending a job's machines at once. A job that still runs leads round relays that are gone.
+/// happened or a provider keeps what has shut down, or for ending a job's machines at once. A job that still runs leads round relays
+/// that are gone.
 #[derive(Debug, clap::Args)]
 #[command(
     group = clap::ArgGroup::new("which").required(true),
@@ -19,11 +20,11 @@ Examples:
   skyfresh relay rm machines.toml --all --json"
 )]
 pub(super) struct Args {
-    /// The file that says what is rented where, as `--relays aws:FILE` takes it
+    /// The file that says what is rented where, as `--relays rented:FILE` takes it
     #[arg(value_name = "FILE")]
     file: PathBuf,
 
-    /// Those that should have ended by themselves and have not
+    /// Those that should be gone by themselves and are not, those that only stand still included
     #[arg(long, group = "which")]
     expired: bool,
 
@@ -37,7 +38,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let renting = Renting::read(&args.file)?;
+    let renting = Renting::read(&args.file, None)?;
     let cloud = renting.cloud(context)?;
     let now = context.clock.now();
     let (machines, complete) = renting.find(context).await?;
