@@ -85,13 +85,13 @@ fn parsed<T: DeserializeOwned>(body: &[u8], fields: &[&str]) -> Answer<T> {
 }
 
 async fn online(State(service): State<Arc<Service>>, body: Bytes) -> Answer<Response> {
-    // From memory, or from the page cache in microseconds: not worth another thread.
-    let answer = service.online(&body)?;
+    let answer = service.online(&body).await?;
     let mut response = Response::new(Body::from(answer.body));
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, json);
     // Ids are plain ASCII, so that this never fails.
-    if let Ok(ids) = HeaderValue::from_maybe_shared(Bytes::from(answer.ids)) {
+    if !answer.ids.is_empty()
+        && let Ok(ids) = HeaderValue::from_maybe_shared(Bytes::from(answer.ids)) {
         response.headers_mut().insert(FEATURE_IDS, ids);
     }
     Ok(response)

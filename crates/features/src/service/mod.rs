@@ -25,6 +25,7 @@ mod id;
 mod kind;
 mod metrics;
 mod plan;
+mod read;
 mod refused;
 mod replay;
 mod store;

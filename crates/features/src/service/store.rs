@@ -42,6 +42,9 @@ pub(super) struct Write {
     pub(super) target: String,
     pub(super) row: Row,
     pub(super) used: Vec<u64>,
+    /// Whether the version and the count of records are one more than what is stored, whatever the row says: so for features that
+    /// come ready, which several may write at once.
+    pub(super) follows: bool,
 }
 
 /// Everything durable. Each change is flushed to the disk before it returns.
@@ -191,8 +194,9 @@ impl Store {
     }
 
     /// Writes features and removes the events that are in them, all or nothing. A row that is not newer, by event time and then
-    /// version, than what is stored leaves that as it is, and is told as false.
-    pub(super) fn write(&self, writes: &[Write]) -> Result<Vec<bool>> {
+    /// version, than what is stored leaves that as it is, and is told as false. Rows that follow what is stored have their numbers
+    /// afterwards.
+    pub(super) fn write(&self, writes: &mut [Write]) -> Result<Vec<bool>> {
         self.change("write", |transaction| {
             let mut features = transaction.open_table(FEATURES)?;
             let mut heads = transaction.open_table(HEADS)?;
@@ -201,9 +205,20 @@ impl Store {
             let mut number = history.last()?.map_or(0, |(number, _)| number.value());
             // What was moved out is remembered by the last number, which stays.
             let mut written = Vec::with_capacity(writes.len());
-            for Write { target, row, used } in writes {
+            for Write {
+                target,
+                row,
+                used,
+                follows,
+            } in writes
+            {
                 let stored = heads.get(target.as_str())?;
                 let stored = stored.and_then(|bytes| Head::from_bytes(bytes.value()));
+                if *follows {
+                    let (version, records) =
+                        stored.map_or((0, 0), |head| (head.version, head.records));
+                    (row.version, row.records) = (version.wrapping_add(1), records + 1);
+                }
                 let newer = stored.is_none_or(|stored| {
                     (row.event_ms, row.version) > (stored.event_ms, stored.version)
                 });

@@ -308,7 +308,7 @@ impl View {
                 }
             }
         }
-        let written = store.write(&writes).inspect_err(|_| {
+        let written = store.write(&mut writes).inspect_err(|_| {
             let now_s = seconds(clock);
             let mut work = self.work(now_s);
             let jobs = std::mem::take(&mut done);
@@ -392,6 +392,7 @@ impl View {
                 state: update.state,
             },
             used: job.events.iter().map(|(number, _)| *number).collect(),
+            follows: false,
         }
     }
 

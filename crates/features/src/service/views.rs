@@ -1,7 +1,6 @@
 //! All views together: taking data in, answering, and the workers that keep them fresh.
 
 use super::budget::Budget;
-use super::cache::Found;
 use super::codec::Report;
 use super::config::FeaturesConfig;
 use super::encode::Cells;
@@ -15,7 +14,7 @@ use crate::{Error, Result};
 use serde_json::Value;
 use skyfresh_sky::{Clock, Kind, Rng};
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, MutexGuard};
@@ -150,16 +149,8 @@ impl Service {
             let why = "this view computes its features: push data to its source instead";
             return Err(Error::invalid("write features", &view.spec.name, why));
         }
-        let stored = self
-            .store
-            .get_all(&view.spec.name, events.iter().map(|(key, _)| key.as_str()))?;
-        // Of several for one key in one call, each follows the one before.
-        let mut seen: HashMap<String, (u32, u64)> = HashMap::new();
         let mut writes = Vec::with_capacity(events.len());
-        for ((key, event), stored) in events.into_iter().zip(stored) {
-            let before = stored.map_or((0, 0), |row| (row.version, row.records));
-            let before = seen.get(&key).copied().unwrap_or(before);
-            let (version, records) = (before.0.wrapping_add(1), before.1 + 1);
+        for (key, event) in events {
             let features = view.features.iter().map(|name| {
                 let value = event.columns.get(name).cloned();
                 (name.clone(), value.unwrap_or(Value::Null))
@@ -168,17 +159,17 @@ impl Service {
                 target: target(&view.spec.name, &key),
                 row: Row {
                     event_ms: event.at_ms,
-                    version,
+                    version: 0,
                     created_ms: self.clock.now().unix_ms(),
-                    records,
+                    records: 0,
                     features: features.collect(),
                     state: Value::Null,
                 },
                 used: Vec::new(),
+                follows: true,
             });
-            seen.insert(key, (version, records));
         }
-        let written = self.store.write(&writes)?;
+        let written = self.store.write(&mut writes)?;
         let name = &view.spec.name;
         let prefix = name.len() + 1;
         for (write, _) in writes.iter().zip(written).filter(|(_, written)| *written) {
@@ -189,33 +180,6 @@ impl Service {
             }
         }
         Ok(())
-    }
-
-    /// The present features of keys, counted as queries. `None` for a key without any.
-    pub(super) fn query(&self, view: &View, keys: &[String]) -> Result<Vec<Option<Arc<Cells>>>> {
-        let mut found = Vec::with_capacity(keys.len());
-        for key in keys {
-            found.push(match view.cache.get(key) {
-                Found::Cells(cells) => Some(cells),
-                Found::Absent(ticket) => {
-                    let row = self
-                        .store
-                        .get_all(&view.spec.name, [key.as_str()].into_iter())?;
-                    let row = row.into_iter().next().flatten();
-                    row.map(|row| {
-                        let cells = view.cells(key, &row);
-                        view.cache.read(key, ticket, Arc::clone(&cells));
-                        cells
-                    })
-                }
-            });
-        }
-        if view.function.is_some() {
-            // A key that nobody has data for is not remembered: queries must not fill the memory.
-            let asked = found.iter().flatten().filter_map(|cells| cells.key);
-            view.ask(asked, seconds(self.clock.as_ref()));
-        }
-        Ok(found)
     }
 
     /// Takes the error of a prediction; false where the query's error was reported before. Blocks.
