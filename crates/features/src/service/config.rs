@@ -1,6 +1,7 @@
 //! What is served: views, and named sets of their features.
 
 use super::kind::FeatureType;
+use super::sharding::Sharding;
 use crate::function::FunctionSpec;
 use crate::scheduler::{Options, PolicyName};
 use crate::{Error, Result};
@@ -22,6 +23,9 @@ pub struct FeaturesConfig {
     /// Memory for rows that are ready to be answered, mebibytes; others are read from the store.
     #[serde(default = "memory_mb")]
     pub memory_mb: usize,
+    /// How keys are divided among schedulers and processes.
+    #[serde(default)]
+    pub sharding: Sharding,
     /// The name of the project in Feast's messages.
     #[serde(default = "project")]
     pub project: String,
@@ -157,6 +161,7 @@ impl FeaturesConfig {
     pub fn parse(text: &str) -> Result<Self> {
         let config: FeaturesConfig = toml::from_str(text)
             .map_err(|error| Error::invalid("read configuration", "features", error.to_string()))?;
+        config.sharding.check()?;
         let mut names = BTreeSet::new();
         for view in &config.views {
             let bad = |why: &str| Err(Error::invalid("read configuration", &view.name, why));

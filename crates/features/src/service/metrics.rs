@@ -14,8 +14,9 @@ pub(super) fn text(all: &[ViewStatus]) -> String {
         for view in all {
             let _ = writeln!(
                 text,
-                "skyfresh_features_{name}{{view=\"{}\"}} {}",
+                "skyfresh_features_{name}{{view=\"{}\",shard=\"{}\"}} {}",
                 view.view,
+                view.shard,
                 value(view)
             );
         }

@@ -10,7 +10,8 @@
 //! query ──► Cache (or Store) ──► answer          feedback ──► Store ─┘
 //! ```
 //!
-//! Queries are answered from rows in memory and wait for no worker. A view has one worker. Everything durable is in one file ([`Store`]); queues and priorities are made from it at the start.
+//! Queries are answered from rows in memory and wait for no worker. Keys are in shards, by a hash ([`shard_of`]); each shard of a view has
+//! a scheduler and a worker of its own, and other processes may have other shards. Everything durable is in one file ([`Store`]); queues and priorities are made from it at the start.
 
 mod asof;
 mod budget;
@@ -24,15 +25,21 @@ mod http;
 mod id;
 mod kind;
 mod metrics;
+mod peers;
 mod plan;
 mod read;
 mod refused;
 mod replay;
+mod shard;
+mod sharding;
+mod spread;
 mod store;
 mod table;
 mod view;
 mod views;
 
+#[cfg(test)]
+mod sharded_tests;
 #[cfg(test)]
 mod source_tests;
 #[cfg(test)]
@@ -44,6 +51,7 @@ pub use history::{Written, read_history};
 pub use http::{router, serve};
 pub use id::FeatureId;
 pub use kind::{FeatureType, Scalar};
+pub use sharding::{Sharding, shard_of};
 pub use store::{Row, Store};
 pub use view::ViewStatus;
 pub use views::Service;

@@ -1,23 +1,15 @@
-//! Rows for queries: from memory at once, from the store on threads that may block.
+//! Rows for queries: from memory at once, from the store on threads that may block, from peers where they have the key.
 
-use super::cache::{Found, Ticket};
+use super::cache::Found as InMemory;
 use super::encode::Cells;
+use super::spread::{Absent, Found};
 use super::view::{View, seconds};
 use super::views::Service;
-use crate::{Error, Result};
-use skyfresh_sky::Kind;
+use crate::Result;
 use std::sync::Arc;
 
 /// The rows of keys, in their order, ready to be answered; `None` for a key without features.
 pub(super) type Rows = Vec<Option<Arc<Cells>>>;
-
-/// A key that memory has no row of.
-struct Absent {
-    /// Its place among the keys asked for.
-    place: usize,
-    key: String,
-    ticket: Ticket,
-}
 
 impl Service {
     /// The present features of keys, counted as queries. Waits only where a row is not in memory, and then blocks no thread that serves.
@@ -26,8 +18,8 @@ impl Service {
         let mut absent = Vec::new();
         for (place, key) in keys.iter().enumerate() {
             rows.push(match view.cache.get(key) {
-                Found::Cells(cells) => Some(cells),
-                Found::Absent(ticket) => {
+                InMemory::Cells(cells) => Some(cells),
+                InMemory::Absent(ticket) => {
                     let key = key.clone();
                     absent.push(Absent { place, key, ticket });
                     None
@@ -35,25 +27,19 @@ impl Service {
             });
         }
         if !absent.is_empty() {
-            let (service, view) = (Arc::clone(self), Arc::clone(view));
-            let reading = tokio::task::spawn_blocking(move || service.read(&view, absent));
-            let read = reading.await.map_err(|error| {
-                Error::new(Kind::Internal, "read", "features", error.to_string())
-            })??;
-            for (place, cells) in read {
+            for (place, cells) in self.fetch(view, absent).await? {
                 rows[place] = Some(cells);
             }
         }
         if view.function.is_some() {
             // A key that nobody has data for is not remembered: queries must not fill the memory.
-            let asked = rows.iter().flatten().filter_map(|cells| cells.key);
-            view.ask(asked, seconds(self.clock.as_ref()));
+            view.ask(&rows, seconds(self.clock.as_ref()));
         }
         Ok(rows)
     }
 
-    /// Reads rows out of the store, in one snapshot, and keeps them in memory; those that are there, with their places. Blocks.
-    fn read(&self, view: &View, absent: Vec<Absent>) -> Result<Vec<(usize, Arc<Cells>)>> {
+    /// Reads rows out of the store, in one snapshot, and keeps them in memory. Blocks.
+    pub(super) fn read(&self, view: &View, absent: &[Absent]) -> Result<Found> {
         let keys = absent.iter().map(|absent| absent.key.as_str());
         let rows = self.store.get_all(&view.spec.name, keys)?;
         let mut found = Vec::with_capacity(rows.len());
