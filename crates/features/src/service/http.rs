@@ -101,7 +101,8 @@ async fn online(State(service): State<Arc<Service>>, body: Bytes) -> Answer<Resp
     response.headers_mut().insert(header::CONTENT_TYPE, json);
     // Ids are plain ASCII, so that this never fails.
     if !answer.ids.is_empty()
-        && let Ok(ids) = HeaderValue::from_maybe_shared(Bytes::from(answer.ids)) {
+        && let Ok(ids) = HeaderValue::from_maybe_shared(Bytes::from(answer.ids))
+    {
         response.headers_mut().insert(FEATURE_IDS, ids);
     }
     Ok(response)
@@ -204,7 +205,11 @@ async fn status(State(service): State<Arc<Service>>) -> Answer<Response> {
 }
 
 async fn metrics(State(service): State<Arc<Service>>) -> Answer<Response> {
-    let all = blocking(move || Ok(service.status())).await?;
+    let text = blocking(move || {
+        let waiting = service.store.waiting()?;
+        Ok(metrics::text(&service.status(), waiting))
+    })
+    .await?;
     let kind = "text/plain; version=0.0.4";
-    Ok(([(header::CONTENT_TYPE, kind)], metrics::text(&all)).into_response())
+    Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
 }

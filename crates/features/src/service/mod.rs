@@ -25,9 +25,12 @@ mod http;
 mod id;
 mod kind;
 mod metrics;
+mod online;
 mod peers;
 mod plan;
 mod read;
+#[cfg(feature = "redis")]
+mod redis;
 mod refused;
 mod replay;
 mod shard;
@@ -39,6 +42,10 @@ mod view;
 mod views;
 
 #[cfg(test)]
+mod online_tests;
+#[cfg(all(test, feature = "redis"))]
+mod redis_tests;
+#[cfg(test)]
 mod sharded_tests;
 #[cfg(test)]
 mod source_tests;
@@ -46,7 +53,7 @@ mod source_tests;
 mod tests;
 
 pub use asof::{AsOf, TrainingSet, training_set};
-pub use config::{FeatureService, FeaturesConfig, FileSource, ViewSpec};
+pub use config::{FeatureService, FeaturesConfig, FileSource, StoreAddress, ViewSpec};
 pub use history::{Written, read_history};
 pub use http::{router, serve};
 pub use id::FeatureId;

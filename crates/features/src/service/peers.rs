@@ -70,7 +70,7 @@ impl Peers {
                 .collect()
                 .await
                 .map_err(|error| away(format!("its answer broke off ({error})")))?;
-            Ok((status, body.to_bytes()))
+            Ok::<_, Error>((status, body.to_bytes()))
         };
         let limit = self.shards.timeout;
         let answered = timeout(self.clock.as_ref(), limit, exchange).await;

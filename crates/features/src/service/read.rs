@@ -41,7 +41,7 @@ impl Service {
     /// Reads rows out of the store, in one snapshot, and keeps them in memory. Blocks.
     pub(super) fn read(&self, view: &View, absent: &[Absent]) -> Result<Found> {
         let keys = absent.iter().map(|absent| absent.key.as_str());
-        let rows = self.store.get_all(&view.spec.name, keys)?;
+        let rows = self.store.get_online(&view.spec.name, keys)?;
         let mut found = Vec::with_capacity(rows.len());
         for (Absent { place, key, ticket }, row) in absent.iter().zip(rows) {
             if let Some(row) = row {

@@ -324,7 +324,7 @@ async fn two_processes_answer_as_one_whichever_is_asked() {
                 .iter()
                 .any(|shard| shard.view == "users" && shard.keys > 0)
         );
-        let text = super::metrics::text(&status);
+        let text = super::metrics::text(&status, None);
         let label = format!(
             "skyfresh_features_keys{{view=\"users\",shard=\"{}\"}}",
             shards[1]

@@ -2,12 +2,16 @@
 
 pub use super::codec::Row;
 use super::codec::{self, Head, Judgement, Report};
+use super::config::FeaturesConfig;
 use super::history::Written;
+use super::online::{self, OnlineRows};
 use crate::function::Event;
 use crate::{Error, Result};
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
 use skyfresh_sky::Kind;
+use std::ops::Bound;
 use std::path::Path;
+use tokio::sync::Notify;
 
 /// `view\0key` → a [`Row`].
 const FEATURES: TableDefinition<&str, &[u8]> = TableDefinition::new("features");
@@ -21,6 +25,9 @@ const FEEDBACK: TableDefinition<&str, &[u8]> = TableDefinition::new("feedback");
 const HISTORY: TableDefinition<u64, &[u8]> = TableDefinition::new("history");
 /// `source\0file` → rows of the file that were taken in.
 const POSITIONS: TableDefinition<&str, u64> = TableDefinition::new("positions");
+
+/// Where online rows are elsewhere: `view\0key` → a [`Row`], without what functions keep, that is not there yet.
+const UNPUBLISHED: TableDefinition<&str, &[u8]> = TableDefinition::new("unpublished");
 
 /// Pages of the file kept in memory.
 const CACHE_BYTES: usize = 256 << 20;
@@ -53,6 +60,9 @@ pub struct Store {
     database: Database,
     name: String,
     keeps_history: bool,
+    online: Option<Box<dyn OnlineRows>>,
+    /// Rings when rows wait to be online.
+    pub(super) wrote: Notify,
 }
 
 /// The row of a key of a view.
@@ -75,6 +85,8 @@ impl Store {
             database: opened,
             name,
             keeps_history: false,
+            online: None,
+            wrote: Notify::new(),
         };
         store.change("open", |transaction| {
             transaction.open_table(FEATURES)?;
@@ -83,9 +95,34 @@ impl Store {
             transaction.open_table(FEEDBACK)?;
             transaction.open_table(POSITIONS)?;
             transaction.open_table(HISTORY)?;
+            transaction.open_table(UNPUBLISHED)?;
             Ok(())
         })?;
         Ok(store)
+    }
+
+    /// Opens what a configuration names: the file, and the online store, where that is another.
+    ///
+    /// # Errors
+    /// Those of [`Store::open`]; the online store cannot be reached or refuses, or this build has none of its kind.
+    pub fn of(config: &FeaturesConfig) -> Result<Self> {
+        if !config.store.is_url() {
+            return Self::open(config.store.as_str().as_ref());
+        }
+        let online = online::connect(&config.store, &config.project)?;
+        let mut store = Self::open(config.journal.as_ref())?;
+        store.put_online(online);
+        Ok(store)
+    }
+
+    /// Rows are read by queries from there from now on.
+    pub(super) fn put_online(&mut self, online: Box<dyn OnlineRows>) {
+        self.online = Some(online);
+    }
+
+    /// Where rows are that queries read, if not in the file.
+    pub(super) fn online(&self) -> Option<&dyn OnlineRows> {
+        self.online.as_deref()
     }
 
     /// Keeps what is written for [`super::history`] from now on.
@@ -115,7 +152,8 @@ impl Store {
         run().map_err(|error| failed("read", &self.name, error))
     }
 
-    /// A key's features, with what the function keeps.
+    /// A key's features, with what the function keeps, as the file has them: of features that come ready it has none where these are
+    /// in an online store elsewhere.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -128,19 +166,56 @@ impl Store {
         found.map(|row| self.known(row)).transpose()
     }
 
-    /// Features of several keys, in one snapshot, without what functions keep.
+    /// Features of several keys as queries get them.
+    pub(super) fn get_online<'a>(
+        &self,
+        view: &str,
+        keys: impl Iterator<Item = &'a str>,
+    ) -> Result<Vec<Option<Row>>> {
+        let Some(online) = self.online() else {
+            return self.get_all(view, keys);
+        };
+        let targets: Vec<String> = keys.map(|key| target(view, key)).collect();
+        // Rows are taken out of the table once they are online: who finds none here finds it there.
+        let targets_here = targets.iter().map(String::as_str);
+        let mut rows = self.rows_of(UNPUBLISHED, targets_here)?;
+        let (mut places, mut absent) = (Vec::new(), Vec::new());
+        for (place, target) in targets.into_iter().enumerate() {
+            if rows[place].is_none() {
+                places.push(place);
+                absent.push(target);
+            }
+        }
+        if !absent.is_empty() {
+            for (place, row) in places.into_iter().zip(online.read(&absent)?) {
+                rows[place] = row;
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Features of several keys, in one snapshot, without what functions keep, as the file has them.
     pub(super) fn get_all<'a>(
         &self,
         view: &str,
         keys: impl Iterator<Item = &'a str>,
     ) -> Result<Vec<Option<Row>>> {
+        let targets: Vec<String> = keys.map(|key| target(view, key)).collect();
+        self.rows_of(FEATURES, targets.iter().map(String::as_str))
+    }
+
+    fn rows_of<'a>(
+        &self,
+        table: TableDefinition<&str, &[u8]>,
+        targets: impl Iterator<Item = &'a str>,
+    ) -> Result<Vec<Option<Row>>> {
         let found = self.look(|transaction| {
-            let table = transaction.open_table(FEATURES)?;
-            let read = |key| {
-                let found = table.get(target(view, key).as_str())?;
+            let table = transaction.open_table(table)?;
+            let read = |target| {
+                let found = table.get(target)?;
                 Ok(found.map(|bytes| Row::stateless(bytes.value())))
             };
-            keys.map(read).collect::<Result<Vec<_>, redb::Error>>()
+            targets.map(read).collect::<Result<Vec<_>, redb::Error>>()
         })?;
         let told = found
             .into_iter()
@@ -197,11 +272,12 @@ impl Store {
     /// version, than what is stored leaves that as it is, and is told as false. Rows that follow what is stored have their numbers
     /// afterwards.
     pub(super) fn write(&self, writes: &mut [Write]) -> Result<Vec<bool>> {
-        self.change("write", |transaction| {
+        let written = self.change("write", |transaction| {
             let mut features = transaction.open_table(FEATURES)?;
             let mut heads = transaction.open_table(HEADS)?;
             let mut events = transaction.open_table(EVENTS)?;
             let mut history = transaction.open_table(HISTORY)?;
+            let mut unpublished = transaction.open_table(UNPUBLISHED)?;
             let mut number = history.last()?.map_or(0, |(number, _)| number.value());
             // What was moved out is remembered by the last number, which stays.
             let mut written = Vec::with_capacity(writes.len());
@@ -223,7 +299,14 @@ impl Store {
                     (row.event_ms, row.version) > (stored.event_ms, stored.version)
                 });
                 if newer {
-                    features.insert(target.as_str(), row.to_bytes().as_slice())?;
+                    if self.online.is_some() {
+                        let bytes = row.without_state().to_bytes();
+                        unpublished.insert(target.as_str(), bytes.as_slice())?;
+                    }
+                    // What no function and no evaluator reads again need not be here as well as online.
+                    if self.online.is_none() || !*follows {
+                        features.insert(target.as_str(), row.to_bytes().as_slice())?;
+                    }
                     heads.insert(target.as_str(), row.head().to_bytes().as_slice())?;
                     if self.keeps_history {
                         number += 1;
@@ -236,7 +319,9 @@ impl Store {
                 written.push(newer);
             }
             Ok(written)
-        })
+        })?;
+        self.wrote.notify_one();
+        Ok(written)
     }
 
     /// Keeps what was reported for a query; false where the query's error is known already.
@@ -291,6 +376,54 @@ impl Store {
             table.insert(last, [].as_slice())?;
             Ok(())
         })
+    }
+
+    /// How many rows are not online yet; `None` where there is no online store but the file.
+    pub(super) fn waiting(&self) -> Result<Option<u64>> {
+        if self.online.is_none() {
+            return Ok(None);
+        }
+        let count = self.look(|transaction| Ok(transaction.open_table(UNPUBLISHED)?.len()?))?;
+        Ok(Some(count))
+    }
+
+    /// Rows that are not online yet, after a target, in their order.
+    pub(super) fn unpublished(&self, after: &str, most: usize) -> Result<Vec<(String, Row)>> {
+        let found = self.look(|transaction| {
+            let table = transaction.open_table(UNPUBLISHED)?;
+            let after = (Bound::Excluded(after), Bound::Unbounded);
+            let mut found = Vec::new();
+            for entry in table.range::<&str>(after)?.take(most) {
+                let (target, bytes) = entry?;
+                found.push((target.value().to_owned(), Row::stateless(bytes.value())));
+            }
+            Ok(found)
+        })?;
+        let rows = found
+            .into_iter()
+            .map(|(target, row)| Ok((target, self.known(row)?)));
+        rows.collect()
+    }
+
+    /// Rows are online: those of them that were not replaced since wait no more. Not flushed: after a crash they are written once more,
+    /// which changes nothing.
+    pub(super) fn published(&self, rows: &[(String, Row)]) -> Result<()> {
+        let run = || {
+            let mut transaction = self.database.begin_write()?;
+            transaction.set_durability(redb::Durability::None)?;
+            let mut table = transaction.open_table(UNPUBLISHED)?;
+            for (target, row) in rows {
+                let waiting = table.get(target.as_str())?;
+                let waiting = waiting.and_then(|bytes| Head::from_bytes(bytes.value()));
+                if waiting == Some(row.head()) {
+                    table.remove(target.as_str())?;
+                }
+            }
+            drop(table);
+            transaction.commit()?;
+            Ok::<(), redb::Error>(())
+        };
+        run().map_err(|error| failed("write", &self.name, error))
     }
 
     /// How many keys have features.

@@ -261,10 +261,11 @@ impl Service {
             })
         });
         let exporting = tokio::spawn(Arc::clone(&self).export(stop.clone()));
+        let publishing = tokio::spawn(Arc::clone(&self).publish_all(stop.clone()));
         let workers: Vec<_> = replays.chain(workers).collect();
         let forgetting = Arc::clone(&self).forget(stop);
         tokio::spawn(forgetting);
-        for worker in workers.into_iter().chain([exporting]) {
+        for worker in workers.into_iter().chain([exporting, publishing]) {
             if let Err(error) = worker.await {
                 tracing::error!(%error, "a view's worker ended early");
             }
@@ -386,7 +387,8 @@ fn restore(views: &BTreeMap<String, Arc<View>>, store: &Store, clock: &dyn Clock
             let found = target
                 .split_once('\0')
                 .and_then(|(name, key)| Some((name, key, views.get(name)?)));
-            let placed = found.and_then(|(name, key, view)| Some((name, key, view, view.place(key)?)));
+            let placed =
+                found.and_then(|(name, key, view)| Some((name, key, view, view.place(key)?)));
             let Some((name, key, view, place)) = placed else {
                 strange += 1;
                 return;
