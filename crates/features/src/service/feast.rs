@@ -123,18 +123,17 @@ impl Service {
         for (name, column) in &mut entities {
             self.convert(&name.0, column)?;
         }
+        let keys = plan.views.iter().map(|view| self.keys(view, &entities));
+        let keys = keys.collect::<Result<Vec<_>, Refused>>()?;
+        let read = self.query(&plan.views, &keys).await?;
         let mut ids = Ids::default();
-        let mut read = Vec::with_capacity(plan.views.len());
-        for view in &plan.views {
-            let keys = self.keys(view, &entities)?;
-            let found = self.query(view, &keys).await?;
-            for (key, cells) in keys.iter().zip(&found) {
+        for ((view, keys), found) in plan.views.iter().zip(&keys).zip(&read) {
+            for (key, cells) in keys.iter().zip(found) {
                 let version = cells.as_ref().map_or(0, |cells| cells.version);
                 if !ids.add(&view.spec.name, version, key) {
                     break;
                 }
             }
-            read.push(found);
         }
         let now_ms = self.clock.now().unix_ms() as i64;
         Ok(Answer {

@@ -43,6 +43,8 @@ mod views;
 
 #[cfg(test)]
 mod online_tests;
+#[cfg(test)]
+mod peer_tests;
 #[cfg(all(test, feature = "redis"))]
 mod redis_tests;
 #[cfg(test)]

@@ -4,11 +4,13 @@
 //! the online store was away, or because the process died in between: rows wait in the file until they are there; a newer row replaced
 //! by an older one, whatever the order in which they arrive.
 
-use super::codec::Row;
-use super::config::StoreAddress;
-use super::store::Store;
+use super::codec::{Head, Row};
+use super::config::{FeaturesConfig, StoreAddress};
+use super::store::{Store, UNPUBLISHED, target};
 use super::views::Service;
 use crate::Result;
+use redb::{Durability, ReadableTable, ReadableTableMetadata};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -33,6 +35,93 @@ pub(super) trait OnlineRows: std::fmt::Debug + Send + Sync {
     /// # Errors
     /// It cannot be reached; some may be written.
     fn write(&self, rows: &[(String, Row)]) -> Result<Vec<bool>>;
+}
+
+impl Store {
+    /// Opens what a configuration names: the file, and the online store, where that is another.
+    ///
+    /// # Errors
+    /// Those of [`Store::open`]; the online store cannot be reached or refuses, or this build has none of its kind.
+    pub fn of(config: &FeaturesConfig) -> Result<Self> {
+        if !config.store.is_url() {
+            return Self::open(config.store.as_str().as_ref());
+        }
+        let online = connect(&config.store, &config.project)?;
+        let mut store = Self::open(config.journal.as_ref())?;
+        store.put_online(online);
+        Ok(store)
+    }
+
+    /// Features of several keys as queries get them.
+    pub(super) fn get_online<'a>(
+        &self,
+        view: &str,
+        keys: impl Iterator<Item = &'a str>,
+    ) -> Result<Vec<Option<Row>>> {
+        let Some(online) = self.online() else {
+            return self.get_all(view, keys);
+        };
+        let targets: Vec<String> = keys.map(|key| target(view, key)).collect();
+        // Rows are taken out of the table once they are online: who finds none here finds it there.
+        let targets_here = targets.iter().map(String::as_str);
+        let mut rows = self.rows_of(UNPUBLISHED, targets_here)?;
+        let (mut places, mut absent) = (Vec::new(), Vec::new());
+        for (place, target) in targets.into_iter().enumerate() {
+            if rows[place].is_none() {
+                places.push(place);
+                absent.push(target);
+            }
+        }
+        if !absent.is_empty() {
+            for (place, row) in places.into_iter().zip(online.read(&absent)?) {
+                rows[place] = row;
+            }
+        }
+        Ok(rows)
+    }
+
+    /// How many rows are not online yet; `None` where there is no online store but the file.
+    pub(super) fn waiting(&self) -> Result<Option<u64>> {
+        if self.online().is_none() {
+            return Ok(None);
+        }
+        let count = self.look(|transaction| Ok(transaction.open_table(UNPUBLISHED)?.len()?))?;
+        Ok(Some(count))
+    }
+
+    /// Rows that are not online yet, after a target, in their order.
+    pub(super) fn unpublished(&self, after: &str, most: usize) -> Result<Vec<(String, Row)>> {
+        let found = self.look(|transaction| {
+            let table = transaction.open_table(UNPUBLISHED)?;
+            let after = (Bound::Excluded(after), Bound::Unbounded);
+            let mut found = Vec::new();
+            for entry in table.range::<&str>(after)?.take(most) {
+                let (target, bytes) = entry?;
+                found.push((target.value().to_owned(), Row::stateless(bytes.value())));
+            }
+            Ok(found)
+        })?;
+        let rows = found
+            .into_iter()
+            .map(|(target, row)| Ok((target, self.known(row)?)));
+        rows.collect()
+    }
+
+    /// Rows are online: those of them that were not replaced since wait no more. Not flushed: after a crash they are written once more,
+    /// which changes nothing.
+    pub(super) fn published(&self, rows: &[(String, Row)]) -> Result<()> {
+        self.change_with("write", Durability::None, |transaction| {
+            let mut table = transaction.open_table(UNPUBLISHED)?;
+            for (target, row) in rows {
+                let waiting = table.get(target.as_str())?;
+                let waiting = waiting.and_then(|bytes| Head::from_bytes(bytes.value()));
+                if waiting == Some(row.head()) {
+                    table.remove(target.as_str())?;
+                }
+            }
+            Ok(())
+        })
+    }
 }
 
 /// Connects to the online store at a URL.

@@ -202,9 +202,11 @@ impl Service {
             let why = "it has other features in this view";
             return Err(Error::new(Kind::Precondition, "answer", &asked.view, why));
         }
-        let rows = self.query(view, &asked.keys).await?;
+        let rows = self
+            .query(std::slice::from_ref(view), &[asked.keys])
+            .await?;
         let mut answer = vec![b'['];
-        for (index, row) in rows.iter().enumerate() {
+        for (index, row) in rows.iter().flatten().enumerate() {
             if index > 0 {
                 answer.push(b',');
             }
@@ -266,6 +268,7 @@ fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T> {
     })
 }
 
-fn ended(error: tokio::task::JoinError) -> Error {
+/// A task that ended early: it panicked.
+pub(super) fn ended(error: tokio::task::JoinError) -> Error {
     Error::new(Kind::Internal, "serve", "request", error.to_string())
 }

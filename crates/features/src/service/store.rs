@@ -2,14 +2,14 @@
 
 pub use super::codec::Row;
 use super::codec::{self, Head, Judgement, Report};
-use super::config::FeaturesConfig;
 use super::history::Written;
-use super::online::{self, OnlineRows};
+use super::online::OnlineRows;
 use crate::function::Event;
 use crate::{Error, Result};
-use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
+use redb::{
+    Database, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
+};
 use skyfresh_sky::Kind;
-use std::ops::Bound;
 use std::path::Path;
 use tokio::sync::Notify;
 
@@ -27,7 +27,7 @@ const HISTORY: TableDefinition<u64, &[u8]> = TableDefinition::new("history");
 const POSITIONS: TableDefinition<&str, u64> = TableDefinition::new("positions");
 
 /// Where online rows are elsewhere: `view\0key` → a [`Row`], without what functions keep, that is not there yet.
-const UNPUBLISHED: TableDefinition<&str, &[u8]> = TableDefinition::new("unpublished");
+pub(super) const UNPUBLISHED: TableDefinition<&str, &[u8]> = TableDefinition::new("unpublished");
 
 /// Pages of the file kept in memory.
 const CACHE_BYTES: usize = 256 << 20;
@@ -101,20 +101,6 @@ impl Store {
         Ok(store)
     }
 
-    /// Opens what a configuration names: the file, and the online store, where that is another.
-    ///
-    /// # Errors
-    /// Those of [`Store::open`]; the online store cannot be reached or refuses, or this build has none of its kind.
-    pub fn of(config: &FeaturesConfig) -> Result<Self> {
-        if !config.store.is_url() {
-            return Self::open(config.store.as_str().as_ref());
-        }
-        let online = online::connect(&config.store, &config.project)?;
-        let mut store = Self::open(config.journal.as_ref())?;
-        store.put_online(online);
-        Ok(store)
-    }
-
     /// Rows are read by queries from there from now on.
     pub(super) fn put_online(&mut self, online: Box<dyn OnlineRows>) {
         self.online = Some(online);
@@ -135,8 +121,19 @@ impl Store {
         operation: &'static str,
         body: impl FnOnce(&redb::WriteTransaction) -> Result<T, redb::Error>,
     ) -> Result<T> {
+        self.change_with(operation, Durability::Immediate, body)
+    }
+
+    /// One commit, flushed or not: what is not is lost in a crash, unless a later commit was flushed.
+    pub(super) fn change_with<T>(
+        &self,
+        operation: &'static str,
+        durability: Durability,
+        body: impl FnOnce(&redb::WriteTransaction) -> Result<T, redb::Error>,
+    ) -> Result<T> {
         let run = || {
-            let transaction = self.database.begin_write()?;
+            let mut transaction = self.database.begin_write()?;
+            transaction.set_durability(durability)?;
             let told = body(&transaction)?;
             transaction.commit()?;
             Ok::<T, redb::Error>(told)
@@ -144,7 +141,7 @@ impl Store {
         run().map_err(|error| failed(operation, &self.name, error))
     }
 
-    fn look<T>(
+    pub(super) fn look<T>(
         &self,
         body: impl FnOnce(&redb::ReadTransaction) -> Result<T, redb::Error>,
     ) -> Result<T> {
@@ -166,34 +163,6 @@ impl Store {
         found.map(|row| self.known(row)).transpose()
     }
 
-    /// Features of several keys as queries get them.
-    pub(super) fn get_online<'a>(
-        &self,
-        view: &str,
-        keys: impl Iterator<Item = &'a str>,
-    ) -> Result<Vec<Option<Row>>> {
-        let Some(online) = self.online() else {
-            return self.get_all(view, keys);
-        };
-        let targets: Vec<String> = keys.map(|key| target(view, key)).collect();
-        // Rows are taken out of the table once they are online: who finds none here finds it there.
-        let targets_here = targets.iter().map(String::as_str);
-        let mut rows = self.rows_of(UNPUBLISHED, targets_here)?;
-        let (mut places, mut absent) = (Vec::new(), Vec::new());
-        for (place, target) in targets.into_iter().enumerate() {
-            if rows[place].is_none() {
-                places.push(place);
-                absent.push(target);
-            }
-        }
-        if !absent.is_empty() {
-            for (place, row) in places.into_iter().zip(online.read(&absent)?) {
-                rows[place] = row;
-            }
-        }
-        Ok(rows)
-    }
-
     /// Features of several keys, in one snapshot, without what functions keep, as the file has them.
     pub(super) fn get_all<'a>(
         &self,
@@ -204,7 +173,7 @@ impl Store {
         self.rows_of(FEATURES, targets.iter().map(String::as_str))
     }
 
-    fn rows_of<'a>(
+    pub(super) fn rows_of<'a>(
         &self,
         table: TableDefinition<&str, &[u8]>,
         targets: impl Iterator<Item = &'a str>,
@@ -378,54 +347,6 @@ impl Store {
         })
     }
 
-    /// How many rows are not online yet; `None` where there is no online store but the file.
-    pub(super) fn waiting(&self) -> Result<Option<u64>> {
-        if self.online.is_none() {
-            return Ok(None);
-        }
-        let count = self.look(|transaction| Ok(transaction.open_table(UNPUBLISHED)?.len()?))?;
-        Ok(Some(count))
-    }
-
-    /// Rows that are not online yet, after a target, in their order.
-    pub(super) fn unpublished(&self, after: &str, most: usize) -> Result<Vec<(String, Row)>> {
-        let found = self.look(|transaction| {
-            let table = transaction.open_table(UNPUBLISHED)?;
-            let after = (Bound::Excluded(after), Bound::Unbounded);
-            let mut found = Vec::new();
-            for entry in table.range::<&str>(after)?.take(most) {
-                let (target, bytes) = entry?;
-                found.push((target.value().to_owned(), Row::stateless(bytes.value())));
-            }
-            Ok(found)
-        })?;
-        let rows = found
-            .into_iter()
-            .map(|(target, row)| Ok((target, self.known(row)?)));
-        rows.collect()
-    }
-
-    /// Rows are online: those of them that were not replaced since wait no more. Not flushed: after a crash they are written once more,
-    /// which changes nothing.
-    pub(super) fn published(&self, rows: &[(String, Row)]) -> Result<()> {
-        let run = || {
-            let mut transaction = self.database.begin_write()?;
-            transaction.set_durability(redb::Durability::None)?;
-            let mut table = transaction.open_table(UNPUBLISHED)?;
-            for (target, row) in rows {
-                let waiting = table.get(target.as_str())?;
-                let waiting = waiting.and_then(|bytes| Head::from_bytes(bytes.value()));
-                if waiting == Some(row.head()) {
-                    table.remove(target.as_str())?;
-                }
-            }
-            drop(table);
-            transaction.commit()?;
-            Ok::<(), redb::Error>(())
-        };
-        run().map_err(|error| failed("write", &self.name, error))
-    }
-
     /// How many keys have features.
     pub(super) fn rows(&self) -> Result<u64> {
         self.look(|transaction| Ok(transaction.open_table(HEADS)?.len()?))
@@ -467,7 +388,7 @@ impl Store {
         self.known(whole.then_some(()))
     }
 
-    fn known<T>(&self, row: Option<T>) -> Result<T> {
+    pub(super) fn known<T>(&self, row: Option<T>) -> Result<T> {
         let why = "a row is not what this version writes: restore the file, or move it away";
         row.ok_or_else(|| Error::new(Kind::Corrupt, "read", &self.name, why))
     }
