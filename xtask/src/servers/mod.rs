@@ -1,6 +1,6 @@
 //! What tests run against and nobody here wrote: object stores, document stores, a database, a broker, boto3, a browser.
 //!
-//! **In:** the pinned lists of packages in `xtask/test-servers`, and the system's PostgreSQL.
+//! **In:** the pinned lists of packages in `xtask/test-servers`, and the system's PostgreSQL and Redis.
 //! **Out:** running servers on free ports of 127.0.0.1, and the environment variables that tell tests where things are.
 //! **Never:** keeps data after the run, installs outside `target/test-servers`, reaches a real cloud.
 
@@ -9,11 +9,13 @@ mod kafka;
 mod node;
 mod postgres;
 mod python;
+mod redis;
 mod server;
 
 use crate::workspace;
 use anyhow::Result;
 use postgres::Postgres;
+use redis::Redis;
 use server::{Kind, Server, http};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -38,6 +40,9 @@ const COSMOS_VARIABLE: &str = "SKYFRESH_TEST_COSMOS";
 
 /// A PostgreSQL database: `postgres://…`.
 const POSTGRES_VARIABLE: &str = "SKYFRESH_TEST_POSTGRES";
+
+/// A Redis or Valkey server: `redis://…`.
+const REDIS_VARIABLE: &str = "SKYFRESH_TEST_REDIS";
 
 /// A Python interpreter that can import boto3 and google.cloud.storage.
 const PYTHON_VARIABLE: &str = "SKYFRESH_TEST_PYTHON";
@@ -126,6 +131,11 @@ impl TestServers {
                 servers.set(POSTGRES_VARIABLE, Postgres::url(ports[0]));
             }
             servers._database = Some(database);
+        }
+        if let Some(redis) = servers.found(redis::redis())
+            && let Some(ports) = servers.run(&redis.kind(), Redis::install_line)
+        {
+            servers.set(REDIS_VARIABLE, Redis::url(ports[0]));
         }
         Ok(servers)
     }

@@ -282,3 +282,70 @@ fn a_training_set_is_as_of_its_time() {
         "{unknown:?}"
     );
 }
+
+/// Free ports of this machine.
+fn free_ports() -> [u16; 2] {
+    let listeners = [0, 1].map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap().port())
+}
+
+#[test]
+fn two_processes_with_shards_answer_as_one() {
+    const USERS: u64 = 20;
+    let place = Place::new();
+    let ports = free_ports();
+    let mine = ["[0, 3]", "[1, 2]"];
+    for own in [0, 1] {
+        let other = 1 - own;
+        let views = VIEWS.replace("127.0.0.1:0", &format!("127.0.0.1:{}", ports[own]));
+        let text = format!(
+            "store = \"{own}.redb\"\n{views}\n[sharding]\nshards = 4\nmine = {}\npeers = {{ \"http://127.0.0.1:{}\" = {} }}\n",
+            mine[own], ports[other], mine[other]
+        );
+        place.write(&format!("{own}.toml"), text);
+    }
+    let start =
+        |own: usize| place.start(&["features", "serve", "--json", "-c", &format!("{own}.toml")]);
+    let url = |own: usize| format!("http://127.0.0.1:{}", ports[own]);
+    let first = start(0);
+    let second = start(1);
+    let push = |own: usize, at_s: u64| {
+        let users: Vec<u64> = (0..USERS).collect();
+        let df = json!({"user_id": users, "event_timestamp": vec![at_s; users.len()], "price": vec![1.0; users.len()]});
+        post(
+            &url(own),
+            "/push",
+            &json!({"push_source_name": "clicks", "df": df}),
+        )
+    };
+    assert_eq!(push(0, 1_000), Some((200, Value::Null)));
+    assert_eq!(push(1, 1_001), Some((200, Value::Null)));
+    let counted = |each: u64| {
+        eventually("both count every user", || {
+            (0..USERS).all(|user| (0..2).all(|own| count(&url(own), user) == each))
+        });
+    };
+    counted(2);
+    let status = place.run(&["features", "status", "--server", &url(0)]);
+    assert!(
+        status.code == Some(0) && status.stdout.contains("SHARD"),
+        "{status:?}"
+    );
+    // One is killed: the other names it, and goes on with its own keys.
+    drop(second);
+    let (code, answer) = push(0, 1_002).unwrap();
+    assert_eq!(code, 503, "{answer}");
+    assert!(answer.to_string().contains(&url(1)), "{answer}");
+    let own = (0..USERS).filter(|user| {
+        let asked = json!({"features": ["carts:price_count"], "entities": {"user_id": [user]}});
+        post(&url(0), "/get-online-features", &asked).unwrap().0 == 200
+    });
+    let own = own.count() as u64;
+    assert!(own > 0 && own < USERS, "{own} of {USERS}");
+    // It is back with all that it had acknowledged.
+    let _second = start(1);
+    counted(2);
+    assert_eq!(push(0, 1_003), Some((200, Value::Null)));
+    counted(3);
+    drop(first);
+}

@@ -25,10 +25,10 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// A view's budget; full at first.
-    pub(super) fn of(spec: &ViewSpec, now_ns: u64) -> Self {
+    /// A share of a view's budget; full at first.
+    pub(super) fn of(spec: &ViewSpec, share: f64, now_ns: u64) -> Self {
         let cores = spec.cores();
-        let rate = cores.unwrap_or(spec.updates_per_s);
+        let rate = share * cores.unwrap_or(spec.updates_per_s);
         Budget {
             rate,
             counts_cores: cores.is_some(),
@@ -81,10 +81,10 @@ mod tests {
     }
 
     /// Updates in ten seconds, each of which takes so long.
-    fn in_ten_seconds(budget: &str, each_s: f64) -> usize {
+    fn in_ten_seconds(budget: &str, share: f64, each_s: f64) -> usize {
         let (mut now_s, mut made) = (0.0f64, 0);
         let ns = |now_s: f64| (now_s * 1e9) as u64;
-        let mut allowed = Budget::of(&spec(budget), 0);
+        let mut allowed = Budget::of(&spec(budget), share, 0);
         while now_s < 10.0 {
             let updates = allowed.updates(ns(now_s)).min(256);
             now_s += updates as f64 * each_s;
@@ -104,17 +104,22 @@ mod tests {
             assert!(off < 0.15, "{what}: {told}, not {expected}");
         };
         near(
-            in_ten_seconds("updates_per_s = 100.0", 1e-4),
+            in_ten_seconds("updates_per_s = 100.0", 1.0, 1e-4),
             1_100.0,
             "updates, a second's worth saved up",
         );
         // A quarter of a core at 1 ms each: 250 a second.
-        near(in_ten_seconds("cores = 0.25", 1e-3), 2_750.0, "cores");
+        near(in_ten_seconds("cores = 0.25", 1.0, 1e-3), 2_750.0, "cores");
         // 1 cent an hour where a core costs 4: the same.
         let dollars = "usd_per_hour = 0.01\nusd_per_core_hour = 0.04";
-        near(in_ten_seconds(dollars, 1e-3), 2_750.0, "dollars");
+        near(in_ten_seconds(dollars, 1.0, 1e-3), 2_750.0, "dollars");
+        // One shard of four has a quarter of it.
+        let share = in_ten_seconds("updates_per_s = 100.0", 0.25, 1e-4);
+        near(share, 275.0, "a quarter of the updates");
+        let share = in_ten_seconds("cores = 1.0", 0.25, 1e-3);
+        near(share, 2_750.0, "a quarter of a core");
         // Half a second each at a tenth of a core: one every five seconds.
-        let long = in_ten_seconds("cores = 0.1", 0.5);
+        let long = in_ten_seconds("cores = 0.1", 1.0, 0.5);
         assert!((1..=3).contains(&long), "{long}");
     }
 

@@ -57,6 +57,15 @@ impl Row {
         }
     }
 
+    /// The same, without what the function keeps.
+    pub(super) fn without_state(&self) -> Self {
+        Row {
+            features: self.features.clone(),
+            state: Value::Null,
+            ..*self
+        }
+    }
+
     /// Head, length of the features, features, state.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let features = json(&self.features);
@@ -203,12 +212,7 @@ impl Report {
 pub(super) fn history_to_bytes(target: &str, row: &Row) -> Vec<u8> {
     let mut bytes = (target.len() as u32).to_le_bytes().to_vec();
     bytes.extend_from_slice(target.as_bytes());
-    let stateless = Row {
-        state: Value::Null,
-        features: row.features.clone(),
-        ..*row
-    };
-    bytes.extend_from_slice(&stateless.to_bytes());
+    bytes.extend_from_slice(&row.without_state().to_bytes());
     bytes
 }
 

@@ -1,6 +1,7 @@
 //! What is served: views, and named sets of their features.
 
 use super::kind::FeatureType;
+use super::sharding::Sharding;
 use super::source::Source;
 use crate::function::FunctionSpec;
 use crate::scheduler::{Options, PolicyName};
@@ -15,9 +16,13 @@ pub struct FeaturesConfig {
     /// Where to listen; Feast's port on this machine where it is left out.
     #[serde(default = "listen")]
     pub listen: String,
-    /// The file that keeps everything.
-    #[serde(default = "store")]
-    pub store: String,
+    /// The file that keeps everything, or the URL of the server that keeps online rows.
+    #[serde(default)]
+    pub store: StoreAddress,
+    /// The file that keeps everything else, where `store` is a URL: data that waits, what functions keep, feedback, and rows on their
+    /// way to the server.
+    #[serde(default = "journal")]
+    pub journal: String,
     /// The directory that keeps every feature ever written; without it none is kept.
     pub history: Option<String>,
     /// What its files are.
@@ -26,6 +31,9 @@ pub struct FeaturesConfig {
     /// Memory for rows that are ready to be answered, mebibytes; others are read from the store.
     #[serde(default = "memory_mb")]
     pub memory_mb: usize,
+    /// How keys are divided among schedulers and processes.
+    #[serde(default)]
+    pub sharding: Sharding,
     /// The name of the project in Feast's messages.
     #[serde(default = "project")]
     pub project: String,
@@ -55,8 +63,50 @@ fn listen() -> String {
     "127.0.0.1:6566".into()
 }
 
-fn store() -> String {
+fn journal() -> String {
     "features.redb".into()
+}
+
+/// A file, or `redis://user:password@host:port/database`: shown without what is secret.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct StoreAddress(String);
+
+impl StoreAddress {
+    /// Whole, secrets included.
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it is a server's.
+    pub(super) fn is_url(&self) -> bool {
+        self.0.starts_with("redis://")
+    }
+}
+
+impl Default for StoreAddress {
+    fn default() -> Self {
+        StoreAddress(journal())
+    }
+}
+
+impl std::fmt::Display for StoreAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0.split_once("://") {
+            None => f.write_str(&self.0),
+            // The last @: a password may have one, though it should not.
+            Some((scheme, rest)) => {
+                let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+                write!(f, "{scheme}://{host}")
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for StoreAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "\"{self}\"")
+    }
 }
 
 fn memory_mb() -> usize {
@@ -153,19 +203,47 @@ impl ViewSpec {
 }
 
 impl FeaturesConfig {
+    /// A process that has some of the shards alone must see all rows of a topic, to take those of its keys: it gets a group of its own.
+    fn name_groups(&mut self) {
+        let Some(mine) = self.sharding.part() else {
+            return;
+        };
+        let shards: Vec<String> = mine.iter().map(u32::to_string).collect();
+        for source in &mut self.sources {
+            if let Source::Kafka(topic) = source {
+                topic.group = format!("{}.shards-{}", topic.group, shards.join("-"));
+            }
+        }
+    }
+
     /// Reads a configuration.
     ///
     /// # Errors
     /// It is not TOML of this form, or what it says cannot be; the message names the view.
     pub fn parse(text: &str) -> Result<Self> {
-        let config: FeaturesConfig = toml::from_str(text)
-            .map_err(|error| Error::invalid("read configuration", "features", error.to_string()))?;
+        let mut config: FeaturesConfig = toml::from_str(text).map_err(|error| {
+            // Without the line itself, which may have a password.
+            let line = error.span().map_or(0, |span| {
+                1 + text.as_bytes()[..span.start.min(text.len())]
+                    .iter()
+                    .filter(|byte| **byte == b'\n')
+                    .count()
+            });
+            let why = format!("line {line}: {}", error.message());
+            Error::invalid("read configuration", "features", why)
+        })?;
+        if !config.store.is_url() && config.store.as_str().contains("://") {
+            let why = format!("store = {:?} is neither a file nor redis://…", config.store);
+            return Err(Error::invalid("read configuration", "features", why));
+        }
+        config.sharding.check()?;
         if config.history_format == HistoryFormat::Parquet && !cfg!(feature = "parquet") {
             return Err(super::history::no_parquet(
                 "read configuration",
                 "history_format",
             ));
         }
+        config.name_groups();
         let mut names = BTreeSet::new();
         for view in &config.views {
             let bad = |why: &str| Err(Error::invalid("read configuration", &view.name, why));

@@ -10,13 +10,21 @@ pub(super) const EPOCH: &[u8] = b"\"1970-01-01T00:00:00Z\"";
 /// A value that is not there.
 pub(super) const NULL: &[u8] = b"null";
 
+/// Where the scheduler of a key is, and the key's number in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Seat {
+    /// Of the shard, among those of this process.
+    pub(super) place: u32,
+    pub(super) key: Key,
+}
+
 /// A row as it is answered: each feature's value as JSON, in the order of the view's features.
 #[derive(Debug)]
 pub(super) struct Cells {
     pub(super) event_ms: i64,
     pub(super) version: u32,
-    /// The key's number, where the view has a scheduler.
-    pub(super) key: Option<Key>,
+    /// Where the view has a scheduler, and the key is of this process.
+    pub(super) seat: Option<Seat>,
     /// The event's time as JSON.
     pub(super) at: Box<[u8]>,
     values: Box<[u8]>,
@@ -25,20 +33,31 @@ pub(super) struct Cells {
 
 impl Cells {
     /// Encodes a row.
-    pub(super) fn of(row: &Row, features: &[String], key: Option<Key>) -> Self {
-        let (mut values, mut ends) = (Vec::new(), Vec::with_capacity(features.len()));
-        for name in features {
-            match row.features.get(name) {
+    pub(super) fn of(row: &Row, features: &[String], seat: Option<Seat>) -> Self {
+        let values = features.iter().map(|name| row.features.get(name));
+        Self::new(row.event_ms, row.version, values, seat)
+    }
+
+    /// Encodes values, in the order of the view's features; one that is not there is null.
+    pub(super) fn new<'a>(
+        event_ms: i64,
+        version: u32,
+        features: impl Iterator<Item = Option<&'a Value>>,
+        seat: Option<Seat>,
+    ) -> Self {
+        let (mut values, mut ends) = (Vec::new(), Vec::new());
+        for value in features {
+            match value {
                 Some(value) => push_value(&mut values, value),
                 None => values.extend_from_slice(NULL),
             }
             ends.push(values.len() as u32);
         }
         Cells {
-            event_ms: row.event_ms,
-            version: row.version,
-            key,
-            at: time(row.event_ms).into_bytes().into_boxed_slice(),
+            event_ms,
+            version,
+            seat,
+            at: time(event_ms).into_bytes().into_boxed_slice(),
             values: values.into_boxed_slice(),
             ends: ends.into_boxed_slice(),
         }
@@ -50,6 +69,20 @@ impl Cells {
             .checked_sub(1)
             .map_or(0, |before| self.ends[before] as usize);
         &self.values[start..self.ends[index] as usize]
+    }
+
+    /// All values as a list in JSON.
+    pub(super) fn list(&self) -> Vec<u8> {
+        let mut list = Vec::with_capacity(self.values.len() + self.ends.len() + 2);
+        list.push(b'[');
+        for index in 0..self.ends.len() {
+            if index > 0 {
+                list.push(b',');
+            }
+            list.extend_from_slice(self.value(index));
+        }
+        list.push(b']');
+        list
     }
 
     /// Bytes of memory it takes, about.
@@ -165,7 +198,7 @@ mod tests {
             state: Value::Null,
         };
         let features = ["a", "none", "b"].map(str::to_owned);
-        let cells = Cells::of(&row, &features, Some(5));
+        let cells = Cells::of(&row, &features, None);
         let values = [0, 1, 2].map(|index| cells.value(index));
         assert_eq!(values, [&b"1"[..], b"null", b"\"x\""]);
     }

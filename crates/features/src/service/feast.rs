@@ -20,6 +20,8 @@ use std::sync::Arc;
 
 /// Ids that the header carries at most: of larger batches, those of the first rows.
 const MAX_IDS: usize = 100;
+/// And their bytes: clients refuse answers whose headers are larger than 8 KiB or 16 KiB in all.
+const MAX_ID_BYTES: usize = 4 << 10;
 
 /// Text that is not copied where it has no escapes.
 #[derive(Debug, Deserialize)]
@@ -69,9 +71,38 @@ pub(super) struct Answer {
     pub(super) ids: String,
 }
 
+/// The text of the header of ids, whole ids only: the first of them, as many as there is room for.
+#[derive(Debug, Default)]
+struct Ids {
+    text: String,
+    count: usize,
+    full: bool,
+}
+
+impl Ids {
+    /// Adds one; false where there was no room, and nothing is added any more: what stands for which row is told by the order.
+    fn add(&mut self, view: &str, version: u32, key: &str) -> bool {
+        if self.full || self.count == MAX_IDS {
+            return false;
+        }
+        let before = self.text.len();
+        let separator = if before == 0 { "" } else { "," };
+        let id = FeatureId::shown(view, version, key);
+        // Writing to a text does not fail.
+        let _ = write!(self.text, "{separator}{id}");
+        self.full = self.text.len() > MAX_ID_BYTES;
+        if self.full {
+            self.text.truncate(before);
+        } else {
+            self.count += 1;
+        }
+        !self.full
+    }
+}
+
 impl Service {
-    /// Answers a request.
-    pub(super) fn online(&self, body: &[u8]) -> Result<Answer, Refused> {
+    /// Answers a request. Waits only where a row is not in memory.
+    pub(super) async fn online(self: &Arc<Self>, body: &[u8]) -> Result<Answer, Refused> {
         let asked: Asked<'_> = serde_json::from_slice(body)
             .map_err(|error| Refused::malformed(body, &error, &["entities"]))?;
         let plan = self.plan(&asked)?;
@@ -92,29 +123,22 @@ impl Service {
         for (name, column) in &mut entities {
             self.convert(&name.0, column)?;
         }
-        let mut ids = String::new();
-        let mut count = 0;
-        let mut read = Vec::with_capacity(plan.views.len());
-        for view in &plan.views {
-            let keys = self.keys(view, &entities)?;
-            let found = self.query(view, &keys)?;
-            for (key, cells) in keys.iter().zip(&found).take(MAX_IDS - count) {
-                let separator = if ids.is_empty() { "" } else { "," };
+        let keys = plan.views.iter().map(|view| self.keys(view, &entities));
+        let keys = keys.collect::<Result<Vec<_>, Refused>>()?;
+        let read = self.query(&plan.views, &keys).await?;
+        let mut ids = Ids::default();
+        for ((view, keys), found) in plan.views.iter().zip(&keys).zip(&read) {
+            for (key, cells) in keys.iter().zip(found) {
                 let version = cells.as_ref().map_or(0, |cells| cells.version);
-                // Writing to a text does not fail.
-                let _ = write!(
-                    ids,
-                    "{separator}{}",
-                    FeatureId::shown(&view.spec.name, version, key)
-                );
-                count += 1;
+                if !ids.add(&view.spec.name, version, key) {
+                    break;
+                }
             }
-            read.push(found);
         }
         let now_ms = self.clock.now().unix_ms() as i64;
         Ok(Answer {
             body: encode(&plan, &entities, &read, rows, now_ms),
-            ids,
+            ids: ids.text,
         })
     }
 

@@ -1,7 +1,9 @@
 //! The HTTP side: Feast's paths, feedback, status, metrics.
 
+use super::id::FeatureId;
 use super::metrics;
 use super::refused::{FeastError, Refused};
+use super::spread::{EVENTS_PATH, FEEDBACK_PATH, ROWS_PATH};
 use super::table::{FeedbackBody, PUSH_FIELDS, Push, WRITE_FIELDS, Write};
 use super::views::Service;
 use crate::{Error, Result};
@@ -21,6 +23,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Bodies larger than this are refused.
 const MAX_BODY_BYTES: usize = 32 << 20;
+/// Those of peers: columns' names are repeated with each row there.
+const MAX_PEER_BODY_BYTES: usize = 8 * MAX_BODY_BYTES;
 /// The header that carries the ids of the features read, separated by commas.
 const FEATURE_IDS: &str = "x-skyfresh-feature-ids";
 
@@ -33,6 +37,12 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/push", post(push))
         .route("/write-to-online-store", post(write))
         .route("/feedback", post(feedback))
+        .route(
+            EVENTS_PATH,
+            post(shard_events).layer(DefaultBodyLimit::max(MAX_PEER_BODY_BYTES)),
+        )
+        .route(ROWS_PATH, post(shard_rows))
+        .route(FEEDBACK_PATH, post(shard_feedback))
         .route("/health", get(|| async {}))
         .route("/status", get(status))
         .route("/metrics", get(metrics))
@@ -85,13 +95,14 @@ fn parsed<T: DeserializeOwned>(body: &[u8], fields: &[&str]) -> Answer<T> {
 }
 
 async fn online(State(service): State<Arc<Service>>, body: Bytes) -> Answer<Response> {
-    // From memory, or from the page cache in microseconds: not worth another thread.
-    let answer = service.online(&body)?;
+    let answer = service.online(&body).await?;
     let mut response = Response::new(Body::from(answer.body));
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, json);
     // Ids are plain ASCII, so that this never fails.
-    if let Ok(ids) = HeaderValue::from_maybe_shared(Bytes::from(answer.ids)) {
+    if !answer.ids.is_empty()
+        && let Ok(ids) = HeaderValue::from_maybe_shared(Bytes::from(answer.ids))
+    {
         response.headers_mut().insert(FEATURE_IDS, ids);
     }
     Ok(response)
@@ -99,7 +110,8 @@ async fn online(State(service): State<Arc<Service>>, body: Bytes) -> Answer<Resp
 
 /// Answers nothing but a status.
 async fn push(State(service): State<Arc<Service>>, body: Bytes) -> Answer<StatusCode> {
-    blocking(move || {
+    let reader = Arc::clone(&service);
+    let taken = blocking(move || {
         let body: Push = parsed(&body, &PUSH_FIELDS)?;
         match body.to.as_deref().unwrap_or("online") {
             "online" => {}
@@ -115,50 +127,77 @@ async fn push(State(service): State<Arc<Service>>, body: Bytes) -> Answer<Status
                 return Err(Refused::text(500, &why));
             }
         }
-        let views = service.views.values();
+        let views = reader.views.values();
         let taking = views.filter(|view| view.spec.source() == body.push_source_name);
-        let taken = taking.map(|view| Ok((Arc::clone(view), service.events(&view.spec.name, &body.df)?)));
+        let taken = taking.map(|view| Ok((Arc::clone(view), reader.events(&view.spec.name, &body.df)?)));
         let taken = taken.collect::<Result<Vec<_>>>()?;
-        if taken.is_empty() {
-            return Err(FeastError::no_push_source(&body.push_source_name).into());
+        match taken.is_empty() {
+            true => Err(FeastError::no_push_source(&body.push_source_name).into()),
+            false => Ok(taken),
         }
-        service.take(taken, &[])?;
-        Ok(StatusCode::OK)
     })
-    .await
+    .await?;
+    service.deliver(taken).await?;
+    Ok(StatusCode::OK)
 }
 
 /// Answers null.
 async fn write(State(service): State<Arc<Service>>, body: Bytes) -> Answer<Json<()>> {
-    blocking(move || {
+    let reader = Arc::clone(&service);
+    let taken = blocking(move || {
         let body: Write = parsed(&body, &WRITE_FIELDS)?;
-        let view = &body.feature_view_name;
-        if !service.views.contains_key(view) {
-            return Err(FeastError::no_object(view).into());
-        }
-        let events = service.events(view, &body.df)?;
-        service.write(view, events)?;
-        Ok(Json(()))
+        let name = &body.feature_view_name;
+        let Some(view) = reader.views.get(name) else {
+            return Err(FeastError::no_object(name).into());
+        };
+        let events = reader.events(name, &body.df)?;
+        view.must_come_ready()?;
+        Ok(vec![(Arc::clone(view), events)])
     })
-    .await
+    .await?;
+    service.deliver(taken).await?;
+    Ok(Json(()))
+}
+
+/// Feedback that can be taken.
+fn checked(body: &[u8]) -> Answer<(FeatureId, FeedbackBody)> {
+    let body: FeedbackBody = parsed(body, &["query_id", "feature_id", "error"])?;
+    let id = body.feature_id.parse()?;
+    if !(body.error >= 0.0 && body.error.is_finite()) {
+        let why = "an error is a number, 0 or above";
+        return Err(Error::invalid("take feedback", &body.query_id, why).into());
+    }
+    if body.query_id.is_empty() || body.query_id.len() > 256 {
+        let why = "a query's id has from 1 to 256 bytes";
+        return Err(Error::invalid("take feedback", &body.query_id, why).into());
+    }
+    Ok((id, body))
 }
 
 async fn feedback(State(service): State<Arc<Service>>, body: Bytes) -> Answer<Response> {
-    blocking(move || {
-        let body: FeedbackBody = parsed(&body, &["query_id", "feature_id", "error"])?;
-        let id = body.feature_id.parse()?;
-        if !(body.error >= 0.0 && body.error.is_finite()) {
-            let why = "an error is a number, 0 or above";
-            return Err(Error::invalid("take feedback", &body.query_id, why).into());
-        }
-        if body.query_id.is_empty() || body.query_id.len() > 256 {
-            let why = "a query's id has from 1 to 256 bytes";
-            return Err(Error::invalid("take feedback", &body.query_id, why).into());
-        }
-        let new = service.feedback(&body.query_id, &id, body.error, body.queried_ms)?;
-        Ok(Json(json!({"accepted": new})).into_response())
-    })
-    .await
+    let (id, body) = checked(&body)?;
+    let new = service.report(id, body).await?;
+    Ok(Json(json!({"accepted": new})).into_response())
+}
+
+/// Of a peer: rows for keys that this process has.
+async fn shard_events(State(service): State<Arc<Service>>, body: Bytes) -> Answer<Json<()>> {
+    service.receive(&body).await?;
+    Ok(Json(()))
+}
+
+/// Of a peer: asks for rows of keys that this process has.
+async fn shard_rows(State(service): State<Arc<Service>>, body: Bytes) -> Answer<Response> {
+    let answer = service.tell_peer(&body).await?;
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    Ok((json, answer).into_response())
+}
+
+/// Of a peer: feedback for a key that this process has.
+async fn shard_feedback(State(service): State<Arc<Service>>, body: Bytes) -> Answer<Json<bool>> {
+    let (id, body) = checked(&body)?;
+    service.all_mine([id.key.as_str()].into_iter())?;
+    Ok(Json(service.report(id, body).await?))
 }
 
 async fn status(State(service): State<Arc<Service>>) -> Answer<Response> {
@@ -166,7 +205,11 @@ async fn status(State(service): State<Arc<Service>>) -> Answer<Response> {
 }
 
 async fn metrics(State(service): State<Arc<Service>>) -> Answer<Response> {
-    let all = blocking(move || Ok(service.status())).await?;
+    let text = blocking(move || {
+        let waiting = service.store.waiting()?;
+        Ok(metrics::text(&service.status(), waiting))
+    })
+    .await?;
     let kind = "text/plain; version=0.0.4";
-    Ok(([(header::CONTENT_TYPE, kind)], metrics::text(&all)).into_response())
+    Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
 }

@@ -3,8 +3,8 @@
 use super::view::ViewStatus;
 use std::fmt::Write as _;
 
-/// The counters and gauges of all views.
-pub(super) fn text(all: &[ViewStatus]) -> String {
+/// The counters and gauges of all views, and how many rows are not online yet, where these are elsewhere.
+pub(super) fn text(all: &[ViewStatus], unpublished: Option<u64>) -> String {
     let mut text = String::new();
     let mut gauge = |name: &str, help: &str, kind: &str, value: &dyn Fn(&ViewStatus) -> f64| {
         let _ = writeln!(
@@ -14,8 +14,9 @@ pub(super) fn text(all: &[ViewStatus]) -> String {
         for view in all {
             let _ = writeln!(
                 text,
-                "skyfresh_features_{name}{{view=\"{}\"}} {}",
+                "skyfresh_features_{name}{{view=\"{}\",shard=\"{}\"}} {}",
                 view.view,
+                view.shard,
                 value(view)
             );
         }
@@ -116,5 +117,13 @@ pub(super) fn text(all: &[ViewStatus]) -> String {
         "gauge",
         &|view| view.schedule.shadow_excess,
     );
+    if let Some(rows) = unpublished {
+        let name = "skyfresh_features_unpublished_rows";
+        let help = "Rows that the online store has not taken yet.";
+        let _ = writeln!(
+            text,
+            "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {rows}"
+        );
+    }
     text
 }

@@ -10,7 +10,8 @@
 //! query ──► Cache (or Store) ──► answer          feedback ──► Store ─┘
 //! ```
 //!
-//! Queries are answered from rows in memory and wait for no worker. A view has one worker. Everything durable is in one file ([`Store`]); queues and priorities are made from it at the start.
+//! Queries are answered from rows in memory and wait for no worker. Keys are in shards, by a hash ([`shard_of`]); each shard of a view has
+//! a scheduler and a worker of its own, and other processes may have other shards. Everything durable is in one file ([`Store`]); queues and priorities are made from it at the start.
 
 mod asof;
 mod budget;
@@ -28,15 +29,31 @@ mod id;
 mod kafka;
 mod kind;
 mod metrics;
+mod online;
+mod peers;
 mod plan;
+mod read;
+#[cfg(feature = "redis")]
+mod redis;
 mod refused;
 mod replay;
+mod shard;
+mod sharding;
 mod source;
+mod spread;
 mod store;
 mod table;
 mod view;
 mod views;
 
+#[cfg(test)]
+mod online_tests;
+#[cfg(test)]
+mod peer_tests;
+#[cfg(all(test, feature = "redis"))]
+mod redis_tests;
+#[cfg(test)]
+mod sharded_tests;
 #[cfg(test)]
 mod source_tests;
 #[cfg(test)]
@@ -45,11 +62,12 @@ mod tests;
 pub use asof::{AsOf, TrainingSet, training_set};
 #[cfg(feature = "parquet")]
 pub use columnar::write_rows;
-pub use config::{FeatureService, FeaturesConfig, HistoryFormat, ViewSpec};
+pub use config::{FeatureService, FeaturesConfig, HistoryFormat, StoreAddress, ViewSpec};
 pub use history::{Written, read_history};
 pub use http::{router, serve};
 pub use id::FeatureId;
 pub use kind::{FeatureType, Scalar};
+pub use sharding::{Sharding, shard_of};
 pub use source::{ClientOptions, FileSource, KafkaSource, MessageFormat, Source};
 pub use store::{Row, Store};
 pub use view::ViewStatus;

@@ -93,9 +93,12 @@ impl From<Error> for Refused {
             Kind::Invalid => 422,
             Kind::Missing => 404,
             Kind::Unsupported => 501,
+            // Misdirected: another process has the key.
+            Kind::Precondition => 421,
+            Kind::RetryAfter => 503,
             _ => 500,
         };
-        if status == 500 {
+        if status >= 500 && status != 501 {
             tracing::warn!(%error, "request failed");
         }
         Refused {

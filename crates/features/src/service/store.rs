@@ -3,11 +3,15 @@
 pub use super::codec::Row;
 use super::codec::{self, Head, Judgement, Report};
 use super::history::Written;
+use super::online::OnlineRows;
 use crate::function::Event;
 use crate::{Error, Result};
-use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
+use redb::{
+    Database, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
+};
 use skyfresh_sky::Kind;
 use std::path::Path;
+use tokio::sync::Notify;
 
 /// `view\0key` → a [`Row`].
 const FEATURES: TableDefinition<&str, &[u8]> = TableDefinition::new("features");
@@ -21,6 +25,9 @@ const FEEDBACK: TableDefinition<&str, &[u8]> = TableDefinition::new("feedback");
 const HISTORY: TableDefinition<u64, &[u8]> = TableDefinition::new("history");
 /// What a source reads (`source\0file`, or a partition of a topic) → how far it was taken in: rows, or the next offset.
 const POSITIONS: TableDefinition<&str, u64> = TableDefinition::new("positions");
+
+/// Where online rows are elsewhere: `view\0key` → a [`Row`], without what functions keep, that is not there yet.
+pub(super) const UNPUBLISHED: TableDefinition<&str, &[u8]> = TableDefinition::new("unpublished");
 
 /// Pages of the file kept in memory.
 const CACHE_BYTES: usize = 256 << 20;
@@ -53,6 +60,9 @@ pub(super) struct Write {
     pub(super) target: String,
     pub(super) row: Row,
     pub(super) used: Vec<u64>,
+    /// Whether the version and the count of records are one more than what is stored, whatever the row says: so for features that
+    /// come ready, which several may write at once.
+    pub(super) follows: bool,
 }
 
 /// Everything durable. Each change is flushed to the disk before it returns.
@@ -61,6 +71,9 @@ pub struct Store {
     database: Database,
     name: String,
     keeps_history: bool,
+    online: Option<Box<dyn OnlineRows>>,
+    /// Rings when rows wait to be online.
+    pub(super) wrote: Notify,
 }
 
 /// The row of a key of a view.
@@ -83,6 +96,8 @@ impl Store {
             database: opened,
             name,
             keeps_history: false,
+            online: None,
+            wrote: Notify::new(),
         };
         store.change("open", |transaction| {
             transaction.open_table(FEATURES)?;
@@ -91,9 +106,20 @@ impl Store {
             transaction.open_table(FEEDBACK)?;
             transaction.open_table(POSITIONS)?;
             transaction.open_table(HISTORY)?;
+            transaction.open_table(UNPUBLISHED)?;
             Ok(())
         })?;
         Ok(store)
+    }
+
+    /// Rows are read by queries from there from now on.
+    pub(super) fn put_online(&mut self, online: Box<dyn OnlineRows>) {
+        self.online = Some(online);
+    }
+
+    /// Where rows are that queries read, if not in the file.
+    pub(super) fn online(&self) -> Option<&dyn OnlineRows> {
+        self.online.as_deref()
     }
 
     /// Keeps what is written for [`super::history`] from now on.
@@ -106,8 +132,19 @@ impl Store {
         operation: &'static str,
         body: impl FnOnce(&redb::WriteTransaction) -> Result<T, redb::Error>,
     ) -> Result<T> {
+        self.change_with(operation, Durability::Immediate, body)
+    }
+
+    /// One commit, flushed or not: what is not is lost in a crash, unless a later commit was flushed.
+    pub(super) fn change_with<T>(
+        &self,
+        operation: &'static str,
+        durability: Durability,
+        body: impl FnOnce(&redb::WriteTransaction) -> Result<T, redb::Error>,
+    ) -> Result<T> {
         let run = || {
-            let transaction = self.database.begin_write()?;
+            let mut transaction = self.database.begin_write()?;
+            transaction.set_durability(durability)?;
             let told = body(&transaction)?;
             transaction.commit()?;
             Ok::<T, redb::Error>(told)
@@ -115,7 +152,7 @@ impl Store {
         run().map_err(|error| failed(operation, &self.name, error))
     }
 
-    fn look<T>(
+    pub(super) fn look<T>(
         &self,
         body: impl FnOnce(&redb::ReadTransaction) -> Result<T, redb::Error>,
     ) -> Result<T> {
@@ -123,7 +160,8 @@ impl Store {
         run().map_err(|error| failed("read", &self.name, error))
     }
 
-    /// A key's features, with what the function keeps.
+    /// A key's features, with what the function keeps, as the file has them: of features that come ready it has none where these are
+    /// in an online store elsewhere.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -136,19 +174,28 @@ impl Store {
         found.map(|row| self.known(row)).transpose()
     }
 
-    /// Features of several keys, in one snapshot, without what functions keep.
+    /// Features of several keys, in one snapshot, without what functions keep, as the file has them.
     pub(super) fn get_all<'a>(
         &self,
         view: &str,
         keys: impl Iterator<Item = &'a str>,
     ) -> Result<Vec<Option<Row>>> {
+        let targets: Vec<String> = keys.map(|key| target(view, key)).collect();
+        self.rows_of(FEATURES, targets.iter().map(String::as_str))
+    }
+
+    pub(super) fn rows_of<'a>(
+        &self,
+        table: TableDefinition<&str, &[u8]>,
+        targets: impl Iterator<Item = &'a str>,
+    ) -> Result<Vec<Option<Row>>> {
         let found = self.look(|transaction| {
-            let table = transaction.open_table(FEATURES)?;
-            let read = |key| {
-                let found = table.get(target(view, key).as_str())?;
+            let table = transaction.open_table(table)?;
+            let read = |target| {
+                let found = table.get(target)?;
                 Ok(found.map(|bytes| Row::stateless(bytes.value())))
             };
-            keys.map(read).collect::<Result<Vec<_>, redb::Error>>()
+            targets.map(read).collect::<Result<Vec<_>, redb::Error>>()
         })?;
         let told = found
             .into_iter()
@@ -215,24 +262,44 @@ impl Store {
     }
 
     /// Writes features and removes the events that are in them, all or nothing. A row that is not newer, by event time and then
-    /// version, than what is stored leaves that as it is, and is told as false.
-    pub(super) fn write(&self, writes: &[Write]) -> Result<Vec<bool>> {
-        self.change("write", |transaction| {
+    /// version, than what is stored leaves that as it is, and is told as false. Rows that follow what is stored have their numbers
+    /// afterwards.
+    pub(super) fn write(&self, writes: &mut [Write]) -> Result<Vec<bool>> {
+        let written = self.change("write", |transaction| {
             let mut features = transaction.open_table(FEATURES)?;
             let mut heads = transaction.open_table(HEADS)?;
             let mut events = transaction.open_table(EVENTS)?;
             let mut history = transaction.open_table(HISTORY)?;
+            let mut unpublished = transaction.open_table(UNPUBLISHED)?;
             let mut number = history.last()?.map_or(0, |(number, _)| number.value());
             // What was moved out is remembered by the last number, which stays.
             let mut written = Vec::with_capacity(writes.len());
-            for Write { target, row, used } in writes {
+            for Write {
+                target,
+                row,
+                used,
+                follows,
+            } in writes
+            {
                 let stored = heads.get(target.as_str())?;
                 let stored = stored.and_then(|bytes| Head::from_bytes(bytes.value()));
+                if *follows {
+                    let (version, records) =
+                        stored.map_or((0, 0), |head| (head.version, head.records));
+                    (row.version, row.records) = (version.wrapping_add(1), records + 1);
+                }
                 let newer = stored.is_none_or(|stored| {
                     (row.event_ms, row.version) > (stored.event_ms, stored.version)
                 });
                 if newer {
-                    features.insert(target.as_str(), row.to_bytes().as_slice())?;
+                    if self.online.is_some() {
+                        let bytes = row.without_state().to_bytes();
+                        unpublished.insert(target.as_str(), bytes.as_slice())?;
+                    }
+                    // What no function and no evaluator reads again need not be here as well as online.
+                    if self.online.is_none() || !*follows {
+                        features.insert(target.as_str(), row.to_bytes().as_slice())?;
+                    }
                     heads.insert(target.as_str(), row.head().to_bytes().as_slice())?;
                     if self.keeps_history {
                         number += 1;
@@ -245,7 +312,9 @@ impl Store {
                 written.push(newer);
             }
             Ok(written)
-        })
+        })?;
+        self.wrote.notify_one();
+        Ok(written)
     }
 
     /// Keeps what was reported for a query; false where the query's error is known already.
@@ -343,7 +412,7 @@ impl Store {
         self.known(whole.then_some(()))
     }
 
-    fn known<T>(&self, row: Option<T>) -> Result<T> {
+    pub(super) fn known<T>(&self, row: Option<T>) -> Result<T> {
         let why = "a row is not what this version writes: restore the file, or move it away";
         row.ok_or_else(|| Error::new(Kind::Corrupt, "read", &self.name, why))
     }

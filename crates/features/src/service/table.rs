@@ -5,7 +5,7 @@ use super::view::View;
 use super::views::Service;
 use crate::function::Event;
 use crate::{Error, Result};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// Rows of one request at most.
@@ -32,7 +32,7 @@ pub(super) const PUSH_FIELDS: [&str; 2] = ["push_source_name", "df"];
 pub(super) const WRITE_FIELDS: [&str; 2] = ["feature_view_name", "df"];
 
 /// `POST /feedback`: ours.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FeedbackBody {
     pub(super) query_id: String,

@@ -4,7 +4,7 @@ use super::*;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use serde_json::{Value, json};
-use skyfresh_sky::{ManualClock, Rng, Timestamp};
+use skyfresh_sky::{ManualClock, Rng, SystemClock, Timestamp, timeout};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -269,4 +269,127 @@ fn a_wrong_configuration_names_the_view() {
     assert!(parse(&format!("{view}{function}")).contains("half_life_s"));
     let schedule = "features = [\"x\"]\n[view.schedule]\nreserve = 2.0";
     assert!(parse(&format!("{view}{schedule}")).contains("reserve"));
+}
+
+#[test]
+fn writes_of_one_key_at_once_get_versions_of_their_own() {
+    const WRITERS: usize = 8;
+    const WRITES: usize = 25;
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().join("history");
+    let text = format!("history = {:?}\n{CONFIG}", directory.display().to_string());
+    let config = FeaturesConfig::parse(&text).unwrap();
+    let store = Store::open(&folder.path().join("features.redb")).unwrap();
+    let service = Service::open(config, store, Arc::new(clock()), &Rng::seeded(1)).unwrap();
+    let event = |age: usize| {
+        let columns = [("age".to_owned(), age.into())].into_iter().collect();
+        let event = crate::function::Event { at_ms: 7, columns };
+        ("a".to_owned(), event)
+    };
+    std::thread::scope(|scope| {
+        for writer in 0..WRITERS {
+            let (service, event) = (&service, &event);
+            scope.spawn(move || {
+                for write in 0..WRITES {
+                    let age = writer * WRITES + write;
+                    service.write("profile", vec![event(age)]).unwrap();
+                }
+            });
+        }
+    });
+    service.export_history().unwrap();
+    let (mut versions, mut ages) = (Vec::new(), Vec::new());
+    read_history(&directory, |written| {
+        versions.push(written.version as usize);
+        ages.push(written.features["age"].as_u64().unwrap() as usize);
+    })
+    .unwrap();
+    let all = WRITERS * WRITES;
+    assert_eq!(versions, (1..=all).collect::<Vec<_>>());
+    let last = *ages.last().unwrap();
+    ages.sort_unstable();
+    assert_eq!(ages, (0..all).collect::<Vec<_>>(), "none is lost");
+    let row = service.store.get("profile", "a").unwrap().unwrap();
+    assert_eq!((row.version as usize, row.records as usize), (all, all));
+    assert_eq!(row.features["age"], last, "the last one written stays");
+    // One call with several rows of a key numbers them in their order.
+    service
+        .write("profile", vec![event(900), event(901)])
+        .unwrap();
+    let row = service.store.get("profile", "a").unwrap().unwrap();
+    assert_eq!(row.version as usize, all + 2);
+    assert_eq!(row.features["age"], 901);
+}
+
+#[test]
+fn a_cold_read_blocks_no_thread_that_serves() {
+    let folder = tempfile::tempdir().unwrap();
+    // One thread that serves, one that may block: while that is taken, only what needs none is answered.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .max_blocking_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let service = open(folder.path(), &clock());
+    for (key, at_ms) in [("cold", 1), ("warm", 2)] {
+        let event = crate::function::Event {
+            at_ms,
+            columns: Default::default(),
+        };
+        service
+            .write("profile", vec![(key.to_owned(), event)])
+            .unwrap();
+    }
+    drop(service);
+    let service = open(folder.path(), &clock());
+    let ask = async |key: &str| {
+        let body = json!({"features": ["profile:age"], "entities": {"user_id": [key]}});
+        let (status, _, body) = call(&service, "/get-online-features", body).await;
+        assert_eq!(status, StatusCode::OK);
+        assert_eq!(body["results"][1]["statuses"], json!(["PRESENT"]));
+    };
+    runtime.block_on(async {
+        ask("warm").await;
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let blocker = tokio::task::spawn_blocking(move || held.recv());
+        ask("warm").await;
+        let soon = Duration::from_millis(100);
+        let waits = timeout(&SystemClock, soon, ask("cold")).await;
+        assert!(waits.is_none(), "it was read on the thread that serves");
+        release.send(()).unwrap();
+        blocker.await.unwrap().unwrap();
+        ask("cold").await;
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_header_of_ids_is_bounded_and_has_whole_ids() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = open(folder.path(), &clock());
+    let ids = async |keys: Vec<String>| {
+        let asked =
+            json!({"features": ["profile:age", "carts:price_sum"], "entities": {"user_id": keys}});
+        let (status, headers, body) = call(&service, "/get-online-features", asked).await;
+        assert_eq!(status, StatusCode::OK);
+        assert_eq!(
+            body["results"].as_array().unwrap().len(),
+            3,
+            "it is answered"
+        );
+        let text = headers.get("x-skyfresh-feature-ids");
+        text.map(|text| text.to_str().unwrap().to_owned())
+    };
+    let small = ids((0..150).map(|key| key.to_string()).collect()).await;
+    let small = small.unwrap();
+    assert_eq!(small.split(',').count(), 100);
+    assert!(small.split(',').all(|id| id.starts_with("profile/0/")));
+    // 300 characters of three bytes, percent-encoded: 2,700 each.
+    let large: Vec<String> = (0..3)
+        .map(|key| format!("{key}{}", "€".repeat(300)))
+        .collect();
+    let told = ids(large.clone()).await.unwrap();
+    assert!(told.len() <= 4_096, "{}", told.len());
+    let told: Vec<FeatureId> = told.split(',').map(|id| id.parse().unwrap()).collect();
+    assert_eq!((told.len(), &told[0].key), (1, &large[0]));
+    assert_eq!(ids(vec!["x".repeat(5_000), "y".into()]).await, None);
 }

@@ -1,31 +1,28 @@
-//! One view at work: what waits for it, and how its features are made.
+//! One view at work: its shards, and how its features are made.
 
 use super::cache::Cache;
-use super::codec::{Head, Judgement, Report};
+use super::codec::Judgement;
 use super::config::ViewSpec;
-use super::encode::Cells;
-use super::store::{Row, Store, Write, target};
+use super::encode::{Cells, Seat};
+use super::shard::{Job, Shard};
+use super::sharding::Shards;
+use super::store::{Arrival, Row, Store, Write, target};
 use crate::function::{Evaluator, Event, Function, Item, Update};
-use crate::scheduler::{Feedback, Key, KeyScheduler, Lease, Scheduler, Stats};
+use crate::scheduler::{KeyScheduler, Scheduler, Stats};
 use crate::{Error, Result};
 use serde::Serialize;
 use serde_json::Value;
 use skyfresh_sky::{Clock, Kind, Rng};
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::Notify;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-/// Queries that the worker is woken for to tell the scheduler.
-const MANY_ASKED: usize = 1 << 12;
-/// Queries that wait to be told at most.
-const MOST_ASKED: usize = 1 << 20;
-
-/// What a view has done and sees.
+/// What a shard of a view has done and sees.
 #[derive(Clone, Debug, Serialize)]
 pub struct ViewStatus {
     /// The view.
     pub view: String,
+    /// The shard, among those of all processes.
+    pub shard: u32,
     /// The policy.
     pub policy: &'static str,
     /// Keys that are known.
@@ -36,9 +33,9 @@ pub struct ViewStatus {
     pub staleness_s: [f64; 3],
     /// Errors that wait for an update of their key: what updating everything now would end.
     pub regret: f64,
-    /// The budget in updates a second; where it is in cores, those that it is enough for at present.
+    /// The shard's budget in updates a second; where it is in cores, those that it is enough for at present.
     pub updates_per_s: f64,
-    /// The budget in cores, where it is in cores or dollars.
+    /// The shard's budget in cores, where it is in cores or dollars.
     pub cores: Option<f64>,
     /// Share of the budget that was used, over the last minute, about.
     pub budget_use: f64,
@@ -48,89 +45,6 @@ pub struct ViewStatus {
     pub schedule: Stats,
 }
 
-/// What changes while a view works.
-#[derive(Debug)]
-pub(super) struct Work {
-    pub(super) scheduler: KeyScheduler,
-    names: Vec<Arc<str>>,
-    pub(super) keys: HashMap<Arc<str>, Key>,
-    /// Events that wait, in order of their arrival.
-    queues: HashMap<Key, Vec<Waiting>>,
-}
-
-/// The number of an event that waits; the event itself, unless it came before a restart and is in the store alone.
-type Waiting = (u64, Option<Event>);
-
-impl Work {
-    pub(super) fn key(&mut self, name: &str) -> Key {
-        if let Some(key) = self.keys.get(name) {
-            return *key;
-        }
-        let key = self.names.len() as Key;
-        let name: Arc<str> = name.into();
-        self.names.push(Arc::clone(&name));
-        self.keys.insert(name, key);
-        key
-    }
-
-    /// Makes room for keys that are about to be known.
-    pub(super) fn reserve(&mut self, keys: usize) {
-        self.names.reserve(keys);
-        self.keys.reserve(keys);
-    }
-
-    /// A key has features already, from before a restart.
-    pub(super) fn restore(&mut self, name: &str, head: Head) {
-        let key = self.key(name);
-        let updated_at = head.created_ms as f64 / 1_000.0;
-        self.scheduler
-            .restore(key, head.version, updated_at, head.records);
-    }
-
-    /// An event waits: counts it, and what it says of the feature that it met.
-    pub(super) fn arrive(
-        &mut self,
-        name: &str,
-        waiting: Waiting,
-        judgement: Judgement,
-        now_s: f64,
-    ) {
-        let key = self.key(name);
-        self.queues.entry(key).or_default().push(waiting);
-        self.scheduler.data(key, 1, now_s);
-        if let Some((version, error)) = judgement {
-            let feedback = Feedback {
-                version,
-                error,
-                queried_at: now_s,
-            };
-            self.scheduler.feedback(key, feedback, now_s);
-        }
-    }
-
-    /// The worker failed: what it took waits again, before what came since.
-    fn put_back(&mut self, job: Job, now_s: f64) {
-        let lease = job.lease;
-        self.keep_events(job);
-        self.scheduler.abandon(&lease, now_s);
-    }
-
-    /// The function failed on the key: its events are kept, and the lease left to run out, so that a key that always fails is tried
-    /// once in a lease's time and not with every batch.
-    fn keep_events(&mut self, job: Job) {
-        let queue = self.queues.entry(job.lease.key).or_default();
-        let newer = std::mem::replace(queue, job.events);
-        queue.extend(newer);
-    }
-}
-
-#[derive(Debug)]
-struct Job {
-    lease: Lease,
-    name: Arc<str>,
-    events: Vec<Waiting>,
-}
-
 /// One view.
 #[derive(Debug)]
 pub(super) struct View {
@@ -138,31 +52,20 @@ pub(super) struct View {
     pub(super) features: Vec<String>,
     pub(super) function: Option<Box<dyn Function>>,
     evaluator: Option<Box<dyn Evaluator>>,
-    work: Mutex<Work>,
-    /// Keys that were asked for since the scheduler was last told: readers never wait for it.
-    asked: Mutex<Vec<Key>>,
+    /// Those of this process.
+    pub(super) shards: Vec<Shard>,
+    owners: Arc<Shards>,
     pub(super) cache: Cache,
-    /// Keys with features, where these come ready: no scheduler counts them.
-    pub(super) ready: AtomicUsize,
-    pub(super) bell: Notify,
-    lately: Mutex<Use>,
 }
-
-/// What was done lately: sums that lose 1/e of themselves in a minute.
-#[derive(Clone, Copy, Debug, Default)]
-struct Use {
-    updates: f64,
-    took_s: f64,
-    passed_s: f64,
-    counted_ns: u64,
-}
-
-/// How fast [`Use`] forgets, seconds.
-const USE_MEMORY_S: f64 = 60.0;
 
 impl View {
     /// A view that keeps so many bytes of rows in memory.
-    pub(super) fn new(spec: &ViewSpec, memory_bytes: usize, rng: &Rng) -> Result<Self> {
+    pub(super) fn new(
+        spec: &ViewSpec,
+        owners: Arc<Shards>,
+        memory_bytes: usize,
+        rng: &Rng,
+    ) -> Result<Self> {
         let options = spec
             .schedule
             .unwrap_or_else(|| spec.policy.default_options());
@@ -174,71 +77,87 @@ impl View {
         let features = function
             .as_ref()
             .map_or_else(|| spec.features.clone(), |f| f.features());
+        let shard = |number| {
+            let policy = spec.policy.policy(&options, rng);
+            Shard::new(number, KeyScheduler::new(policy, options))
+        };
         Ok(View {
             spec: spec.clone(),
             features,
             evaluator: spec.function.as_ref().and_then(|spec| spec.evaluator()),
             function,
-            work: Mutex::new(Work {
-                scheduler: KeyScheduler::new(spec.policy.policy(&options, rng), options),
-                names: Vec::new(),
-                keys: HashMap::new(),
-                queues: HashMap::new(),
-            }),
-            asked: Mutex::new(Vec::new()),
+            shards: owners.mine().iter().map(|number| shard(*number)).collect(),
+            owners,
             cache: Cache::new(memory_bytes),
-            ready: AtomicUsize::new(0),
-            bell: Notify::new(),
-            lately: Mutex::new(Use::default()),
         })
     }
 
-    /// What changes, with the scheduler told of all queries so far.
-    pub(super) fn work(&self, now_s: f64) -> MutexGuard<'_, Work> {
-        let mut work = self.lock();
-        let asked = std::mem::take(&mut *self.asked());
-        for key in asked {
-            work.scheduler.query(key, now_s);
-        }
-        work
+    /// The place of a key's shard among those of this process, where it is one of them.
+    pub(super) fn place(&self, key: &str) -> Option<usize> {
+        self.owners.place(key)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Work> {
-        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The shard of a key, where it is one of this process.
+    pub(super) fn shard(&self, key: &str) -> Option<&Shard> {
+        self.shards.get(self.place(key)?)
     }
 
-    fn asked(&self) -> MutexGuard<'_, Vec<Key>> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Keys were asked for. Waits for nobody who works.
-    pub(super) fn ask(&self, keys: impl Iterator<Item = Key>, now_s: f64) {
-        let waiting = {
-            let mut asked = self.asked();
-            asked.extend(keys);
-            asked.len()
-        };
-        if waiting > MANY_ASKED {
-            self.bell.notify_one();
-        }
-        if waiting > MOST_ASKED {
-            // Taking it tells the scheduler; the worker is far behind.
-            drop(self.work(now_s));
+    /// That features may be written as they come.
+    ///
+    /// # Errors
+    /// The view computes them itself.
+    pub(super) fn must_come_ready(&self) -> Result<()> {
+        let why = "this view computes its features: push data to its source instead";
+        match self.function {
+            None => Ok(()),
+            Some(_) => Err(Error::invalid("write features", &self.spec.name, why)),
         }
     }
 
-    /// Counts what was done.
-    pub(super) fn worked(&self, updates: usize, took_s: f64, now_ns: u64) {
-        let mut lately = self.lately.lock().unwrap_or_else(PoisonError::into_inner);
-        let passed_s = match lately.counted_ns {
-            0 => took_s,
-            counted_ns => now_ns.saturating_sub(counted_ns) as f64 / 1e9,
-        };
-        let kept = (-passed_s / USE_MEMORY_S).exp();
-        lately.updates = lately.updates * kept + updates as f64;
-        lately.took_s = lately.took_s * kept + if updates > 0 { took_s } else { 0.0 };
-        lately.passed_s = lately.passed_s * kept + passed_s;
-        lately.counted_ns = now_ns;
+    /// A key has features for the first time, which came ready.
+    pub(super) fn came_ready(&self, key: &str) {
+        if let Some(shard) = self.shard(key) {
+            shard.ready.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Events came, and are on the disk: hands them to their shards, in their order.
+    pub(super) fn arrive(&self, arrivals: &[Arrival], now_s: f64) {
+        let prefix = self.spec.name.len() + 1;
+        let mut by_shard: Vec<Vec<&Arrival>> = vec![Vec::new(); self.shards.len()];
+        for arrival in arrivals {
+            if let Some(place) = self.place(&arrival.target[prefix..]) {
+                by_shard[place].push(arrival);
+            }
+        }
+        for (shard, arrivals) in self.shards.iter().zip(by_shard) {
+            if arrivals.is_empty() {
+                continue;
+            }
+            let mut work = shard.work(now_s);
+            for arrival in arrivals {
+                let waiting = (arrival.number, Some(arrival.event.clone()));
+                work.arrive(&arrival.target[prefix..], waiting, arrival.judgement, now_s);
+            }
+            drop(work);
+            shard.bell.notify_one();
+        }
+    }
+
+    /// Rows were asked for: tells their shards. Waits for nobody who works.
+    pub(super) fn ask(&self, rows: &[Option<Arc<Cells>>], now_s: f64) {
+        let seats = || rows.iter().flatten().filter_map(|cells| cells.seat);
+        if let [only] = &self.shards[..] {
+            return only.ask(seats().map(|seat| seat.key), now_s);
+        }
+        for (place, shard) in self.shards.iter().enumerate() {
+            let mut own = seats()
+                .filter(|seat| seat.place as usize == place)
+                .peekable();
+            if own.peek().is_some() {
+                shard.ask(own.map(|seat| seat.key), now_s);
+            }
+        }
     }
 
     /// Whether events say anything of the features that they meet.
@@ -255,25 +174,33 @@ impl View {
     /// Encodes a row, as it is answered.
     pub(super) fn cells(&self, name: &str, row: &Row) -> Arc<Cells> {
         // Views whose features come ready have no scheduler to tell.
-        let key = self
-            .function
-            .as_ref()
-            .and_then(|_| self.lock().keys.get(name).copied());
-        Arc::new(Cells::of(row, &self.features, key))
+        let seat = self.function.as_ref().and_then(|_| {
+            let place = self.place(name)?;
+            let key = self.shards.get(place)?.key(name)?;
+            let place = place as u32;
+            Some(Seat { place, key })
+        });
+        Arc::new(Cells::of(row, &self.features, seat))
     }
 
-    /// Updates up to so many keys, in one commit; how many.
-    pub(super) fn update(&self, store: &Store, clock: &dyn Clock, most: usize) -> Result<usize> {
-        let Some(function) = &self.function else {
+    /// Updates up to so many keys of one of its shards, in one commit; how many.
+    pub(super) fn update(
+        &self,
+        place: usize,
+        store: &Store,
+        clock: &dyn Clock,
+        most: usize,
+    ) -> Result<usize> {
+        let (Some(function), Some(shard)) = (&self.function, self.shards.get(place)) else {
             return Ok(0);
         };
         let mut inputs = Vec::new();
         let mut failure = None;
         let put_back = |job: Job| {
             let now_s = seconds(clock);
-            self.work(now_s).put_back(job, now_s);
+            shard.work(now_s).put_back(job, now_s);
         };
-        for job in self.take(most, seconds(clock)) {
+        for job in shard.take(most, seconds(clock)) {
             let read = store.get(&self.spec.name, &job.name);
             match read.and_then(|row| Ok((row, self.events(store, &job)?))) {
                 Ok((row, events)) => inputs.push((job, row, events)),
@@ -303,26 +230,28 @@ impl View {
                     done.push(job);
                 }
                 Err(error) => {
-                    self.work(seconds(clock)).keep_events(job);
+                    shard.work(seconds(clock)).keep_events(job);
                     failure = Some(error);
                 }
             }
         }
-        let written = store.write(&writes).inspect_err(|_| {
+        let written = store.write(&mut writes).inspect_err(|_| {
             let now_s = seconds(clock);
-            let mut work = self.work(now_s);
+            let mut work = shard.work(now_s);
             let jobs = std::mem::take(&mut done);
             jobs.into_iter().for_each(|job| work.put_back(job, now_s));
         })?;
         let count = done.len();
         for ((job, write), written) in done.iter().zip(&writes).zip(written) {
             if written {
-                let cells = Cells::of(&write.row, &self.features, Some(job.lease.key));
+                let (place, key) = (place as u32, job.lease.key);
+                let seat = Seat { place, key };
+                let cells = Cells::of(&write.row, &self.features, Some(seat));
                 self.cache.written(&job.name, Arc::new(cells));
             }
         }
         let now_s = seconds(clock);
-        let mut work = self.work(now_s);
+        let mut work = shard.work(now_s);
         for (job, write) in done.iter().zip(&writes) {
             // A lease that ran out meanwhile changes nothing: the feature is written, and nobody else works on the view.
             if !work.scheduler.complete(&job.lease, now_s) {
@@ -336,23 +265,6 @@ impl View {
             Some(error) => Err(error),
             None => Ok(count),
         }
-    }
-
-    fn take(&self, most: usize, now_s: f64) -> Vec<Job> {
-        let mut work = self.work(now_s);
-        let mut jobs = Vec::new();
-        while jobs.len() < most
-            && let Some(lease) = work.scheduler.select(now_s)
-        {
-            let events = work.queues.remove(&lease.key).unwrap_or_default();
-            let name = Arc::clone(&work.names[lease.key as usize]);
-            jobs.push(Job {
-                lease,
-                name,
-                events,
-            });
-        }
-        jobs
     }
 
     /// A job's events, those from before a restart out of the store.
@@ -392,13 +304,17 @@ impl View {
                 state: update.state,
             },
             used: job.events.iter().map(|(number, _)| *number).collect(),
+            follows: false,
         }
     }
 
-    pub(super) fn status(&self, now_s: f64) -> ViewStatus {
-        let lately = *self.lately.lock().unwrap_or_else(PoisonError::into_inner);
-        let cores = self.spec.cores();
-        let work = self.work(now_s);
+    /// What one of its shards has done and sees.
+    pub(super) fn status(&self, shard: &Shard, now_s: f64) -> ViewStatus {
+        let lately = shard.lately();
+        let share = self.owners.share();
+        let cores = self.spec.cores().map(|cores| cores * share);
+        let updates_per_s = self.spec.updates_per_s * share;
+        let work = shard.work(now_s);
         let keys = work.scheduler.keys();
         let waiting = keys.iter().filter(|key| key.pending_records > 0);
         let mut ages: Vec<f64> = waiting
@@ -413,20 +329,21 @@ impl View {
         let schedule = work.scheduler.stats();
         ViewStatus {
             view: self.spec.name.clone(),
+            shard: shard.number,
             policy: self.spec.policy.as_str(),
-            keys: work.names.len() + self.ready.load(Ordering::Relaxed),
+            keys: work.names.len() + shard.ready.load(Ordering::Relaxed),
             without_feature: waiting.filter(|key| key.updated_at.is_none()).count(),
             staleness_s: [quantile(0.5), quantile(0.9), quantile(0.99)],
             regret: work.scheduler.regret(now_s),
             updates_per_s: match cores {
                 Some(cores) if lately.took_s > 0.0 => cores * lately.updates / lately.took_s,
                 Some(_) => 0.0,
-                None => self.spec.updates_per_s,
+                None => updates_per_s,
             },
             cores,
             budget_use: match cores {
                 Some(cores) => lately.took_s / (cores * lately.passed_s.max(1.0)),
-                None => lately.updates / (self.spec.updates_per_s * lately.passed_s.max(1.0)),
+                None => lately.updates / (updates_per_s * lately.passed_s.max(1.0)),
             },
             feedback_coverage: schedule.feedback as f64 / schedule.queries.max(1) as f64,
             schedule,
@@ -436,18 +353,4 @@ impl View {
 
 pub(super) fn seconds(clock: &dyn Clock) -> f64 {
     clock.now().unix_ms() as f64 / 1_000.0
-}
-
-/// Counts what was reported.
-pub(super) fn tell(view: &View, report: &Report) {
-    let at_s = report.at_ms as f64 / 1_000.0;
-    let mut work = view.work(at_s);
-    if let Some(key) = work.keys.get(report.key.as_str()).copied() {
-        let feedback = Feedback {
-            version: report.version,
-            error: report.error,
-            queried_at: report.queried_ms as f64 / 1_000.0,
-        };
-        work.scheduler.feedback(key, feedback, at_s);
-    }
 }

@@ -1,21 +1,23 @@
 //! All views together: taking data in, answering, and the workers that keep them fresh.
 
 use super::budget::Budget;
-use super::cache::Found;
 use super::codec::Report;
 use super::config::FeaturesConfig;
 use super::encode::Cells;
 use super::history;
 use super::id::FeatureId;
+use super::peers::Peers;
 use super::plan::Plans;
+use super::shard::Work;
+use super::sharding::Shards;
 use super::store::{Arrival, Progress, Row, Store, Write, target};
-use super::view::{View, ViewStatus, Work, seconds, tell};
+use super::view::{View, ViewStatus, seconds};
 use crate::function::Event;
 use crate::{Error, Result};
 use serde_json::Value;
 use skyfresh_sky::{Clock, Kind, Rng};
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, MutexGuard};
@@ -43,6 +45,8 @@ pub struct Service {
     pub(super) views: BTreeMap<String, Arc<View>>,
     pub(super) store: Store,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) shards: Arc<Shards>,
+    pub(super) peers: Peers,
     pub(super) plans: Plans,
     arrivals: AtomicU64,
 }
@@ -61,10 +65,11 @@ impl Service {
         if config.history.is_some() {
             store.keep_history();
         }
+        let shards = Arc::new(Shards::of(&config.sharding));
         let memory_bytes = (config.memory_mb << 20) / config.views.len().max(1);
         let mut views = BTreeMap::new();
         for spec in &config.views {
-            let view = View::new(spec, memory_bytes, rng)?;
+            let view = View::new(spec, Arc::clone(&shards), memory_bytes, rng)?;
             views.insert(spec.name.clone(), Arc::new(view));
         }
         let next = restore(&views, &store, clock.as_ref())?;
@@ -72,6 +77,8 @@ impl Service {
             config,
             views,
             store,
+            peers: Peers::new(Arc::clone(&shards), Arc::clone(&clock)),
+            shards,
             clock,
             plans: Plans::default(),
             arrivals: AtomicU64::new(next),
@@ -89,16 +96,20 @@ impl Service {
     /// Takes in events for keys of a view; they are on the disk once this returns. Blocks.
     ///
     /// # Errors
-    /// The view is unknown, or the store cannot be written.
+    /// The view is unknown, a key is in a shard of another process, or the store cannot be written.
     pub fn push(&self, view: &str, events: Vec<(String, Event)>) -> Result<()> {
+        self.all_mine(events.iter().map(|(key, _)| key.as_str()))?;
         self.take(vec![(Arc::clone(self.view(view)?), events)], &[])
     }
 
     /// Takes in events of several views, and how far what they are from was read, in one commit; features that come ready are written
-    /// before. Blocks.
+    /// before. Those of keys in other processes' shards are passed over: every process reads a source by itself. Blocks.
     pub(super) fn take(&self, taken: Vec<Taken>, progress: &[Progress]) -> Result<()> {
         let (mut arrivals, mut arrived) = (Vec::new(), Vec::new());
-        for (view, events) in taken {
+        for (view, mut events) in taken {
+            if !self.shards.alone() {
+                events.retain(|(key, _)| self.shards.place(key).is_some());
+            }
             let name = &view.spec.name;
             if view.function.is_none() {
                 self.write(name, events)?;
@@ -128,14 +139,7 @@ impl Service {
         self.store.append(&arrivals, progress)?;
         let now_s = seconds(self.clock.as_ref());
         for (view, range) in arrived {
-            let prefix = view.spec.name.len() + 1;
-            let mut work = view.work(now_s);
-            for arrival in &arrivals[range] {
-                let waiting = (arrival.number, Some(arrival.event.clone()));
-                work.arrive(&arrival.target[prefix..], waiting, arrival.judgement, now_s);
-            }
-            drop(work);
-            view.bell.notify_one();
+            view.arrive(&arrivals[range], now_s);
         }
         Ok(())
     }
@@ -143,23 +147,13 @@ impl Service {
     /// Writes features that come ready; one that is older than what is stored is passed over. Blocks.
     ///
     /// # Errors
-    /// The view is unknown or computes its features itself, or the store cannot be written.
+    /// The view is unknown or computes its features itself, a key is in a shard of another process, or the store cannot be written.
     pub fn write(&self, view: &str, events: Vec<(String, Event)>) -> Result<()> {
         let view = self.view(view)?;
-        if view.function.is_some() {
-            let why = "this view computes its features: push data to its source instead";
-            return Err(Error::invalid("write features", &view.spec.name, why));
-        }
-        let stored = self
-            .store
-            .get_all(&view.spec.name, events.iter().map(|(key, _)| key.as_str()))?;
-        // Of several for one key in one call, each follows the one before.
-        let mut seen: HashMap<String, (u32, u64)> = HashMap::new();
+        view.must_come_ready()?;
+        self.all_mine(events.iter().map(|(key, _)| key.as_str()))?;
         let mut writes = Vec::with_capacity(events.len());
-        for ((key, event), stored) in events.into_iter().zip(stored) {
-            let before = stored.map_or((0, 0), |row| (row.version, row.records));
-            let before = seen.get(&key).copied().unwrap_or(before);
-            let (version, records) = (before.0.wrapping_add(1), before.1 + 1);
+        for (key, event) in events {
             let features = view.features.iter().map(|name| {
                 let value = event.columns.get(name).cloned();
                 (name.clone(), value.unwrap_or(Value::Null))
@@ -168,54 +162,27 @@ impl Service {
                 target: target(&view.spec.name, &key),
                 row: Row {
                     event_ms: event.at_ms,
-                    version,
+                    version: 0,
                     created_ms: self.clock.now().unix_ms(),
-                    records,
+                    records: 0,
                     features: features.collect(),
                     state: Value::Null,
                 },
                 used: Vec::new(),
+                follows: true,
             });
-            seen.insert(key, (version, records));
         }
-        let written = self.store.write(&writes)?;
+        let written = self.store.write(&mut writes)?;
         let name = &view.spec.name;
         let prefix = name.len() + 1;
         for (write, _) in writes.iter().zip(written).filter(|(_, written)| *written) {
             let cells = Cells::of(&write.row, &view.features, None);
             view.cache.written(&write.target[prefix..], Arc::new(cells));
             if write.row.version == 1 {
-                view.ready.fetch_add(1, Ordering::Relaxed);
+                view.came_ready(&write.target[prefix..]);
             }
         }
         Ok(())
-    }
-
-    /// The present features of keys, counted as queries. `None` for a key without any.
-    pub(super) fn query(&self, view: &View, keys: &[String]) -> Result<Vec<Option<Arc<Cells>>>> {
-        let mut found = Vec::with_capacity(keys.len());
-        for key in keys {
-            found.push(match view.cache.get(key) {
-                Found::Cells(cells) => Some(cells),
-                Found::Absent(ticket) => {
-                    let row = self
-                        .store
-                        .get_all(&view.spec.name, [key.as_str()].into_iter())?;
-                    let row = row.into_iter().next().flatten();
-                    row.map(|row| {
-                        let cells = view.cells(key, &row);
-                        view.cache.read(key, ticket, Arc::clone(&cells));
-                        cells
-                    })
-                }
-            });
-        }
-        if view.function.is_some() {
-            // A key that nobody has data for is not remembered: queries must not fill the memory.
-            let asked = found.iter().flatten().filter_map(|cells| cells.key);
-            view.ask(asked, seconds(self.clock.as_ref()));
-        }
-        Ok(found)
     }
 
     /// Takes the error of a prediction; false where the query's error was reported before. Blocks.
@@ -240,49 +207,61 @@ impl Service {
             at_ms,
         };
         let new = self.store.report(query_id, &report)?;
-        if new {
-            tell(view, &report);
+        if new && let Some(shard) = view.shard(&report.key) {
+            shard.tell(&report);
         }
         Ok(new)
     }
 
-    /// All views.
+    /// All views, each with its shards of this process.
     pub fn status(&self) -> Vec<ViewStatus> {
         let now_s = seconds(self.clock.as_ref());
-        self.views.values().map(|view| view.status(now_s)).collect()
+        let shards = |view: &Arc<View>| {
+            let view = Arc::clone(view);
+            let count = view.shards.len();
+            (0..count).map(move |place| view.status(&view.shards[place], now_s))
+        };
+        self.views.values().flat_map(shards).collect()
     }
 
-    /// Updates what waits, once, up to so many keys a view; how many in all. Blocks.
+    /// Updates what waits, once, up to so many keys a view and shard; how many in all. Blocks.
     ///
     /// # Errors
     /// The store failed, and the keys wait again; or a function, and its keys wait until their leases run out.
     pub fn update(&self, most: usize) -> Result<usize> {
-        let counts = self
-            .views
-            .values()
-            .map(|view| view.update(&self.store, self.clock.as_ref(), most));
+        let places = self.places();
+        let counts = places.map(|(view, place)| {
+            let clock = self.clock.as_ref();
+            view.update(place, &self.store, clock, most)
+        });
         counts.sum()
+    }
+
+    /// Every shard of every view.
+    fn places(&self) -> impl Iterator<Item = (&Arc<View>, usize)> {
+        let views = self.views.values();
+        views.flat_map(|view| (0..view.shards.len()).map(move |place| (view, place)))
     }
 
     /// Keeps all views fresh within their budgets until `stop` is cancelled.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let workers = self
-            .views
-            .values()
-            .filter(|view| view.function.is_some())
-            .map(|view| {
+            .places()
+            .filter(|(view, _)| view.function.is_some())
+            .map(|(view, place)| {
                 let (service, view, stop) = (Arc::clone(&self), Arc::clone(view), stop.clone());
-                tokio::spawn(async move { service.keep(view, stop).await })
+                tokio::spawn(async move { service.keep(view, place, stop).await })
             });
         let feeds = self.config.sources.iter().cloned().map(|source| {
             let fed = Arc::clone(&self).feed(source, stop.clone());
             tokio::spawn(fed)
         });
         let exporting = tokio::spawn(Arc::clone(&self).export(stop.clone()));
+        let publishing = tokio::spawn(Arc::clone(&self).publish_all(stop.clone()));
         let workers: Vec<_> = feeds.chain(workers).collect();
         let forgetting = Arc::clone(&self).forget(stop);
         tokio::spawn(forgetting);
-        for worker in workers.into_iter().chain([exporting]) {
+        for worker in workers.into_iter().chain([exporting, publishing]) {
             if let Err(error) = worker.await {
                 tracing::error!(%error, "a view's worker ended early");
             }
@@ -339,14 +318,16 @@ impl Service {
         }
     }
 
-    async fn keep(self: Arc<Self>, view: Arc<View>, stop: CancellationToken) {
-        let mut budget = Budget::of(&view.spec, self.clock.monotonic_ns());
+    async fn keep(self: Arc<Self>, view: Arc<View>, place: usize, stop: CancellationToken) {
+        let shard = &view.shards[place];
+        let now_ns = self.clock.monotonic_ns();
+        let mut budget = Budget::of(&view.spec, self.shards.share(), now_ns);
         while !stop.is_cancelled() {
             let begun_ns = self.clock.monotonic_ns();
             let batch = budget.updates(begun_ns).min(BATCH);
             let (service, worked) = (Arc::clone(&self), Arc::clone(&view));
             let updated = tokio::task::spawn_blocking(move || {
-                worked.update(&service.store, service.clock.as_ref(), batch)
+                worked.update(place, &service.store, service.clock.as_ref(), batch)
             });
             let updated = updated.await;
             let now_ns = self.clock.monotonic_ns();
@@ -356,7 +337,7 @@ impl Service {
                 _ => 0,
             };
             budget.made(count, took_s);
-            view.worked(count, took_s, now_ns);
+            shard.worked(count, took_s, now_ns);
             let wait = match updated {
                 Ok(Ok(0)) if batch > 0 => IDLE,
                 Ok(Ok(0)) => Duration::from_secs_f64(budget.wait_s()),
@@ -372,7 +353,7 @@ impl Service {
             };
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = view.bell.notified(), if batch > 0 => {}
+                () = shard.bell.notified(), if batch > 0 => {}
                 () = self.clock.sleep(wait) => {}
             }
         }
@@ -383,29 +364,37 @@ impl Service {
 fn restore(views: &BTreeMap<String, Arc<View>>, store: &Store, clock: &dyn Clock) -> Result<u64> {
     let now_s = seconds(clock);
     let oldest_ms = clock.now().unix_ms().saturating_sub(kept_ms());
+    let shards: usize = views.values().map(|view| view.shards.len()).sum();
+    // Sure to be enough for one view and shard, and harmless for several.
+    let keys = store.rows()? as usize / shards.max(1);
     // Locked throughout: nobody works yet.
-    let mut works: BTreeMap<&str, MutexGuard<'_, Work>> = BTreeMap::new();
+    let mut works: BTreeMap<&str, Vec<MutexGuard<'_, Work>>> = BTreeMap::new();
     for (name, view) in views.iter().filter(|(_, view)| view.function.is_some()) {
-        works.insert(name, view.work(now_s));
+        let shards = view.shards.iter().map(|shard| {
+            let mut work = shard.work(now_s);
+            work.reserve(keys);
+            work
+        });
+        works.insert(name, shards.collect());
     }
-    let keys = store.rows()? as usize;
-    // Sure to be enough for one view, and harmless for several.
-    works
-        .values_mut()
-        .for_each(|work| work.reserve(keys / views.len().max(1)));
     let (mut next, mut waiting, mut reports) = (0, Vec::new(), Vec::new());
+    // Keys of shards that are other processes' now, or of views that are gone.
+    let mut strange = 0u64;
     let works = RefCell::new(works);
     store.all(
         |target, head| {
-            let Some((view, key)) = target.split_once('\0') else {
+            let found = target
+                .split_once('\0')
+                .and_then(|(name, key)| Some((name, key, views.get(name)?)));
+            let placed =
+                found.and_then(|(name, key, view)| Some((name, key, view, view.place(key)?)));
+            let Some((name, key, view, place)) = placed else {
+                strange += 1;
                 return;
             };
-            match (works.borrow_mut().get_mut(view), views.get(view)) {
-                (Some(work), _) => work.restore(key, head),
-                (None, Some(view)) => {
-                    view.ready.fetch_add(1, Ordering::Relaxed);
-                }
-                (None, None) => {}
+            match works.borrow_mut().get_mut(name) {
+                Some(works) => works[place].restore(key, head),
+                None => view.came_ready(key),
             }
         },
         |target, number, judgement| {
@@ -418,17 +407,25 @@ fn restore(views: &BTreeMap<String, Arc<View>>, store: &Store, clock: &dyn Clock
     // Numbers are order of arrival; the table's order is by key.
     waiting.sort_unstable_by_key(|(number, _, _)| *number);
     for (number, target, judgement) in waiting {
-        if let Some((view, key)) = target.split_once('\0')
-            && let Some(work) = works.get_mut(view)
+        if let Some((name, key)) = target.split_once('\0')
+            && let Some(works) = works.get_mut(name)
+            && let Some(place) = views.get(name).and_then(|view| view.place(key))
         {
-            work.arrive(key, (number, None), judgement, now_s);
+            works[place].arrive(key, (number, None), judgement, now_s);
         }
     }
     drop(works);
     for report in reports.iter().filter(|report| report.at_ms >= oldest_ms) {
-        if let Some(view) = views.get(&report.view) {
-            tell(view, report);
+        let view = views.get(&report.view);
+        if let Some(shard) = view.and_then(|view| view.shard(&report.key)) {
+            shard.tell(report);
         }
+    }
+    if strange > 0 {
+        tracing::warn!(
+            keys = strange,
+            "the store has keys of views or shards that this process does not have: they are kept, and not served"
+        );
     }
     Ok(next)
 }

@@ -93,7 +93,12 @@ fn data() -> Option<PathBuf> {
 
 /// What `regret`, built in release, prints, line by line.
 fn measured(arguments: &[&str]) -> Result<Vec<Value>> {
-    println!("replaying: {}", arguments[0]);
+    measured_by("regret", arguments)
+}
+
+/// What an example of the crate, built in release, prints, line by line.
+fn measured_by(example: &str, arguments: &[&str]) -> Result<Vec<Value>> {
+    println!("measuring: {example} {}", arguments.join(" "));
     let output = cargo([
         "run",
         "--release",
@@ -101,17 +106,18 @@ fn measured(arguments: &[&str]) -> Result<Vec<Value>> {
         "--package",
         "skyfresh-features",
     ])
-    .args(["--example", "regret", "--"])
+    .args(["--example", example, "--"])
     .args(arguments)
     .stderr(Stdio::inherit())
     .output()
-    .context("cannot run the replay")?;
+    .with_context(|| format!("cannot run the example {example}"))?;
     if !output.status.success() {
-        bail!("the replay did not run to its end: {}", output.status);
+        bail!("{example} did not run to its end: {}", output.status);
     }
-    let text = String::from_utf8(output.stdout).context("the replay printed no text")?;
+    let text =
+        String::from_utf8(output.stdout).with_context(|| format!("{example} printed no text"))?;
     let lines = text.lines().map(|line| {
-        serde_json::from_str(line).with_context(|| format!("the replay printed {line}"))
+        serde_json::from_str(line).with_context(|| format!("{example} printed {line}"))
     });
     lines.collect()
 }

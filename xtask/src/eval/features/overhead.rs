@@ -1,9 +1,14 @@
 //! What scheduling takes: nanoseconds, bytes, and its share of the work.
 
-use super::measured;
+use super::{measured, measured_by};
 use crate::eval::overlay::{figure, judged, number, of};
 use crate::report::{Document, Table};
 use anyhow::Result;
+
+/// How long a whole service is measured, seconds: batches take half of one.
+const SECONDS: &str = "20";
+/// Aim for two shards on two cores, times as many updates as with one; linear is 2.
+const SHARDED: f64 = 1.8;
 
 pub(super) fn run() -> Result<bool> {
     let rows = measured(&["overhead"])?;
@@ -71,6 +76,7 @@ pub(super) fn run() -> Result<bool> {
             figure(share, 2),
         ]);
     }
+    let sharded = sharded(&mut aims)?;
     let (mut notes, met) = judged(&aims);
     notes.insert(0, "Keys are drawn at random, so that each operation misses the caches as often as it can; a million operations of each kind. An update of the scheduler is: select, complete, new data for the key. The heap alone, and the scheduler by regret with all guards (table, heap, waiting list, shadow).".into());
     Document {
@@ -97,8 +103,42 @@ pub(super) fn run() -> Result<bool> {
                 ],
                 rows: functions,
             },
+            Table {
+                heading: format!("A whole service with STL, store included, {SECONDS} s each"),
+                columns: vec!["shards", "updates/s", "times one shard"],
+                rows: sharded,
+            },
         ],
     }
     .publish("features-overhead")?;
     Ok(met)
+}
+
+/// A service of 1,024 series with one shard, and with two.
+fn sharded(aims: &mut Vec<(String, bool)>) -> Result<Vec<Vec<String>>> {
+    let mut rows = Vec::new();
+    let mut one = f64::NAN;
+    for shards in ["1", "2"] {
+        let told = measured_by("updates", &[shards, SECONDS])?;
+        let updates_per_s = told
+            .first()
+            .map_or(f64::NAN, |row| number(row, "updates_per_s"));
+        if shards == "1" {
+            one = updates_per_s;
+        } else {
+            aims.push((
+                format!(
+                    "{:.2} times as many updates with two shards as with one, of {SHARDED}",
+                    updates_per_s / one
+                ),
+                updates_per_s / one >= SHARDED,
+            ));
+        }
+        rows.push(vec![
+            shards.to_owned(),
+            figure(updates_per_s, 0),
+            figure(updates_per_s / one, 2),
+        ]);
+    }
+    Ok(rows)
 }

@@ -55,7 +55,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
         let why = format!("listen = {:?} in {path} is no address", config.listen);
         Told::new(Exit::Usage, why).hint("give an address and a port, e.g. 127.0.0.1:6566")
     })?;
-    let store = Store::open(config.store.as_ref()).context(cannot)?;
+    let store = tokio::task::block_in_place(|| Store::of(&config)).context(cannot)?;
     let names: Vec<String> = config.views.iter().map(|view| view.name.clone()).collect();
     let opened = Service::open(config, store, context.clock.clone(), &context.rng);
     let service = Arc::new(opened.context(cannot)?);

@@ -7,7 +7,7 @@ use crate::output::{Style, Table, printable};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Show what each view waits for, how stale it is, and what its order of updates is worth
+/// Show what each shard of each view waits for, how stale it is, and what its order of updates is worth
 ///
 /// STALENESS is the age of features whose keys have new data, median and 99th percentile. REGRET is the sum of errors that wait for an update of their key; BUDGET is what the last minute used of it. SHADOW is the estimated error beyond that of updating keys in turn; below 0 % is better than that.
 #[derive(Debug, clap::Args)]
@@ -41,6 +41,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
     }
     let mut table = Table::new(&[
         "VIEW",
+        "SHARD",
         "POLICY",
         "KEYS",
         "PENDING",
@@ -62,6 +63,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
         let falls_back = schedule["delay_fallback"] == true || schedule["shadow_fallback"] == true;
         let cells = [
             printable(view["view"].as_str().unwrap_or_default(), false),
+            count(&view["shard"]),
             printable(view["policy"].as_str().unwrap_or_default(), false),
             count(&view["keys"]),
             count(&schedule["pending"]),
