@@ -308,14 +308,15 @@ async fn each_process_takes_its_own_keys_out_of_a_file() {
     );
 }
 
+#[cfg(feature = "kafka")]
 #[test]
 fn each_process_reads_a_topic_by_a_group_of_its_own() {
     let folder = tempfile::tempdir().unwrap();
-    let view = "[[view]]\nname = \"v\"\nkey = \"k\"\nsource = \"clicks\"\nfeatures = [\"f\"]\n";
+    let view = "[[view]]\nname = \"v\"\nkey = \"k\"\nsource = \"clicks\"\n[view.function]\nkind = \"exponential-mean\"\ncolumn = \"c\"\nhalf_life_s = 1.0\n";
     let topic = "[[source]]\nname = \"clicks\"\nkafka = \"b:9092\"\ntopic = \"t\"\ngroup = \"g\"\n";
     let group = |sharding: &str| {
         let text = format!(
-            "store = {:?}\n{topic}{sharding}",
+            "store = {:?}\n{view}{topic}{sharding}",
             folder.path().join("s").display().to_string()
         );
         let config = FeaturesConfig::parse(&text).unwrap();

@@ -53,11 +53,21 @@ impl Service {
                 let (service, view) = (Arc::clone(self), Arc::clone(&views[index]));
                 fetching.spawn(async move { (index, service.fetch(&view, absent).await) });
             }
+            // Errors, too, are told once nothing is under way any more.
+            let mut failure = None;
             while let Some(fetched) = fetching.join_next().await {
-                let (index, fetched) = fetched.map_err(ended)?;
-                for (place, cells) in fetched? {
-                    found[index][place] = Some(cells);
+                let fetched = fetched.map_err(ended);
+                match fetched.and_then(|(index, rows)| Ok((index, rows?))) {
+                    Ok((index, rows)) => {
+                        for (place, cells) in rows {
+                            found[index][place] = Some(cells);
+                        }
+                    }
+                    Err(error) => failure = Some(error),
                 }
+            }
+            if let Some(error) = failure {
+                return Err(error);
             }
         }
         for (view, rows) in views.iter().zip(&found) {

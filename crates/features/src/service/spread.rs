@@ -154,11 +154,17 @@ impl Service {
             let (service, view) = (Arc::clone(self), Arc::clone(view));
             fetching.spawn_blocking(move || service.read(&view, &own));
         }
-        let mut found = Vec::new();
+        let (mut found, mut failure) = (Vec::new(), None);
         while let Some(fetched) = fetching.join_next().await {
-            found.extend(fetched.map_err(ended)??);
+            match fetched.map_err(ended).flatten() {
+                Ok(rows) => found.extend(rows),
+                Err(error) => failure = Some(error),
+            }
         }
-        Ok(found)
+        match failure {
+            None => Ok(found),
+            Some(error) => Err(error),
+        }
     }
 
     async fn ask_peer(&self, peer: usize, view: &View, absent: Vec<Absent>) -> Result<Found> {
