@@ -1,13 +1,6 @@
 //! How long a placement takes, by criterion: `cargo bench -p skyfresh-placement`. Each iteration places the next of 2,000 objects, so that
 //! the figure is the mean over objects; tails are in `cargo xtask eval placement --part speed`.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    clippy::disallowed_methods,
-    reason = "criterion's macros tell what they measured, in real time"
-)]
-
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use objects::{Kind, usage};
 use skyfresh_placement::{Limits, Prices, Requirements, Scenario, Workload, solve};

@@ -70,9 +70,12 @@ pub trait PlanRelays: Send + Sync + fmt::Debug {
 pub struct StandingRelays {
     planner: Arc<dyn PlanRelays>,
     world: World,
-    ways: tokio::sync::Mutex<HashMap<(Location, Location), Option<Arc<StandingWay>>>>,
+    ways: tokio::sync::Mutex<Ways>,
     _stop: DropGuard,
 }
+
+/// By source and target; `None`: relays are no better there.
+type Ways = HashMap<(Location, Location), Option<Arc<StandingWay>>>;
 
 /// What all ways share.
 #[derive(Clone)]
