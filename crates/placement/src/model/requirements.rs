@@ -65,6 +65,14 @@ impl Groups {
         self.regions.is_empty() && self.providers.is_empty() && self.min_providers <= 1
     }
 
+    /// So many stores of any set that meets them are enough to meet them.
+    pub(crate) fn witnesses(&self) -> usize {
+        match self.is_trivial() {
+            true => 0,
+            false => self.regions.len() + self.providers.len() + self.min_providers,
+        }
+    }
+
     /// The least number of stores that must join `chosen` (regions and providers of stores) to meet all. Exact, as a region has one
     /// provider: each missing region takes a store, which may bring a missing provider; each provider still missing takes one;
     /// then each provider that is short of the least number.

@@ -25,6 +25,8 @@ pub(super) struct Best<'a> {
     /// Another set costs the same.
     pub(super) tied: bool,
     compared: u32,
+    /// Stores in which a copy costs nothing: the best set with one of them costs the same.
+    free: Vec<u32>,
 }
 
 impl<'a> Best<'a> {
@@ -39,6 +41,7 @@ impl<'a> Best<'a> {
             exact: None,
             tied: false,
             compared: 0,
+            free: instance.free.clone(),
         }
     }
 
@@ -127,6 +130,8 @@ impl<'a> Best<'a> {
         let Some((cost, reads)) = found.filter(|_| !self.stores.is_empty()) else {
             return Err(Infeasible::Replicas);
         };
+        let may_grow = self.stores.len() < self.scenario.replicas.1
+            && self.free.iter().any(|store| !self.stores.contains(store));
         let lower = if self.is_exhausted() {
             lower.min(self.rounded - self.slack)
         } else {
@@ -142,7 +147,7 @@ impl<'a> Best<'a> {
             stores: self.stores,
             reads,
             cost,
-            unique: !self.tied && lower == f64::INFINITY,
+            unique: !self.tied && !may_grow && lower == f64::INFINITY,
             gap,
             nodes,
         })

@@ -48,8 +48,11 @@ pub(crate) struct Instance {
     pub(crate) forbidden: f64,
     /// No true cost of a set is further than this above the rounded one; 0 where nothing was rounded.
     pub(crate) slack: f64,
-    /// Least and greatest number of stores.
+    /// Least and greatest number of stores. Greatest: more than these have one that no region needs to read from and no
+    /// requirement needs, so that the set without it costs no more.
     pub(super) replicas: (usize, usize),
+    /// Stores in which a copy costs nothing.
+    pub(super) free: Vec<u32>,
 }
 
 impl Instance {
@@ -79,13 +82,20 @@ impl Instance {
             read.extend(costs.map(|(get, egress)| gets * get + gb * egress));
             total += greatest(&read[start..]);
         }
+        let (least, most) = scenario.replicas;
+        let useful = rows + scenario.groups.witnesses();
+        let free = prices.store.iter().zip(&keep);
         let mut instance = Instance {
+            free: free
+                .filter(|(_, keep)| **keep == 0.0)
+                .map(|(store, _)| *store)
+                .collect(),
             keep,
             read,
             rows,
             forbidden: 0.0,
             slack: 0.0,
-            replicas: scenario.replicas,
+            replicas: (least, most.min(useful.max(least))),
             store: prices.store.clone(),
         };
         instance.scale(

@@ -174,3 +174,31 @@ fn a_limit_leaves_the_best_so_far_with_its_gap() {
     }
     assert!(stopped_early > 0);
 }
+
+/// Copies in archives cost next to nothing: without more, every set of them that adds little would be looked at.
+#[test]
+fn copies_that_nobody_reads_are_not_tried() {
+    let scenario = |most| {
+        let asked = Requirements {
+            regions: "aws".into(),
+            max_replicas: most,
+            ..Requirements::default()
+        };
+        let tables = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tables");
+        let prices = Prices::read(&tables).expect("the tables");
+        Scenario::new(&prices, &asked).expect("a scenario")
+    };
+    let usage: Usage = serde_json::from_str(
+        r#"{"id":"o","size_gb":"0.000995187","gets":{"aws-us-east-2":3,"aws-us-west-2":1,"aws-ap-northeast-1":3}}"#,
+    )
+    .expect("a usage");
+    let solved = |most| {
+        let scenario = scenario(most);
+        let workload = usage.resolve(&scenario).expect("known regions");
+        solve(&scenario, &workload, Limits::default()).expect("feasible")
+    };
+    let (any, three) = (solved(None), solved(Some(3)));
+    assert_eq!(any.stores, three.stores);
+    assert_eq!(any.cost.numerator, three.cost.numerator);
+    assert!(any.unique && any.nodes < 1000, "{} sets", any.nodes);
+}

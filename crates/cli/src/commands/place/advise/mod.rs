@@ -86,6 +86,9 @@ struct LogArgs {
     max_objects: usize,
 }
 
+/// Groups that are placed before their numbers are added up.
+const GROUPS_AT_A_TIME: usize = 1 << 15;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum FormatName {
     S3,
@@ -152,10 +155,9 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     }
     let scenario = args.asked.scenario()?;
     let today = Today::new(&scenario, &args.at)?;
-    let Some((groups, read)) = read_all(args, &scenario, &today, context)? else {
+    let Some((mut groups, read)) = read_all(args, &scenario, &today, context)? else {
         return Ok(Exit::Interrupted);
     };
-    let advised = today.advise(&groups, Limits::default(), threads(args.threads));
     let denominator = groups.first().map_or(1, Group::denominator);
     let mut advice = Advice {
         scenario: &scenario,
@@ -167,24 +169,31 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         rows: Vec::with_capacity(groups.len()),
         failed: Vec::new(),
     };
-    for (group, advised) in groups.into_iter().zip(advised) {
-        let mut advised = match advised {
-            Ok(advised) => advised,
-            Err(fault) => {
-                advice.failed.push((group.name, fault.to_string()));
-                continue;
+    // Some at a time, so that the list of all groups goes as that of the rows grows.
+    while !groups.is_empty() {
+        let some = groups.split_off(groups.len().saturating_sub(GROUPS_AT_A_TIME));
+        groups.shrink_to_fit();
+        let advised = today.advise(&some, Limits::default(), threads(args.threads));
+        for (group, advised) in some.into_iter().zip(advised) {
+            let mut advised = match advised {
+                Ok(advised) => advised,
+                Err(fault) => {
+                    advice.failed.push((group.name, fault.to_string()));
+                    continue;
+                }
+            };
+            if let Some(most) = args.payback
+                && advised.stores != today.stores()
+                && advised.payback_months().is_none_or(|months| months > most)
+                && today.may_stay(&group)
+            {
+                advised = today.stay(&advised);
             }
-        };
-        if let Some(most) = args.payback
-            && advised.stores != today.stores()
-            && advised.payback_months().is_none_or(|months| months > most)
-            && today.may_stay(&group)
-        {
-            advised = today.stay(&advised);
+            advice.sums.add(&scenario, today.stores(), &group, &advised);
+            advice.rows.push((group, advised));
         }
-        advice.sums.add(&scenario, today.stores(), &group, &advised);
-        advice.rows.push((group, advised));
     }
+    advice.failed.sort();
     let saving = |row: &(Group, Advised)| row.1.saving().usd();
     let by_saving = |one: &(Group, Advised), other: &(Group, Advised)| {
         saving(other)
