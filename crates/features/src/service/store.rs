@@ -174,6 +174,26 @@ impl Store {
         found.map(|row| self.known(row)).transpose()
     }
 
+    /// As [`Store::get`], of several keys in one snapshot: for each its own error, where its row is damaged.
+    pub(super) fn get_each<'a>(
+        &self,
+        view: &str,
+        keys: impl Iterator<Item = &'a str>,
+    ) -> Result<Vec<Result<Option<Row>>>> {
+        let found = self.look(|transaction| {
+            let table = transaction.open_table(FEATURES)?;
+            let read = |key| {
+                let found = table.get(target(view, key).as_str())?;
+                Ok(found.map(|bytes| Row::from_bytes(bytes.value())))
+            };
+            keys.map(read).collect::<Result<Vec<_>, redb::Error>>()
+        })?;
+        let told = found.into_iter();
+        Ok(told
+            .map(|row| row.map(|row| self.known(row)).transpose())
+            .collect())
+    }
+
     /// Features of several keys, in one snapshot, without what functions keep, as the file has them.
     pub(super) fn get_all<'a>(
         &self,

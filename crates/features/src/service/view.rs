@@ -200,9 +200,17 @@ impl View {
             let now_s = seconds(clock);
             shard.work(now_s).put_back(job, now_s);
         };
-        for job in shard.take(most, seconds(clock)) {
-            let read = store.get(&self.spec.name, &job.name);
-            match read.and_then(|row| Ok((row, self.events(store, &job)?))) {
+        let jobs = shard.take(most, seconds(clock));
+        let keys = jobs.iter().map(|job| &*job.name);
+        let rows = match store.get_each(&self.spec.name, keys) {
+            Ok(rows) => rows,
+            Err(error) => {
+                jobs.into_iter().for_each(put_back);
+                return Err(error);
+            }
+        };
+        for (job, row) in jobs.into_iter().zip(rows) {
+            match row.and_then(|row| Ok((row, self.events(store, &job)?))) {
                 Ok((row, events)) => inputs.push((job, row, events)),
                 Err(error) => {
                     put_back(job);
