@@ -85,6 +85,7 @@ mod tests {
             cost_usd: 0.0,
             egress_usd: 0.0,
             vm_usd: 0.0,
+            requests_usd: 0.0,
             fee_usd: 0.0,
             time_s: 1.0,
             start_s: 0.0,

@@ -150,6 +150,7 @@ mod tests {
             cost_usd: 0.2,
             egress_usd: 0.2,
             vm_usd: 0.0,
+            requests_usd: 0.0,
             fee_usd: 0.0,
             time_s: 1.0,
             start_s: 0.0,

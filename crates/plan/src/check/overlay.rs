@@ -3,7 +3,7 @@
 use crate::network::Network;
 use crate::overlay::{Goal, OverlayPlan, Request, StartUp, StripeTree};
 use crate::packing::LinkSharing;
-use skyfresh_sky::Region;
+use skyfresh_sky::{Provider, Region};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Rounding of sums of thousands of products.
@@ -11,9 +11,9 @@ const RELATIVE: f64 = 1e-6;
 
 /// Everything that is wrong with a plan, in words; nothing where all is right. What is checked: that every tree leads from the
 /// source to every destination and every destination gets every stripe; that volumes follow the trees, and what enters a relay
-/// leaves it; that no link, machine, connection or region carries more than it can; regions that are barred; that egress, machines,
-/// time and throughput come out again when they are added up from scratch; the deadline, the throughput, the budget; and that
-/// no lower bound is above what it bounds.
+/// leaves it; that no link, machine, connection or region carries more than it can, over the internet or at all; regions that are barred;
+/// network tiers; that egress, machines, requests, time and throughput come out again when they are added up from scratch; the deadline,
+/// the throughput, the budget; and that no lower bound is above what it bounds.
 pub fn check_overlay(network: &Network, request: &Request, plan: &OverlayPlan) -> Vec<String> {
     let mut check = Check {
         network,
@@ -24,6 +24,7 @@ pub fn check_overlay(network: &Network, request: &Request, plan: &OverlayPlan) -
     check.shape();
     check.volumes();
     check.capacity();
+    check.tiers();
     check.money();
     check.goal();
     check.wrong
@@ -181,6 +182,7 @@ impl Check<'_> {
             });
         let mut out: BTreeMap<&Region, (f64, f64)> = BTreeMap::new();
         let mut into: BTreeMap<&Region, (f64, f64)> = BTreeMap::new();
+        let mut abroad: BTreeMap<&Region, f64> = BTreeMap::new();
         for edge in &plan.edges {
             let (Some(a), Some(b)) = (self.number(&edge.src), self.number(&edge.dst)) else {
                 continue;
@@ -201,6 +203,9 @@ impl Check<'_> {
                     rate * machines
                 ));
             }
+            if edge.src.provider != edge.dst.provider {
+                *abroad.entry(&edge.src).or_default() += edge.gbps;
+            }
             let sums = (
                 out.entry(&edge.src).or_default(),
                 into.entry(&edge.dst).or_default(),
@@ -208,6 +213,18 @@ impl Check<'_> {
             for sum in [sums.0, sums.1] {
                 sum.0 += edge.gbps;
                 sum.1 += edge.gbps / rate;
+            }
+        }
+        for (region, gbps) in abroad {
+            let Some(number) = self.network.number(region) else {
+                continue;
+            };
+            let cap = self.network.machine(number).internet_egress_gbps;
+            let most = cap * f64::from(self.machines(region));
+            if gbps > most * (1.0 + RELATIVE) {
+                self.fault(format!(
+                    "{region} sends {gbps} Gbit/s to other providers, of {most} at most"
+                ));
             }
         }
         for (side, sums, sends) in [("sends", &out, true), ("receives", &into, false)] {
@@ -291,10 +308,12 @@ impl Check<'_> {
                 plan.start_s
             ));
         }
-        let sum = egress + machines + plan.fee_usd;
+        let requests = self.requests();
+        let sum = egress + machines + requests + plan.fee_usd;
         for (what, stated, counted) in [
             ("egress", plan.egress_usd, egress),
             ("machines", plan.vm_usd, machines),
+            ("requests", plan.requests_usd, requests),
             ("cost", plan.cost_usd, sum),
             (
                 "throughput × time",
@@ -311,6 +330,69 @@ impl Check<'_> {
         };
         if above(plan.lower_bound_usd, plan.cost_usd) || above(plan.lower_bound_s, plan.time_s) {
             self.fault("a lower bound is above what it bounds".into());
+        }
+    }
+
+    /// Dollars for requests, counted by parts: machines at the source read each once, those at a destination write it once; regions that
+    /// have only a store are written to by whoever sends there, and read from by whoever receives.
+    fn requests(&mut self) -> f64 {
+        let plan = self.plan;
+        let Some(part_bytes) = self.request.part_bytes else {
+            return 0.0;
+        };
+        let parts = |gb: f64| gb * 1e9 / part_bytes as f64;
+        // Region, GB, whether it is read.
+        let mut stores: Vec<(&Region, f64, bool)> = vec![(&plan.source, plan.volume_gb, true)];
+        let ends = plan.destinations.iter();
+        stores.extend(ends.map(|region| (region, plan.volume_gb, false)));
+        let has_machines = |region: &Region| {
+            let number = self.network.number(region);
+            number.is_some_and(|number| self.network.has_machines(number))
+        };
+        stores.retain(|(region, ..)| has_machines(region));
+        for edge in &plan.edges {
+            if !has_machines(&edge.src) {
+                stores.push((&edge.src, edge.gb, true));
+            }
+            if !has_machines(&edge.dst) {
+                stores.push((&edge.dst, edge.gb, false));
+            }
+        }
+        let mut usd = 0.0;
+        for (region, gb, reads) in stores {
+            let Some(number) = self.number(region) else {
+                continue;
+            };
+            match self.network.request_usd(number) {
+                Some(price) if reads => usd += parts(gb) * price.read,
+                Some(price) => usd += parts(gb) * price.write,
+                None => self.fault(format!("nobody knows what requests cost in {region}")),
+            }
+        }
+        usd
+    }
+
+    /// The tier of each link that has one: Google Cloud's, from there to other providers alone.
+    fn tiers(&mut self) {
+        for edge in &self.plan.edges {
+            let (Some(a), Some(b)) = (self.number(&edge.src), self.number(&edge.dst)) else {
+                continue;
+            };
+            let leaves = edge.src.provider == Provider::Gcp && edge.dst.provider != Provider::Gcp;
+            let (src, dst) = (&edge.src, &edge.dst);
+            if edge.tier.is_some() && !leaves {
+                self.fault(format!(
+                    "{src} to {dst} has a tier, and does not leave Google Cloud"
+                ));
+            }
+            if edge.tier != self.network.tier(a, b) {
+                self.fault(format!(
+                    "{src} to {dst} goes by another tier than the network's"
+                ));
+            }
+            if !near(edge.usd_per_gb, self.network.usd_per_gb(a, b)) {
+                self.fault(format!("{src} to {dst}: a GB costs something else"));
+            }
         }
     }
 

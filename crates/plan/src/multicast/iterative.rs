@@ -196,13 +196,18 @@ fn weights(instance: &Instance, load: &Load, machines: &[u32], longest: f64, one
     };
     for from in 0..nodes {
         let out = more(from, load.egress[from], instance.egress_gbps[from]);
+        let internet = instance.internet_limit(from);
+        let internet = internet.map_or(0.0, |limit| more(from, load.internet[from], limit));
         for to in 0..nodes {
             let usd = instance.cost(from, to);
             if !usd.is_finite() {
                 continue;
             }
             let on_edge = load.edges.get(&(from, to)).copied().unwrap_or(0.0);
-            let out = out.max(more(from, on_edge, instance.rate(from, to)));
+            let mut out = out.max(more(from, on_edge, instance.rate(from, to)));
+            if instance.is_internet(from, to) {
+                out = out.max(internet);
+            }
             let into = more(to, load.ingress[to], instance.ingress_gbps[to]);
             let allowed = |node: usize, more: f64| {
                 f64::from(machines[node]) + more <= f64::from(instance.limit[node])

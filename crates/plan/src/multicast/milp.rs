@@ -107,12 +107,20 @@ fn model(limits: &Limits) -> Result<(Model, Variables), Invalid> {
         let mut terms = over_stripes(edge);
         let rate = instance.rate(edge.0, edge.1);
         terms.push((machines[&edge.0], -rate * longest));
-        if instance.sharing == LinkSharing::Pairs && rate < instance.egress_gbps[edge.0] {
+        if instance.sharing == LinkSharing::Pairs && rate < instance.sends_at_most(edge.0, edge.1) {
             let name = format!("d{}_{}", edge.0, edge.1);
             model.constrain(name, terms, Sense::AtMost, 0.0);
         }
     }
     for node in &nodes {
+        if let Some(limit) = instance.internet_limit(*node) {
+            let out =
+                |edge: &&(usize, usize)| edge.0 == *node && instance.is_internet(edge.0, edge.1);
+            let ours = edges.iter().filter(out);
+            let mut terms: Vec<_> = ours.flat_map(|edge| over_stripes(edge)).collect();
+            terms.push((machines[node], -limit * longest));
+            model.constrain(format!("i{node}"), terms, Sense::AtMost, 0.0);
+        }
         let sides = [
             ('e', instance.egress_gbps[*node], true),
             ('f', instance.ingress_gbps[*node], false),

@@ -5,8 +5,13 @@
 //! Never: a link that nobody measured or estimated; a price rounded to cents.
 
 mod read;
+mod requests;
+#[cfg(test)]
+mod tests;
+mod tiers;
 
 pub use read::read_grid;
+pub use requests::RequestUsd;
 
 use skyfresh_sky::catalog::{Catalog, relay_vm};
 use skyfresh_sky::{Provider, Region};
@@ -15,8 +20,10 @@ use std::collections::BTreeMap;
 /// A machine that relays, of the kind that stands in a region.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Machine {
-    /// What it can send, Gbit/s.
+    /// What it can send in all, Gbit/s.
     pub egress_gbps: f64,
+    /// What of that it can send over the internet, to regions of other providers, Gbit/s. The same where there is one limit.
+    pub internet_egress_gbps: f64,
     /// What it can receive, Gbit/s.
     pub ingress_gbps: f64,
     /// Dollars an hour; billed by the second.
@@ -33,6 +40,19 @@ pub struct Network {
     usd_per_gb: Vec<f64>,
     gbps: Vec<f64>,
     machines: Vec<Option<Machine>>,
+    requests: Vec<Option<RequestUsd>>,
+    tiers: tiers::Tiers,
+}
+
+/// By which addresses machines of one provider reach one another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Addresses {
+    /// Public ones: what a machine sends to them is limited alike, wherever they are.
+    #[default]
+    Public,
+    /// Internal ones, in joined networks: what Google Cloud's limit on public addresses does not count. Other providers are
+    /// reached by public ones all the same.
+    Internal,
 }
 
 /// Which price of machines a plan is made with.
@@ -50,6 +70,7 @@ const STORE_GBPS: f64 = 10_000.0;
 
 impl Network {
     /// Every region of the catalogue, with its prices and links, measured or estimated. Pairs without both figures have no link.
+    /// Machines reach one another by public addresses, Google Cloud's over the PREMIUM tier.
     pub fn from_catalog(catalog: &Catalog, prices: MachinePrices) -> Self {
         let regions = catalog.regions();
         let machines = regions.iter().map(|region| {
@@ -60,6 +81,7 @@ impl Network {
             };
             Some(Machine {
                 egress_gbps: vm.egress_gbps,
+                internet_egress_gbps: vm.egress_gbps,
                 ingress_gbps: vm.ingress_gbps,
                 usd_per_hour: price.usd(),
                 start_s: vm.provisioning_s,
@@ -80,7 +102,22 @@ impl Network {
                 }
             }
         }
-        network
+        network.tiers = tiers::Tiers::of(catalog, &network);
+        network.with_request_prices(catalog)
+    }
+
+    /// This network with the catalogue's machines reaching those of their own provider by such addresses.
+    #[must_use]
+    pub fn reached_by(mut self, addresses: Addresses) -> Self {
+        for (machine, region) in self.machines.iter_mut().zip(&self.regions) {
+            if let (Some(machine), Some(vm)) = (machine, relay_vm(region.provider)) {
+                machine.egress_gbps = match addresses {
+                    Addresses::Public => vm.egress_gbps,
+                    Addresses::Internal => vm.internal_egress_gbps,
+                };
+            }
+        }
+        self
     }
 
     fn empty(regions: Vec<Region>, machines: Vec<Option<Machine>>) -> Self {
@@ -92,6 +129,8 @@ impl Network {
             usd_per_gb: vec![0.0; count * count],
             gbps: vec![0.0; count * count],
             machines,
+            requests: vec![None; count],
+            tiers: tiers::Tiers::default(),
         }
     }
 
@@ -129,6 +168,7 @@ impl Network {
     pub fn machine(&self, region: usize) -> Machine {
         self.machines[region].unwrap_or(Machine {
             egress_gbps: STORE_GBPS,
+            internet_egress_gbps: STORE_GBPS,
             ingress_gbps: STORE_GBPS,
             usd_per_hour: 0.0,
             start_s: 0.0,
@@ -154,6 +194,13 @@ impl Network {
         });
         let machines = machines.collect();
         let mut network = Network::empty(regions, machines);
+        let requests = network.regions.iter().map(|one| {
+            let number = self.number(one)?;
+            self.requests[number]
+        });
+        network.requests = requests.collect();
+        let anew = |number: usize| network.numbers[&self.regions[number]];
+        network.tiers = self.tiers.renumbered(anew);
         let count = network.len();
         for from in 0..count {
             for to in (0..count).filter(|to| *to != from) {

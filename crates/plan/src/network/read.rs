@@ -114,8 +114,11 @@ fn machines(text: &str) -> Result<BTreeMap<Provider, Machine>, Invalid> {
             .map_err(|error: Invalid| bad(error.to_string()))?;
         let caps = [positive(&fields[2], 1e5), positive(&fields[3], 1e5)];
         let [egress_gbps, ingress_gbps] = caps.map(|cap| cap.and_then(above_zero));
+        let egress_gbps = egress_gbps.map_err(bad)?;
         machines.entry(provider).or_insert(Machine {
-            egress_gbps: egress_gbps.map_err(bad)?,
+            egress_gbps,
+            // The tables have one limit for all that a machine sends.
+            internet_egress_gbps: egress_gbps,
             ingress_gbps: ingress_gbps.map_err(bad)?,
             usd_per_hour: positive(&fields[4], 1e5).map_err(bad)?,
             start_s: 0.0,

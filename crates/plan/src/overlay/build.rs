@@ -16,6 +16,7 @@ pub(crate) struct Draft {
     pub(crate) trees: Vec<(Edges, u32)>,
     /// The shares that trees carry where they are not those of their stripes.
     pub(crate) shares: Option<Vec<f64>>,
+    /// Without the requests at the ends.
     pub(crate) lower_bound_usd: Option<f64>,
     pub(crate) lower_bound_s: Option<f64>,
     /// Seconds a Gbit of the volume where it is not what the fullest of links and machines takes.
@@ -47,13 +48,22 @@ pub(crate) fn whole_plan(limits: &Limits, draft: Draft) -> OverlayPlan {
             gbps: share / flow,
             pair_gbps: instance.rate(*from, *to),
             gb: share * request.volume_gb,
-            usd_per_gb: instance.cost(*from, *to),
+            usd_per_gb: limits.network.usd_per_gb(*from, *to),
+            tier: limits.network.tier(*from, *to),
         })
         .collect();
-    let priced = load.edges.iter();
-    let egress_usd: f64 = priced
-        .map(|((from, to), share)| share * request.volume_gb * instance.cost(*from, *to))
+    let volumes = || {
+        let loads = load.edges.iter();
+        loads.map(|(edge, share)| (edge, share * request.volume_gb))
+    };
+    let egress_usd: f64 = volumes()
+        .map(|((from, to), gb)| gb * limits.network.usd_per_gb(*from, *to))
         .sum();
+    let at_ends_usd = request.volume_gb * limits.requests.ends;
+    let at_links_usd: f64 = volumes()
+        .map(|((from, to), gb)| gb * limits.requests.link(*from, *to))
+        .sum();
+    let requests_usd = at_ends_usd + at_links_usd;
     let standing = || {
         draft
             .machines
@@ -66,7 +76,7 @@ pub(crate) fn whole_plan(limits: &Limits, draft: Draft) -> OverlayPlan {
         StartUp::Counted => limits.network.machine(node).start_s,
     };
     let start_s = standing().map(|(node, _)| start(node)).fold(0.0, f64::max);
-    let vm_usd = standing()
+    let vm_usd: f64 = standing()
         .map(|(node, count)| {
             let machine = limits.network.machine(node);
             f64::from(*count) * machine.usd_per_hour / 3600.0 * (start_s + flow_s)
@@ -88,14 +98,16 @@ pub(crate) fn whole_plan(limits: &Limits, draft: Draft) -> OverlayPlan {
         source: request.source.clone(),
         destinations: request.destinations.clone(),
         volume_gb: request.volume_gb,
-        cost_usd: egress_usd + vm_usd,
+        cost_usd: egress_usd + vm_usd + requests_usd,
         egress_usd,
         vm_usd,
+        requests_usd,
         fee_usd: 0.0,
         time_s: start_s + flow_s,
         start_s,
         throughput_gbps: 1.0 / flow,
-        lower_bound_usd: draft.lower_bound_usd,
+        // Whatever is planned, the ends' requests are paid.
+        lower_bound_usd: draft.lower_bound_usd.map(|bound| bound + at_ends_usd),
         lower_bound_s: draft.lower_bound_s,
         vms,
         stripes: all,

@@ -65,7 +65,7 @@ pub fn choose(direct: Direct, outcome: &Outcome, goal: Goal, machines: Machines)
         ));
     }
     let cost_usd = match machines {
-        Machines::Standing => plan.egress_usd + plan.fee_usd,
+        Machines::Standing => plan.egress_usd + plan.requests_usd + plan.fee_usd,
         Machines::Rented => plan.cost_usd,
     };
     let relays = Judged {
@@ -154,6 +154,7 @@ mod tests {
             cost_usd,
             egress_usd: cost_usd * 0.75,
             vm_usd: cost_usd * 0.25,
+            requests_usd: 0.0,
             fee_usd: 0.0,
             time_s,
             start_s: 0.0,

@@ -8,6 +8,7 @@ mod build;
 mod choice;
 mod plan;
 mod request;
+mod requests;
 
 pub(crate) use build::{Draft, whole_plan};
 pub use choice::{Choice, Direct, Machines, SMALL_GB, Way, choose};
@@ -169,9 +170,57 @@ pub fn plan_counting(
     best.ok_or_else(|| Invalid::new("network", "empty", "it has no regions"))
 }
 
+/// Makes a plan on each of several networks, and takes the best by what is asked: the same regions over other tiers, say. Says on which
+/// one the plan is; what is proven holds for plans on any one of them, not for mixtures.
+///
+/// # Errors
+/// As [`plan`]; and no network at all.
+pub fn plan_on_any(
+    networks: &[Network],
+    request: &Request,
+    engine: Engine,
+) -> Result<(usize, Outcome), Invalid> {
+    let mut best: Option<(usize, Outcome)> = None;
+    for (at, network) in networks.iter().enumerate() {
+        let outcome = plan(network, request, engine)?;
+        best = Some(match best {
+            Some((other, before)) => {
+                let bounds = least_bounds(&before, &outcome);
+                let first = rank(request, &before) <= rank(request, &outcome);
+                let (at, mut taken) = if first {
+                    (other, before)
+                } else {
+                    (at, outcome)
+                };
+                if let (Outcome::Plan(plan), Some(bounds)) = (&mut taken, bounds) {
+                    (plan.lower_bound_usd, plan.lower_bound_s) = bounds;
+                }
+                (at, taken)
+            }
+            None => (at, outcome),
+        });
+    }
+    best.ok_or_else(|| Invalid::new("networks", "none", "there is nothing to plan on"))
+}
+
+type Bounds = (Option<f64>, Option<f64>);
+
+/// What holds for either of two plans; `None` where only one network has a plan, whose own bounds hold.
+fn least_bounds(a: &Outcome, b: &Outcome) -> Option<Bounds> {
+    let (a, b) = (a.plan()?, b.plan()?);
+    let least = |a: Option<f64>, b: Option<f64>| a.zip(b).map(|(a, b)| a.min(b));
+    let usd = least(a.lower_bound_usd, b.lower_bound_usd);
+    Some((usd, least(a.lower_bound_s, b.lower_bound_s)))
+}
+
 const MOST_TURNS: usize = 8;
 
 fn made(limits: &Limits, engine: Engine, work: &mut Work) -> Result<Outcome, Invalid> {
+    if limits.budget <= 0.0 {
+        // Requests and machines' start alone cost as much.
+        let why = transfer::infeasible(limits, &engine.to_string(), transfer::EXACT, work);
+        return Ok(Outcome::Infeasible(Box::new(why)));
+    }
     Ok(match engine {
         Engine::Best if limits.request.destinations.len() == 1 => transfer::best(limits, work),
         Engine::Best => multicast::best(limits, work),
@@ -183,21 +232,26 @@ fn made(limits: &Limits, engine: Engine, work: &mut Work) -> Result<Outcome, Inv
 
 /// The better of two answers: a plan before none, then by what is wanted.
 fn better(request: &Request, a: Outcome, b: Outcome) -> Outcome {
-    let rank = |outcome: &Outcome| match (outcome, request.goal) {
-        (Outcome::Plan(plan), Goal::Budget(_) | Goal::Fastest) => (0, plan.time_s),
-        (Outcome::Plan(plan), _) => (0, plan.cost_usd),
-        (Outcome::Infeasible(why), _) => (
-            1,
-            why.shortest_s.or(why.cheapest_usd).unwrap_or(f64::INFINITY),
-        ),
-    };
-    let (first, second) = (rank(&a), rank(&b));
-    if second.0 < first.0 || (second.0 == first.0 && second.1 < first.1) {
+    if rank(request, &b) < rank(request, &a) {
         b
     } else {
         a
     }
 }
 
+/// Less is better.
+fn rank(request: &Request, outcome: &Outcome) -> (u8, f64) {
+    match (outcome, request.goal) {
+        (Outcome::Plan(plan), Goal::Budget(_) | Goal::Fastest) => (0, plan.time_s),
+        (Outcome::Plan(plan), _) => (0, plan.cost_usd),
+        (Outcome::Infeasible(why), _) => (
+            1,
+            why.shortest_s.or(why.cheapest_usd).unwrap_or(f64::INFINITY),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod terms_tests;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use skyfresh_sky::Region;
+use skyfresh_sky::catalog::NetworkTier;
 use std::collections::BTreeMap;
 
 /// What an engine came to.
@@ -49,12 +50,15 @@ pub struct OverlayPlan {
     pub destinations: Vec<Region>,
     /// How much, in GB.
     pub volume_gb: f64,
-    /// All of it in dollars: egress and machines.
+    /// All of it in dollars: egress, machines, requests and fees.
     pub cost_usd: f64,
     /// Egress.
     pub egress_usd: f64,
     /// Machines, by the second, for as long as it takes.
     pub vm_usd: f64,
+    /// Requests to the stores; 0 where they are not counted.
+    #[serde(default)]
+    pub requests_usd: f64,
     /// Fees of a service, where the plan is one's.
     pub fee_usd: f64,
     /// Until the last destination has all of it; machines' start included where that was asked for.
@@ -100,6 +104,9 @@ pub struct EdgeVolume {
     pub pair_gbps: f64,
     /// In all, GB.
     pub gb: f64,
-    /// What a GB costs, in dollars.
+    /// What a GB costs, in dollars: egress.
     pub usd_per_gb: f64,
+    /// Google Cloud's network tier that it leaves by, on the way from there to another provider, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<NetworkTier>,
 }

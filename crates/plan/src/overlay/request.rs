@@ -1,5 +1,6 @@
 //! What is asked of an overlay.
 
+use super::requests::Requests;
 use crate::network::Network;
 use crate::packing::{GBIT_PER_GB, Instance, LinkSharing};
 use serde::{Deserialize, Serialize};
@@ -79,6 +80,9 @@ pub struct Request {
     pub start_up: StartUp,
     /// What machines move from and to the stores at the ends.
     pub store_io: StoreIo,
+    /// Bytes of a part, for which requests to the stores are paid: a read at the source, a write at each destination. `None`: requests
+    /// are not counted, as the papers do.
+    pub part_bytes: Option<u64>,
 }
 
 impl Request {
@@ -97,6 +101,7 @@ impl Request {
             through_stores: false,
             start_up: StartUp::Ready,
             store_io: StoreIo::UNLIMITED,
+            part_bytes: None,
         }
     }
 }
@@ -114,8 +119,10 @@ pub struct Limits<'a> {
     pub(crate) stripes: u32,
     /// Most seconds of transfer a Gbit of the volume; infinite without a deadline.
     pub(crate) longest: f64,
-    /// Most dollars a GB; infinite without a budget.
+    /// Most dollars a GB, requests at the ends aside; infinite without a budget.
     pub(crate) budget: f64,
+    /// What requests to the stores cost.
+    pub(crate) requests: Requests,
     /// Until all machines that may take part have started, in seconds.
     pub(crate) start_s: f64,
 }
@@ -243,6 +250,8 @@ impl<'a> Limits<'a> {
                 instance.forbid_node(node);
             }
         }
+        let requests = Requests::new(network, source, &destinations, request.part_bytes)?;
+        requests.add_to(&mut instance);
         let gbits = request.volume_gb * GBIT_PER_GB;
         let start = if start_s.is_finite() { start_s } else { 0.0 };
         let longest = match request.goal {
@@ -259,7 +268,7 @@ impl<'a> Limits<'a> {
             }
         }
         let budget = match request.goal {
-            Goal::Budget(usd) => usd / request.volume_gb,
+            Goal::Budget(usd) => usd / request.volume_gb - requests.ends,
             _ => f64::INFINITY,
         };
         Ok(Limits {
@@ -269,6 +278,7 @@ impl<'a> Limits<'a> {
             stripes,
             longest,
             budget,
+            requests,
             start_s: start,
         })
     }

@@ -2,6 +2,7 @@
 
 use crate::network::Network;
 use serde::{Deserialize, Serialize};
+use skyfresh_sky::Provider;
 
 /// How a link's capacity grows with the machines at its ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,7 +28,10 @@ pub(crate) struct Instance {
     pub(crate) usd_per_gb: Vec<f64>,
     /// Nodes × nodes, of one pair of machines.
     pub(crate) gbps: Vec<f64>,
+    /// What a machine sends in all.
     pub(crate) egress_gbps: Vec<f64>,
+    /// What of that it sends to other providers.
+    pub(crate) internet_egress_gbps: Vec<f64>,
     pub(crate) ingress_gbps: Vec<f64>,
     /// What a machine at the source reads from the store there.
     pub(crate) read_gbps: f64,
@@ -36,6 +40,7 @@ pub(crate) struct Instance {
     /// Most machines.
     pub(crate) limit: Vec<u32>,
     pub(crate) sharing: LinkSharing,
+    providers: Vec<Provider>,
 }
 
 /// Seconds that a GB (10⁹ bytes) takes at 1 Gbit/s.
@@ -73,6 +78,10 @@ impl Instance {
             usd_per_gb,
             gbps,
             egress_gbps: all.iter().map(|machine| machine.egress_gbps).collect(),
+            internet_egress_gbps: all
+                .iter()
+                .map(|machine| machine.internet_egress_gbps)
+                .collect(),
             ingress_gbps: all.iter().map(|machine| machine.ingress_gbps).collect(),
             read_gbps: f64::INFINITY,
             machine_usd: all
@@ -81,6 +90,30 @@ impl Instance {
                 .collect(),
             limit: vec![machines; nodes],
             sharing,
+            providers: network
+                .regions()
+                .iter()
+                .map(|region| region.provider)
+                .collect(),
+        }
+    }
+
+    /// Whether a link leads to another provider, over the internet.
+    pub(crate) fn is_internet(&self, from: usize, to: usize) -> bool {
+        self.providers[from] != self.providers[to]
+    }
+
+    /// What a machine sends over the internet, where that is limited apart from all that it sends.
+    pub(crate) fn internet_limit(&self, node: usize) -> Option<f64> {
+        let limit = self.internet_egress_gbps[node];
+        (limit < self.egress_gbps[node]).then_some(limit)
+    }
+
+    /// What a machine sends over one link at most, whatever the link carries.
+    pub(crate) fn sends_at_most(&self, from: usize, to: usize) -> f64 {
+        match self.is_internet(from, to) {
+            true => self.internet_egress_gbps[from].min(self.egress_gbps[from]),
+            false => self.egress_gbps[from],
         }
     }
 
@@ -121,6 +154,8 @@ impl Instance {
 pub(crate) struct Load {
     pub(crate) edges: std::collections::BTreeMap<(usize, usize), f64>,
     pub(crate) egress: Vec<f64>,
+    /// Of the egress, what goes to other providers.
+    pub(crate) internet: Vec<f64>,
     pub(crate) ingress: Vec<f64>,
     /// `Σ F/bandwidth` out of and into each node.
     pub(crate) connections_out: Vec<f64>,
@@ -134,6 +169,7 @@ impl Load {
         Load {
             edges: std::collections::BTreeMap::new(),
             egress: vec![0.0; nodes],
+            internet: vec![0.0; nodes],
             ingress: vec![0.0; nodes],
             connections_out: vec![0.0; nodes],
             connections_in: vec![0.0; nodes],
@@ -147,6 +183,9 @@ impl Load {
         for (from, to) in edges {
             *self.edges.entry((*from, *to)).or_default() += share;
             self.egress[*from] += share;
+            if instance.is_internet(*from, *to) {
+                self.internet[*from] += share;
+            }
             self.ingress[*to] += share;
             self.connections_out[*from] += share / instance.rate(*from, *to);
             self.connections_in[*to] += share / instance.rate(*from, *to);
@@ -165,6 +204,10 @@ impl Load {
         for (node, count) in machines.iter().enumerate() {
             let count = f64::from(*count);
             take(self.egress[node], instance.egress_gbps[node] * count);
+            take(
+                self.internet[node],
+                instance.internet_egress_gbps[node] * count,
+            );
             take(self.ingress[node], instance.ingress_gbps[node] * count);
             if instance.sharing == LinkSharing::Connections {
                 take(self.connections_out[node], count);
@@ -187,6 +230,7 @@ impl Load {
     /// Machine-seconds a Gbit that each node needs at least.
     pub(crate) fn machine_time(&self, instance: &Instance, node: usize) -> f64 {
         let mut most = self.egress[node] / instance.egress_gbps[node];
+        most = most.max(self.internet[node] / instance.internet_egress_gbps[node]);
         most = most.max(self.ingress[node] / instance.ingress_gbps[node]);
         if node == instance.source {
             most = most.max(self.read / instance.read_gbps);

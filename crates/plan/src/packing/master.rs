@@ -1,7 +1,8 @@
 //! The master: how much of the volume each tree carries, for how long how many machines stand, how long it all takes.
 //!
 //! Variables: y_τ ≥ 0, the share of tree τ; m_v ≥ 0, machine-seconds a Gbit in region v; u, seconds a Gbit of the volume. Rows, per
-//! GB of the volume: Σ y = 1; what is read ≤ what the source's machines read from their store; what leaves, enters and takes connections at v ≤ its capacity × m_v; per link ≤ bandwidth × m_u;
+//! GB of the volume: Σ y = 1; what is read ≤ what the source's machines read from their store; what leaves, enters and takes connections at v ≤ its capacity × m_v,
+//! and what leaves over the internet, where that is limited apart; per link ≤ bandwidth × m_u;
 //! least_v·u ≤ m_v ≤ most_v·u; u ≤ the deadline's; cost ≤ the budget's. That is linear although machines × time is not, since
 //! machine-time is the variable: with least = most it is the plan's own arithmetic, else a relaxation of the number of
 //! machines. (Charnes and Cooper's substitution does the same to Skyplane's objective, equation 4a.)
@@ -122,6 +123,8 @@ pub struct Work {
 #[derive(Clone, Copy, Debug)]
 struct NodeRows {
     egress: RowId,
+    /// What leaves over the internet, where that is limited apart.
+    internet: Option<RowId>,
     ingress: RowId,
     connections: Option<(RowId, RowId)>,
     /// The machine-time, where the number of machines is not fixed; else that of all of them is a multiple of `u`.
@@ -232,8 +235,11 @@ impl<'a> Master<'a> {
                 capacity(&mut self.lp, self.time, 1.0),
             )
         });
+        let internet = self.instance.internet_limit(node);
+        let internet = internet.map(|gbps| capacity(&mut self.lp, self.time, gbps));
         let rows = NodeRows {
             egress,
+            internet,
             ingress,
             connections,
             machine_time,
@@ -258,12 +264,17 @@ impl<'a> Master<'a> {
         for (from, to) in tree {
             let (out, into) = (self.open(*from), self.open(*to));
             *uses.entry(out.egress).or_default() += 1.0;
+            if let Some(row) = out.internet
+                && self.instance.is_internet(*from, *to)
+            {
+                *uses.entry(row).or_default() += 1.0;
+            }
             *uses.entry(into.ingress).or_default() += 1.0;
             let rate = self.instance.rate(*from, *to);
             if let (Some((row, _)), Some((_, into_row))) = (out.connections, into.connections) {
                 *uses.entry(row).or_default() += 1.0 / rate;
                 *uses.entry(into_row).or_default() += 1.0 / rate;
-            } else if rate < self.instance.egress_gbps[*from] {
+            } else if rate < self.instance.sends_at_most(*from, *to) {
                 // A link faster than a machine's cap never binds.
                 let row =
                     *self
@@ -333,6 +344,7 @@ impl<'a> Master<'a> {
             paid * instance.machine_usd[node] / capacity
         };
         let mut out = vec![0.0; nodes];
+        let mut internet = vec![0.0; nodes];
         let mut into = vec![0.0; nodes];
         let mut out_connections = vec![0.0; nodes];
         let mut in_connections = vec![0.0; nodes];
@@ -340,6 +352,7 @@ impl<'a> Master<'a> {
             match self.nodes[node] {
                 Some(rows) => {
                     out[node] = scarce(rows.egress);
+                    internet[node] = rows.internet.map_or(0.0, scarce);
                     into[node] = scarce(rows.ingress);
                     if let Some((row, into_row)) = rows.connections {
                         out_connections[node] = scarce(row);
@@ -359,7 +372,12 @@ impl<'a> Master<'a> {
                 if usd.is_finite() {
                     let connections =
                         (out_connections[from] + in_connections[to]) / instance.rate(from, to);
-                    weights[from * nodes + to] = paid * usd + out[from] + into[to] + connections;
+                    let internet = match instance.is_internet(from, to) {
+                        true => internet[from],
+                        false => 0.0,
+                    };
+                    weights[from * nodes + to] =
+                        paid * usd + out[from] + internet + into[to] + connections;
                 }
             }
         }

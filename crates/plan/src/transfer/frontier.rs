@@ -90,7 +90,7 @@ pub fn frontier(
     }
     points.extend(breakpoints.iter().map(|(time, usd)| FrontierPoint {
         throughput_gbps: 1.0 / time,
-        cost_usd: usd * volume,
+        cost_usd: (usd + limits.requests.ends) * volume,
         breakpoint: true,
         plan: None,
     }));

@@ -19,7 +19,7 @@ use crate::overlay::{Draft, Goal, Infeasible, Limits, Outcome, whole_plan};
 use crate::packing::{Aim, Effort, Packed, Work, pack};
 
 /// To the optimum: the programmes are small.
-const EXACT: Effort = Effort {
+pub(crate) const EXACT: Effort = Effort {
     most_nodes: 100,
     gap: 1e-6,
 };
@@ -144,10 +144,13 @@ pub(crate) fn infeasible(
             longest: f64::INFINITY,
         };
         let cheapest = pack(instance, cheapest, effort, &mut pool, work).unwrap_or(found);
-        let usd = cheapest.usd_per_gb * limits.request.volume_gb;
+        let usd = (cheapest.usd_per_gb + limits.requests.ends) * limits.request.volume_gb;
+        let budget = match limits.request.goal {
+            Goal::Budget(usd) => usd,
+            _ => f64::INFINITY,
+        };
         answer.binding = vec![format!(
-            "budget: ${:.4} is below what the cheapest plan costs",
-            limits.budget * limits.request.volume_gb
+            "budget: ${budget:.4} is below what the cheapest plan costs"
         )];
         answer.cheapest_usd = Some(usd);
         answer.nearest = format!("${usd:.4}");
@@ -176,6 +179,13 @@ fn bottlenecks(limits: &Limits, packed: &Packed) -> Vec<String> {
             full.push(format!(
                 "egress: {machines} send {} Gbit/s each",
                 instance.egress_gbps[node]
+            ));
+        }
+        if let Some(limit) = instance.internet_limit(node)
+            && is_full(load.internet[node], limit)
+        {
+            full.push(format!(
+                "internet: {machines} send {limit} Gbit/s each to other providers"
             ));
         }
         if is_full(load.ingress[node], instance.ingress_gbps[node]) {

@@ -73,6 +73,13 @@ pub fn reference_model(network: &Network, request: &Request) -> Result<Model, In
             terms.extend(into().map(|(_, (flow, _))| (*flow, -1.0)));
             add("e", terms, Sense::Equal, 0.0);
         }
+        if let Some(limit) = instance.internet_limit(node) {
+            // Not the paper's, which has one limit: its 4g once more, for what goes over the internet.
+            let leaves = out().filter(|((from, to), _)| instance.is_internet(*from, *to));
+            let mut flows: Vec<_> = leaves.map(|(_, (flow, _))| (*flow, 1.0)).collect();
+            flows.push((*ours, -limit));
+            add("gi", flows, Sense::AtMost, 0.0);
+        }
         let caps = [
             ("f", true, instance.ingress_gbps[node]),
             ("g", false, instance.egress_gbps[node]),

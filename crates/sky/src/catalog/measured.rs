@@ -3,8 +3,8 @@
 //! In: the file's text, or none, and what was measured. Out: the text with the measured figures in place. Never: loses a line about
 //! anything else, a price, or a comment of the user's.
 
-use super::tables::LINKS_HEADER;
-use super::{Catalog, region_prices};
+use super::Catalog;
+use super::tables::{HEADERS, LINKS_HEADER};
 use crate::{Invalid, Region, Timestamp};
 use std::fmt::Write;
 
@@ -54,8 +54,7 @@ pub fn merge(text: &str, links: &[MeasuredLink], as_of: Timestamp) -> Result<Str
     let mut left: Vec<&MeasuredLink> = links.iter().collect();
     let mut in_links = false;
     for line in text.lines() {
-        let is_header = [LINKS_HEADER, region_prices::HEADER].contains(&line.trim());
-        if is_header {
+        if HEADERS.contains(&line.trim()) {
             in_links = line.trim() == LINKS_HEADER;
         }
         let measured = links.iter().find(|link| in_links && link.is_of(line));
@@ -87,6 +86,21 @@ pub fn merge(text: &str, links: &[MeasuredLink], as_of: Timestamp) -> Result<Str
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_about_the_standard_tier_stay_and_are_not_taken_for_links() {
+        let text = "src,dst,usd_per_gb,throughput_gbps,rtt_ms\ngcp:us-east1,aws:us-east-1,0.1,5,\n\
+            src,dst,standard_usd_per_gb,standard_throughput_gbps\ngcp:us-east1,aws:us-east-1,0.08,4\n";
+        let measured = [
+            link("gcp:us-east1", "aws:us-east-1", 6.0, 12.0),
+            link("aws:us-east-1", "gcp:us-east1", 4.0, 12.0),
+        ];
+        let merged = merge(text, &measured, Timestamp::ZERO).unwrap();
+        assert!(merged.contains("gcp:us-east1,aws:us-east-1,0.1,6.000000,12.000\n"));
+        assert!(merged.contains("gcp:us-east1,aws:us-east-1,0.08,4\n"));
+        let headers = merged.matches(LINKS_HEADER).count();
+        assert_eq!(headers, 2, "a table of links again, behind: {merged}");
+    }
 
     fn link(from: &str, to: &str, throughput_gbps: f64, rtt_ms: f64) -> MeasuredLink {
         MeasuredLink {

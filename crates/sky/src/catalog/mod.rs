@@ -14,6 +14,7 @@ mod names;
 mod notifications;
 mod places;
 mod region_prices;
+mod standard_tier;
 mod state;
 mod storage;
 mod table;
@@ -27,6 +28,7 @@ pub use link::{Estimates, Figure, Figures, Link, Origin};
 pub use notifications::{NotificationPath, notification_path, notification_paths};
 pub use places::{Coordinates, Place, PlaceSource};
 pub use region_prices::{PriceScope, RegionPrices};
+pub use standard_tier::{NetworkTier, StandardTier};
 pub use state::{StateService, state_service, state_services};
 pub use storage::{StoragePrice, storage_price};
 pub use vms::{Vm, relay_vm, vm, vms};
@@ -53,6 +55,7 @@ pub struct Catalog {
 const EMBEDDED_REGIONS: &str = include_str!("../../catalog/regions.csv");
 const EMBEDDED_LINKS: &str = include_str!("../../catalog/links.csv");
 const EMBEDDED_PRICES: &str = include_str!("../../catalog/region_prices.csv");
+const EMBEDDED_STANDARD: &str = include_str!("../../catalog/standard_tier.csv");
 const EMBEDDED_FITS: &str = include_str!("../../catalog/link_fits.csv");
 
 // Checked by a test; an empty catalogue would only make every price unknown.
@@ -69,6 +72,7 @@ impl Catalog {
             EMBEDDED_REGIONS,
             EMBEDDED_LINKS,
             EMBEDDED_PRICES,
+            EMBEDDED_STANDARD,
             EMBEDDED_FITS,
         )?;
         Ok(Catalog {
@@ -76,9 +80,10 @@ impl Catalog {
         })
     }
 
-    /// This catalogue with the user's own figures in place of its own. `text` holds one or both tables, each below its header:
-    /// `src,dst,usd_per_gb,throughput_gbps,rtt_ms` and `region,e10_usd_per_gb_month,e10_usd_per_write,e10_usd_per_read`. An empty
-    /// figure of a link keeps what is known; a region that is not known is added; `#` starts a comment line.
+    /// This catalogue with the user's own figures in place of its own. `text` holds one table or several, each below its header:
+    /// `src,dst,usd_per_gb,throughput_gbps,rtt_ms`, `src,dst,standard_usd_per_gb,standard_throughput_gbps` (Google Cloud's STANDARD
+    /// tier) and `region,e10_usd_per_gb_month,e10_usd_per_write,e10_usd_per_read`. An empty figure of a link keeps what is known; a
+    /// region that is not known is added; `#` starts a comment line.
     ///
     /// # Errors
     /// Names the first line that cannot be read, by its number.
@@ -108,6 +113,13 @@ impl Catalog {
         }
         let price = self.figures(from, to)?.egress_usd_per_gb?;
         Some(price.value)
+    }
+
+    /// What is known of the way from a region of Google Cloud to another provider's over the STANDARD tier. `None` where it is not
+    /// listed: there may be none.
+    pub fn standard_tier(&self, from: &Region, to: &Region) -> Option<StandardTier> {
+        let way = (self.tables.number(from)?, self.tables.number(to)?);
+        self.tables.standard(way)
     }
 
     /// What the object store of a region costs: the region's own prices, else its provider's.

@@ -4,11 +4,14 @@ use super::estimate::{Estimator, Fits};
 use super::link::{Figure, Figures, Origin};
 use super::places::{self, Place};
 use super::region_prices::{self, PriceScope, RegionPrices};
+use super::standard_tier::{self, NetworkTier, StandardTier};
 use crate::{Invalid, Provider, Region, Usd};
 use std::collections::HashMap;
 
 /// Columns of the table of links, and of the user's own.
 pub(super) const LINKS_HEADER: &str = "src,dst,usd_per_gb,throughput_gbps,rtt_ms";
+/// Every header that begins a table of figures.
+pub(super) const HEADERS: [&str; 3] = [LINKS_HEADER, region_prices::HEADER, standard_tier::HEADER];
 /// So many regions at the most: the array of pairs grows with the square (13 MB).
 pub(super) const MOST_REGIONS: usize = 512;
 /// No line of a table is longer.
@@ -24,6 +27,8 @@ pub(super) struct Tables {
     /// Room for regions: at least as many as there are.
     stride: usize,
     prices: Vec<Option<RegionPrices>>,
+    /// Ways over Google Cloud's STANDARD tier.
+    standard: HashMap<(usize, usize), StandardTier>,
 }
 
 impl Tables {
@@ -32,9 +37,11 @@ impl Tables {
         regions: &str,
         links: &str,
         prices: &str,
+        standard: &str,
         fits: &str,
     ) -> Result<Self, Invalid> {
         let mut tables = Tables::listed(regions, links, prices)?;
+        tables.take(standard, Origin::Listed)?;
         tables.estimate(&Fits::parse(fits)?);
         Ok(tables)
     }
@@ -49,6 +56,7 @@ impl Tables {
                 .collect(),
             cells: vec![Figures::default(); places.len() * places.len()],
             prices: vec![None; places.len()],
+            standard: HashMap::new(),
             stride: places.len(),
             places,
         };
@@ -112,7 +120,7 @@ impl Tables {
             if line.len() > LONGEST_LINE_BYTES {
                 return Err(bad("too long".into()));
             }
-            if line.trim() == LINKS_HEADER || line.trim() == region_prices::HEADER {
+            if HEADERS.contains(&line.trim()) {
                 header = Some(line.trim());
                 continue;
             }
@@ -140,6 +148,7 @@ impl Tables {
                     let cell = last.1 * self.stride + to;
                     self.cells[cell] = over(self.cells[cell], figures);
                 }
+                Some(standard_tier::HEADER) => self.take_standard(fields, origin).map_err(bad)?,
                 Some(_) => {
                     let scope = match origin {
                         Origin::Override => PriceScope::Override,
@@ -150,15 +159,29 @@ impl Tables {
                     self.prices[at] = Some(prices);
                 }
                 None => {
-                    let why = format!(
-                        "expected a header first: {LINKS_HEADER}, or {}",
-                        region_prices::HEADER
-                    );
+                    let why = format!("expected a header first: {}", HEADERS.join(", or "));
                     return Err(bad(why));
                 }
             }
         }
         Ok(())
+    }
+
+    fn take_standard(&mut self, fields: &[&str], origin: Origin) -> Result<(), String> {
+        let (from, to, figures) = standard_tier::read(fields, origin)?;
+        let way = (self.number_of(from)?, self.number_of(to)?);
+        let region = |at: usize| &self.places[at].region;
+        if !NetworkTier::applies(region(way.0), region(way.1)) {
+            return Err("the STANDARD tier leads from Google Cloud to other providers".into());
+        }
+        let known = self.standard.entry(way).or_default();
+        *known = known.under(figures);
+        Ok(())
+    }
+
+    /// What is known of a way over the STANDARD tier, by its regions' numbers.
+    pub(super) fn standard(&self, way: (usize, usize)) -> Option<StandardTier> {
+        self.standard.get(&way).copied()
     }
 
     /// The number of a region, which is added where it is new.
@@ -229,7 +252,7 @@ fn link_figures(fields: &[&str], origin: Origin) -> Result<Figures, String> {
 }
 
 /// A figure, empty where it is unknown; a `?` behind it says that it is doubted.
-fn figure(
+pub(super) fn figure(
     text: &str,
     name: &str,
     bounds: std::ops::RangeInclusive<f64>,

@@ -18,8 +18,11 @@ pub struct Vm {
     pub reference_usd_per_hour: Usd,
     /// Virtual CPUs.
     pub vcpus: u64,
-    /// What it can send, in Gbit/s.
+    /// What it can send to public addresses, in Gbit/s.
     pub egress_gbps: f64,
+    /// What it can send in all where machines of its provider are reached by internal addresses, in Gbit/s; to public ones it
+    /// sends no more than `egress_gbps` of it.
+    pub internal_egress_gbps: f64,
     /// What it can receive, in Gbit/s.
     pub ingress_gbps: f64,
     /// From the request to a machine that answers, in seconds.
@@ -72,6 +75,7 @@ fn parse(csv: &str) -> Result<Vec<Vm>, Invalid> {
                 reference_usd_per_hour: row.usd("reference_usd_per_hour")?,
                 vcpus: row.count("vcpus")?,
                 egress_gbps: row.number("egress_gbps")?,
+                internal_egress_gbps: row.number("internal_egress_gbps")?,
                 ingress_gbps: row.number("ingress_gbps")?,
                 provisioning_s: row.number("provisioning_s")?,
                 minimum_s: row.number("minimum_s")?,
@@ -92,6 +96,7 @@ mod tests {
             let row = relay_vm(provider).unwrap();
             assert_eq!(row.reference_usd_per_hour, Usd::from_usd(0.54));
             assert_eq!(vm(&row.instance), Some(row));
+            assert!(row.internal_egress_gbps >= row.egress_gbps);
         }
         assert!(relay_vm(Provider::Local).is_none());
     }
