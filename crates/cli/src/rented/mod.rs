@@ -10,8 +10,9 @@ use crate::context::Context;
 use crate::exit::{Exit, Told};
 use file::Read;
 use serde::Serialize;
+use skyfresh_plan::network::Addresses;
 use skyfresh_relay::executor::Ssh;
-use skyfresh_rent::{Machine, Rented, Terms};
+use skyfresh_rent::{Machine, Reach, Rented, Terms};
 use skyfresh_sky::{Provider, Region, Timestamp};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -46,6 +47,15 @@ impl Renting {
     /// Whether machines are offered in a region.
     pub(crate) fn is_in(&self, region: &Region) -> bool {
         self.0.offers.contains_key(region)
+    }
+
+    /// By which addresses its machines reach those of their own provider.
+    pub(crate) fn addresses(&self) -> Addresses {
+        let mut offers = self.0.offers.values();
+        match offers.all(|offer| offer.reach == Reach::Private) {
+            true => Addresses::Internal,
+            false => Addresses::Public,
+        }
     }
 
     /// Whether machines live long enough for a plan of so many seconds.

@@ -24,6 +24,7 @@ mod place;
 #[cfg(feature = "parquet")]
 mod place_parquet;
 mod plan;
+mod plan_terms;
 mod profile;
 mod relay_machines;
 mod relays;

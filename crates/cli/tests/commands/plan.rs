@@ -163,7 +163,8 @@ fn an_overlay_as_json_adds_up() {
             .unwrap_or_else(|| panic!("{name}: {told}"))
     };
     assert_eq!(told["feasible"], true);
-    assert!((number("egress_usd") + number("vm_usd") - number("cost_usd")).abs() < 1e-9);
+    let parts = ["egress_usd", "vm_usd", "requests_usd"].map(number);
+    assert!((parts.iter().sum::<f64>() - number("cost_usd")).abs() < 1e-9);
     assert!(number("time_s") <= 600.0 && number("lower_bound_usd") <= number("cost_usd"));
     assert!((number("throughput_gbps") * number("time_s") - 800.0).abs() < 1e-6);
     assert!(number("solve_ms") > 0.0 && told["engine"] == "best");

@@ -1,5 +1,6 @@
 //! Relays for a bulk job: whether they are worth it, where they run, what they did.
 
+mod direct;
 mod place;
 mod report;
 mod standing;
@@ -9,6 +10,7 @@ use crate::context::Context;
 use crate::exit::{Exit, Told};
 use crate::rented;
 use anyhow::Context as _;
+use direct::direct;
 pub(crate) use place::Place;
 use place::read_hosts;
 use serde::Serialize;
@@ -18,15 +20,14 @@ use skyfresh_engine::overlay::{
 use skyfresh_engine::region_of;
 use skyfresh_plan::network::{MachinePrices, Network};
 use skyfresh_plan::overlay::{
-    Choice, Direct, Engine, Goal, Machines, OverlayPlan, Request as Asked, StartUp, Way, choose,
-    plan,
+    Choice, Engine, Goal, Machines, OverlayPlan, Request as Asked, StartUp, Way, choose, plan,
 };
 use skyfresh_relay::executor::{Executor, LocalProcess, Ssh};
 use skyfresh_relay::job::{Event, JobOptions, JobReport, Listener};
 use skyfresh_relay::topology::{Security, Topology};
 use skyfresh_relay::{NodeId, Result as RelayResult};
 use skyfresh_sky::catalog::Catalog;
-use skyfresh_sky::{Clock, Location, Region, Usd, parse_delay};
+use skyfresh_sky::{Clock, Location, Region, parse_delay};
 pub(crate) use standing::{Purpose, StandingArgs, standing};
 use std::path::Path;
 use std::sync::Arc;
@@ -34,7 +35,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 /// Most bytes of a part that relays carry; larger where an object has too many such parts.
-const PART_BYTES: u32 = 16 << 20;
+pub(crate) const PART_BYTES: u32 = 16 << 20;
 const LARGE_PART_BYTES: u32 = 64 << 20;
 /// Parallel connections of each hop, on one machine and between hosts.
 const CONNECTIONS_HERE: u16 = 4;
@@ -88,6 +89,17 @@ pub(super) struct Planned {
     pub(super) in_parts: Vec<u64>,
 }
 
+impl Planned {
+    /// Most bytes of a part that relays carry: an object has 10,000 parts at most.
+    fn chunk_bytes(&self) -> u32 {
+        let bytes = self.in_parts.iter().copied().max().unwrap_or(0);
+        match bytes.div_ceil(PART_BYTES.into()) > 10_000 {
+            true => LARGE_PART_BYTES,
+            false => PART_BYTES,
+        }
+    }
+}
+
 /// Decides for what each destination lacks. Small objects go direct in any case, and are not counted.
 ///
 /// # Errors
@@ -126,7 +138,10 @@ pub(super) fn decide(
     };
     let relays = &request.args.relays;
     let goal = relays.goal();
-    let direct = direct(&source, &targets, &planned.in_parts, catalog);
+    // Both ways move the same parts.
+    let usual = u64::from(planned.chunk_bytes());
+    let part_bytes = request.options.part_bytes.unwrap_or(usual);
+    let direct = direct(&source, &targets, &planned.in_parts, part_bytes, catalog);
     let mut destinations: Vec<Region> = targets.clone();
     destinations.retain(|region| *region != source);
     destinations.sort();
@@ -154,9 +169,12 @@ pub(super) fn decide(
             "all objects are small, and relays carry parts of large ones",
         ));
     }
+    let addresses = renting.as_ref().map(rented::Renting::addresses);
     let network = Network::from_catalog(catalog, MachinePrices::OnDemand);
+    let network = network.reached_by(addresses.unwrap_or_default());
     let mut asked = Asked::new(source.clone(), destinations, bytes as f64 / 1e9, goal);
     asked.vms_per_region = relays.relay_count;
+    asked.part_bytes = Some(part_bytes);
     let mut machines = Machines::Standing;
     if let Some(hosts) = &hosts {
         let has = |region: &Region| hosts.iter().filter(|host| host.region == *region).count();
@@ -209,28 +227,6 @@ fn only_in(asked: &mut Asked, network: &Network, has: impl Fn(&Region) -> bool) 
     asked.without_regions = without.cloned().collect();
     let mut ends = std::iter::once(&asked.source).chain(&asked.destinations);
     ends.find(|region| !has(region)).cloned()
-}
-
-/// What the same costs and takes through this machine.
-fn direct(source: &Region, targets: &[Region], bytes: &[u64], catalog: &Catalog) -> Direct {
-    let mut cost_usd = Some(0.0);
-    let mut time_s = Some(0.0f64);
-    for (target, bytes) in targets.iter().zip(bytes) {
-        let egress = match target == source {
-            true => Some(Usd::default()),
-            false => catalog.egress_usd_per_gb(source, target),
-        };
-        let usd = egress.map(|egress| egress.per_gb(*bytes).usd());
-        cost_usd = cost_usd.zip(usd).map(|(sum, usd)| sum + usd);
-        let link = catalog.link(source, target);
-        let seconds = link
-            .filter(|link| link.throughput_gbps > 0.0)
-            .map(|link| *bytes as f64 * 8.0 / (link.throughput_gbps * 1e9));
-        if target != source {
-            time_s = time_s.zip(seconds).map(|(most, s)| most.max(s));
-        }
-    }
-    Direct { cost_usd, time_s }
 }
 
 /// Starts relays where nothing is rented, each with the configuration in `config`; and how many connections a hop has there.
@@ -288,12 +284,6 @@ impl Decided {
                 (Arc::new(executor), CONNECTIONS)
             }
         };
-        let bytes: u64 = planned.in_parts.iter().copied().max().unwrap_or(0);
-        // An object has 10,000 parts at most.
-        let chunk_bytes = match bytes.div_ceil(PART_BYTES.into()) > 10_000 {
-            true => LARGE_PART_BYTES,
-            false => PART_BYTES,
-        };
         let targets = request.targets.iter().zip(&self.targets);
         let topology = shape(&OverlayShape {
             plan,
@@ -305,7 +295,7 @@ impl Decided {
                     (location.to_string(), region.clone(), spec(location))
                 })
                 .collect(),
-            chunk_bytes,
+            chunk_bytes: planned.chunk_bytes(),
             connections,
             security: Security::Sealed,
         })

@@ -1,7 +1,8 @@
 //! Relays that stand by while rules run: which ways they carry, and where they are.
 
+use super::direct::direct;
 use super::place::{Place, read_hosts};
-use super::{direct, executor, only_in};
+use super::{executor, only_in};
 use crate::context::Context;
 use crate::exit::{Exit, Told};
 use async_trait::async_trait;
@@ -140,6 +141,7 @@ impl Planner {
         let gb = PLANNED_BYTES as f64 / 1e9;
         let mut asked = Request::new(from.clone(), vec![to.clone()], gb, goal);
         asked.vms_per_region = 1;
+        asked.part_bytes = Some(PART_BYTES.into());
         if let Some(hosts) = &self.hosts {
             let has = |region: &Region| hosts.iter().filter(|host| host.region == *region).count();
             let most = network.regions().iter().map(has).max().unwrap_or(0);
@@ -153,6 +155,7 @@ impl Planner {
             &from,
             std::slice::from_ref(&to),
             &[PLANNED_BYTES],
+            PART_BYTES.into(),
             &self.catalog,
         );
         let choice = choose(direct, &outcome, goal, Machines::Standing);

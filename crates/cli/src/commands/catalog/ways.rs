@@ -5,7 +5,9 @@ use crate::context::Context;
 use crate::exit::{Exit, Told};
 use crate::output::{Style, Table};
 use serde::Serialize;
-use skyfresh_sky::catalog::{Catalog, Figure, Figures, Origin, PriceScope, RegionPrices};
+use skyfresh_sky::catalog::{
+    Catalog, Figure, Figures, Origin, PriceScope, RegionPrices, StandardTier,
+};
 use skyfresh_sky::{Region, Usd};
 
 /// Two regions, and whose figures of them.
@@ -68,6 +70,9 @@ struct Way<'a> {
     distance_km: Option<f64>,
     #[serde(flatten)]
     figures: Figures,
+    /// Out of Google Cloud, where it is listed: the figures above are PREMIUM's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    standard_tier: Option<StandardTier>,
 }
 
 fn style(origin: Origin) -> Style {
@@ -174,6 +179,7 @@ pub(super) fn link(args: &LinkArgs, context: &Context) -> anyhow::Result<Exit> {
         return Err(Told::new(Exit::Usage, "a region has no link to itself").into());
     };
     let distance_km = catalog.distance_km(&from, &to).map(f64::round);
+    let standard_tier = catalog.standard_tier(&from, &to);
     let output = &context.output;
     if output.json {
         output.json_line(&Way {
@@ -181,16 +187,20 @@ pub(super) fn link(args: &LinkArgs, context: &Context) -> anyhow::Result<Exit> {
             destination: &to,
             distance_km,
             figures,
+            standard_tier,
         })?;
         return Ok(Exit::Ok);
     }
     let mut table = Table::new(&["WHAT", "FIGURE", "ORIGIN"]);
-    table.row(row("egress", figures.egress_usd_per_gb, |usd| {
-        format!("{} per GB", dollars(usd))
-    }));
-    table.row(row("throughput", figures.throughput_gbps, |gbps| {
-        format!("{gbps} Gbit/s")
-    }));
+    let per_gb = |usd: Usd| format!("{} per GB", dollars(usd));
+    let rate = |gbps: f64| format!("{gbps} Gbit/s");
+    table.row(row("egress", figures.egress_usd_per_gb, per_gb));
+    table.row(row("throughput", figures.throughput_gbps, rate));
+    if let Some(standard) = standard_tier {
+        let (usd, gbps) = (standard.egress_usd_per_gb, standard.throughput_gbps);
+        table.row(row("egress, standard tier", usd, per_gb));
+        table.row(row("throughput, standard tier", gbps, rate));
+    }
     table.row(row("round trip", figures.rtt_ms, |ms| format!("{ms} ms")));
     table.row(vec![
         (Style::Plain, "distance".into()),

@@ -1,13 +1,17 @@
 //! What is asked of an overlay, as the command line says it.
 
+use crate::bulk::relays::PART_BYTES;
 use crate::catalog_file;
 use crate::exit::{Exit, Told};
-use skyfresh_plan::network::{MachinePrices, Network};
+use skyfresh_plan::network::{Addresses, MachinePrices, Network};
 use skyfresh_plan::overlay::{Goal, Request, StartUp, StoreIo};
 use skyfresh_sky::catalog::{Catalog, Coordinates};
 use skyfresh_sky::{Invalid, Provider, Region, parse_bytes};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+
+/// Bytes of a part where none are asked for: what relays carry at most of objects that are not very large.
+const USUAL_PART_BYTES: u64 = PART_BYTES as u64;
 
 /// Regions, volume and the network.
 #[derive(Debug, clap::Args)]
@@ -48,14 +52,68 @@ pub(super) struct Asked {
     /// Your own figures, before the catalogue's
     #[arg(long, value_name = "FILE", conflicts_with = "network")]
     overrides: Option<PathBuf>,
+    /// By which of Google Cloud's network tiers data leaves for other providers: standard where a region has it, premium elsewhere; or
+    /// either, whichever makes the better plan [default: premium]
+    #[arg(long, value_name = "TIER", value_enum, conflicts_with = "network")]
+    gcp_tier: Option<TierChoice>,
+    /// What the standard tier carries of what the premium one does, e.g. 0.9, where nobody measured it [default: stays on premium there]
+    #[arg(long, value_name = "SHARE", requires = "gcp_tier")]
+    standard_share: Option<f64>,
+    /// Machines of one provider reach one another by internal addresses, in joined networks of yours: Google Cloud's limit of 7 Gbit/s a
+    /// machine then holds for other providers alone
+    #[arg(long, conflicts_with = "network")]
+    internal_addresses: bool,
+    /// Bytes in a part, for each of which a read at the source and a write at every destination is paid [default: 16MiB; with --network
+    /// requests are not counted]
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
+    part_size: Option<u64>,
+    /// Leave requests to the stores out of the price
+    #[arg(long, conflicts_with = "part_size")]
+    without_requests: bool,
     /// Price every machine as the papers' planners do, at $0.54 an hour
     #[arg(long)]
     reference_prices: bool,
 }
 
+/// By which network tier data leaves Google Cloud for other providers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum TierChoice {
+    /// Over Google's own network to near its destination.
+    #[default]
+    Premium,
+    /// Over the internet from near its source.
+    Standard,
+    /// Whichever of both makes the better plan.
+    Either,
+}
+
 impl Asked {
-    /// The network to plan on.
+    /// The networks to plan on, the best plan on any of them being the answer: one for each tier that may be taken.
+    pub(super) fn networks(&self) -> anyhow::Result<Vec<Network>> {
+        let premium = self.base_network()?;
+        let standard = || premium.on_standard_tier(self.standard_share).map_err(usage);
+        Ok(match self.gcp_tier.unwrap_or_default() {
+            TierChoice::Premium => vec![premium],
+            TierChoice::Standard => vec![standard()?],
+            TierChoice::Either => {
+                let standard = standard()?;
+                vec![premium, standard]
+            }
+        })
+    }
+
+    /// The network, where only one will do.
     pub(super) fn network(&self) -> anyhow::Result<Network> {
+        let mut networks = self.networks()?;
+        match (networks.pop(), networks.is_empty()) {
+            (Some(network), true) => Ok(network),
+            _ => Err(Told::new(Exit::Usage, "this is made for one network tier")
+                .hint("--gcp-tier premium, or --gcp-tier standard")
+                .into()),
+        }
+    }
+
+    fn base_network(&self) -> anyhow::Result<Network> {
         match &self.network {
             Some(folder) => {
                 let read = |name: &str| catalog_file::read(&folder.join(name));
@@ -64,7 +122,12 @@ impl Asked {
                     &read("egress_price.csv")?,
                     &read("vm.csv")?,
                 );
-                Ok(network.map_err(usage)?)
+                let network = network.map_err(usage)?;
+                // The papers' tables have no prices of requests.
+                Ok(match self.part_size {
+                    Some(_) => network.with_request_prices(&Catalog::embedded()),
+                    None => network,
+                })
             }
             None => {
                 let catalog = catalog_file::overridden(self.overrides.as_deref())?;
@@ -72,7 +135,11 @@ impl Asked {
                     true => MachinePrices::Reference,
                     false => MachinePrices::OnDemand,
                 };
-                Ok(Network::from_catalog(&catalog, prices))
+                let addresses = match self.internal_addresses {
+                    true => Addresses::Internal,
+                    false => Addresses::Public,
+                };
+                Ok(Network::from_catalog(&catalog, prices).reached_by(addresses))
             }
         }
     }
@@ -97,6 +164,9 @@ impl Asked {
             read_gbps: self.read_gbps,
             write_gbps: self.write_gbps,
         };
+        let usual = self.network.is_none() && !self.without_requests;
+        let usual = usual.then_some(USUAL_PART_BYTES);
+        request.part_bytes = self.part_size.or(usual);
         for text in &self.without {
             if let Ok(provider) = text.parse::<Provider>() {
                 request.without_providers.insert(provider);

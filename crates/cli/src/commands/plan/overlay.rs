@@ -6,8 +6,9 @@ use crate::exit::Exit;
 use crate::output::{Style, Table};
 use serde::Serialize;
 use skyfresh_plan::multicast::reference_model;
-use skyfresh_plan::overlay::{Engine, Goal, Infeasible, Outcome, OverlayPlan, plan};
+use skyfresh_plan::overlay::{Engine, Goal, Infeasible, Outcome, OverlayPlan, plan_on_any};
 use skyfresh_sim::picture::overlay_map;
+use skyfresh_sky::catalog::NetworkTier;
 use skyfresh_sky::{Region, parse_delay};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -51,6 +52,8 @@ struct Printed<'a> {
     cost_usd: f64,
     egress_usd: f64,
     vm_usd: f64,
+    requests_usd: f64,
+    part_bytes: Option<u64>,
     fee_usd: f64,
     time_s: f64,
     start_s: f64,
@@ -73,7 +76,12 @@ struct PrintedInfeasible<'a> {
 }
 
 pub(super) fn run(args: &OverlayArgs, context: &Context) -> anyhow::Result<Exit> {
-    let network = args.asked.network()?;
+    let networks = match args.write_mps {
+        Some(_) => vec![args.asked.network()?],
+        None => args.asked.networks()?,
+    };
+    // The tiers differ in their links alone.
+    let network = &networks[0];
     let goal = match (args.deadline, args.throughput, args.budget) {
         (Some(deadline), ..) => Goal::Deadline(deadline.as_secs_f64()),
         (_, Some(gbps), _) => Goal::Throughput(gbps),
@@ -81,22 +89,22 @@ pub(super) fn run(args: &OverlayArgs, context: &Context) -> anyhow::Result<Exit>
         _ if args.fastest => Goal::Fastest,
         _ => Goal::Cheapest,
     };
-    let request = args.asked.request(&network, goal)?;
+    let request = args.asked.request(network, goal)?;
     if let Some(path) = &args.write_mps {
-        let model = reference_model(&network, &request).map_err(usage)?;
+        let model = reference_model(network, &request).map_err(usage)?;
         write(path, &model.to_mps())?;
     }
     let began = context.clock.monotonic_ns();
-    let outcome = plan(&network, &request, args.engine).map_err(usage)?;
+    let (_, outcome) = plan_on_any(&networks, &request, args.engine).map_err(usage)?;
     let solve_ms = (context.clock.monotonic_ns() - began) as f64 / 1e6;
     let output = &context.output;
     match &outcome {
         Outcome::Plan(plan) => {
             if let Some(path) = &args.map {
-                write(path, &overlay_map(plan, &places(&network)))?;
+                write(path, &overlay_map(plan, &places(network)))?;
             }
             match output.json {
-                true => output.json_line(&printed(plan, solve_ms))?,
+                true => output.json_line(&printed(plan, request.part_bytes, solve_ms))?,
                 false => show(plan, solve_ms, context),
             }
             Ok(Exit::Ok)
@@ -115,7 +123,7 @@ pub(super) fn run(args: &OverlayArgs, context: &Context) -> anyhow::Result<Exit>
     }
 }
 
-fn printed(plan: &OverlayPlan, solve_ms: f64) -> Printed<'_> {
+fn printed(plan: &OverlayPlan, part_bytes: Option<u64>, solve_ms: f64) -> Printed<'_> {
     Printed {
         engine: &plan.engine,
         feasible: true,
@@ -125,6 +133,8 @@ fn printed(plan: &OverlayPlan, solve_ms: f64) -> Printed<'_> {
         cost_usd: plan.cost_usd,
         egress_usd: plan.egress_usd,
         vm_usd: plan.vm_usd,
+        requests_usd: plan.requests_usd,
+        part_bytes,
         fee_usd: plan.fee_usd,
         time_s: plan.time_s,
         start_s: plan.start_s,
@@ -166,8 +176,12 @@ fn show(plan: &OverlayPlan, solve_ms: f64, context: &Context) {
         true => format!(", the service ${:.4}", plan.fee_usd),
         false => String::new(),
     };
+    let requests = match plan.requests_usd > 0.0 {
+        true => format!(", requests ${:.4}", plan.requests_usd),
+        false => String::new(),
+    };
     output.line(format!(
-        "  ${:.4}: egress ${:.4}, machines ${:.4}{fee}",
+        "  ${:.4}: egress ${:.4}, machines ${:.4}{requests}{fee}",
         plan.cost_usd, plan.egress_usd, plan.vm_usd
     ));
     match (plan.lower_bound_usd, plan.lower_bound_s) {
@@ -187,18 +201,7 @@ fn show(plan: &OverlayPlan, solve_ms: f64, context: &Context) {
         .collect();
     output.line(format!("  machines: {}", machines.join(", ")));
     output.line("");
-    let mut table = Table::new(&["FROM", "TO", "GB", "GBIT/S", "$/GB", "$"]);
-    for edge in &plan.edges {
-        table.row(vec![
-            (Style::Plain, edge.src.to_string()),
-            (Style::Plain, edge.dst.to_string()),
-            (Style::Plain, format!("{:.3}", edge.gb)),
-            (Style::Plain, format!("{:.3}", edge.gbps)),
-            (Style::Plain, format!("{:.4}", edge.usd_per_gb)),
-            (Style::Plain, format!("{:.4}", edge.usd_per_gb * edge.gb)),
-        ]);
-    }
-    output.line(table.render(output, 2));
+    output.line(links(plan).render(output, 2));
     for tree in plan.trees.iter().filter(|tree| tree.stripes > 0) {
         let share = 100.0 * f64::from(tree.stripes) / f64::from(plan.stripes);
         let ways = branches(plan, &tree.edges);
@@ -209,6 +212,28 @@ fn show(plan: &OverlayPlan, solve_ms: f64, context: &Context) {
     }
     let by = format!("planned by {} in {solve_ms:.1} ms", plan.engine);
     output.note(output.paint(Style::Dim, by));
+}
+
+/// What goes over each link; with its network tier, where one has any.
+fn links(plan: &OverlayPlan) -> Table {
+    let tiered = plan.edges.iter().any(|edge| edge.tier.is_some());
+    let mut heads = vec!["FROM", "TO", "GB", "GBIT/S", "$/GB", "$"];
+    heads.extend(tiered.then_some("TIER"));
+    let mut table = Table::new(&heads);
+    for edge in &plan.edges {
+        let mut row = vec![
+            (Style::Plain, edge.src.to_string()),
+            (Style::Plain, edge.dst.to_string()),
+            (Style::Plain, format!("{:.3}", edge.gb)),
+            (Style::Plain, format!("{:.3}", edge.gbps)),
+            (Style::Plain, format!("{:.4}", edge.usd_per_gb)),
+            (Style::Plain, format!("{:.4}", edge.usd_per_gb * edge.gb)),
+        ];
+        let tier = edge.tier.map_or("-", NetworkTier::as_str);
+        row.extend(tiered.then(|| (Style::Plain, tier.to_owned())));
+        table.row(row);
+    }
+    table
 }
 
 /// A tree in a line: `a > b > {c, d}`.
