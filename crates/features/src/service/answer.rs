@@ -76,7 +76,7 @@ pub(super) fn encode(
             b"{\"values\":["
         };
         out.extend_from_slice(before);
-        separated(&mut out, values, |out, value| push_value(out, value));
+        separated(&mut out, values, push_value);
         out.extend_from_slice(b"],\"statuses\":[");
         separated(&mut out, values, |out, _| {
             out.extend_from_slice(b"\"PRESENT\"");

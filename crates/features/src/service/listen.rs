@@ -56,10 +56,11 @@ pub async fn serve(
         service: Arc::clone(&service),
         runtime: runtime.clone(),
     };
-    let lanes = (0..runtime.metrics().num_workers())
-        .map(|number| Lane::start(number, front.clone(), stop.clone(), give_up.clone()));
-    let lanes = lanes.collect::<std::io::Result<Vec<Lane>>>();
-    let lanes = lanes.map_err(|error| failed(error.to_string()).with_source(error))?;
+    // Each has what it answers with to itself: counting references to shared things would take turns with the others.
+    let threads = (0..runtime.metrics().num_workers())
+        .map(|number| ConnectionThread::start(number, Arc::new(front.clone()), &stop, &give_up));
+    let threads = threads.collect::<std::io::Result<Vec<ConnectionThread>>>();
+    let threads = threads.map_err(|error| failed(error.to_string()).with_source(error))?;
     drop(front);
     loop {
         let accepted = tokio::select! {
@@ -68,22 +69,25 @@ pub async fn serve(
         };
         match accepted {
             Ok((stream, _)) => {
-                let least = lanes
+                let least = threads
                     .iter()
-                    .min_by_key(|lane| lane.open.load(Ordering::Relaxed));
-                if let Some(lane) = least {
-                    lane.give(stream);
+                    .min_by_key(|thread| thread.open.load(Ordering::Relaxed));
+                if let Some(thread) = least {
+                    thread.give(stream);
                 }
             }
             Err(error) if of_one_connection(&error) => {}
             Err(error) => {
                 tracing::warn!(%error, "accepting a connection failed; pausing");
-                service.clock.sleep(ACCEPT_PAUSE).await;
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = service.clock.sleep(ACCEPT_PAUSE) => {}
+                }
             }
         }
     }
     drop(listener);
-    for Lane { streams, ended, .. } in lanes {
+    for ConnectionThread { streams, ended, .. } in threads {
         drop(streams);
         let early = |_| failed("a thread that serves ended early".to_owned());
         ended.await.map_err(early)?;
@@ -92,20 +96,21 @@ pub async fn serve(
 }
 
 /// A thread that serves, seen from outside.
-struct Lane {
+struct ConnectionThread {
     streams: mpsc::UnboundedSender<std::net::TcpStream>,
     /// Connections that it has.
     open: Arc<AtomicUsize>,
     ended: oneshot::Receiver<()>,
 }
 
-impl Lane {
+impl ConnectionThread {
     fn start(
         number: usize,
-        front: Front,
-        stop: CancellationToken,
-        give_up: CancellationToken,
+        front: Arc<Front>,
+        stop: &CancellationToken,
+        give_up: &CancellationToken,
     ) -> std::io::Result<Self> {
+        let (stop, give_up) = (stop.clone(), give_up.clone());
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .build()?;
@@ -126,7 +131,7 @@ impl Lane {
                 drop((runtime, front));
                 let _ = end.send(());
             })?;
-        Ok(Lane {
+        Ok(ConnectionThread {
             streams,
             open,
             ended,
@@ -151,14 +156,15 @@ impl Lane {
 /// All connections of a thread, until no more are given and all have ended.
 async fn connections(
     mut given: mpsc::UnboundedReceiver<std::net::TcpStream>,
-    front: &Front,
+    front: &Arc<Front>,
     open: &Arc<AtomicUsize>,
     stop: &CancellationToken,
 ) {
     let tasks = TaskTracker::new();
     while let Some(stream) = given.recv().await {
         // A token of its own: all wait for it with each request.
-        let (front, stop, left) = (front.clone(), stop.child_token(), Left(Arc::clone(open)));
+        let (front, stop) = (Arc::clone(front), stop.child_token());
+        let left = Left(Arc::clone(open));
         tasks.spawn(async move {
             match TcpStream::from_std(stream) {
                 Ok(stream) => connection(stream, front, stop).await,
@@ -180,8 +186,8 @@ impl Drop for Left {
     }
 }
 
-async fn connection(stream: TcpStream, front: Front, stop: CancellationToken) {
-    let answering = service_fn(move |request| front.clone().answer(request));
+async fn connection(stream: TcpStream, front: Arc<Front>, stop: CancellationToken) {
+    let answering = service_fn(|request| front.answer(request));
     let served = http1::Builder::new().serve_connection(TokioIo::new(stream), answering);
     let mut served = pin!(served);
     let ended = tokio::select! {
@@ -208,7 +214,7 @@ struct Front {
 type Answered = std::result::Result<Response<Either<Full<Bytes>, Body>>, JoinError>;
 
 impl Front {
-    async fn answer(self, request: Request<Incoming>) -> Answered {
+    async fn answer(&self, request: Request<Incoming>) -> Answered {
         let small = |bytes| bytes <= MOST_BYTES_AT_ONCE;
         let at_once = request.method() == Method::POST
             && request.uri().path() == ONLINE_PATH
