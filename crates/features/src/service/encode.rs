@@ -71,6 +71,11 @@ impl Cells {
         &self.values[start..self.ends[index] as usize]
     }
 
+    /// Bytes of all values.
+    pub(super) fn value_bytes(&self) -> usize {
+        self.values.len()
+    }
+
     /// All values as a list in JSON.
     pub(super) fn list(&self) -> Vec<u8> {
         let mut list = Vec::with_capacity(self.values.len() + self.ends.len() + 2);

@@ -1,5 +1,6 @@
 //! The HTTP side: Feast's paths, feedback, status, metrics.
 
+use super::answer::Answer as Features;
 use super::id::FeatureId;
 use super::metrics;
 use super::refused::{FeastError, Refused};
@@ -12,19 +13,18 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::serve::ListenerExt;
 use axum::{Json, Router};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use skyfresh_sky::Kind;
 use std::sync::Arc;
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 /// Bodies larger than this are refused.
 const MAX_BODY_BYTES: usize = 32 << 20;
 /// Those of peers: columns' names are repeated with each row there.
 const MAX_PEER_BODY_BYTES: usize = 8 * MAX_BODY_BYTES;
+/// Where features are asked for.
+pub(super) const ONLINE_PATH: &str = "/get-online-features";
 /// The header that carries the ids of the features read, separated by commas.
 const FEATURE_IDS: &str = "x-skyfresh-feature-ids";
 
@@ -33,7 +33,7 @@ type Answer<T> = std::result::Result<T, Refused>;
 /// The routes over a service.
 pub fn router(service: Arc<Service>) -> Router {
     Router::new()
-        .route("/get-online-features", post(online))
+        .route(ONLINE_PATH, post(online))
         .route("/push", post(push))
         .route("/write-to-online-store", post(write))
         .route("/feedback", post(feedback))
@@ -50,30 +50,6 @@ pub fn router(service: Arc<Service>) -> Router {
         .method_not_allowed_fallback(|| async { Refused::detail(405, "Method Not Allowed") })
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(service)
-}
-
-/// Serves until `stop` is cancelled and requests under way are done.
-///
-/// # Errors
-/// The listener is broken.
-pub async fn serve(
-    listener: TcpListener,
-    service: Arc<Service>,
-    stop: CancellationToken,
-) -> Result<()> {
-    let stopped = async move { stop.cancelled().await };
-    // Answers are written whole: waiting for more would only delay them.
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "a connection's answers may be delayed");
-        }
-    });
-    axum::serve(listener, router(service))
-        .with_graceful_shutdown(stopped)
-        .await
-        .map_err(|error| {
-            Error::new(Kind::Internal, "serve", "listener", error.to_string()).with_source(error)
-        })
 }
 
 /// What blocks, off the threads that serve.
@@ -94,9 +70,13 @@ fn parsed<T: DeserializeOwned>(body: &[u8], fields: &[&str]) -> Answer<T> {
     serde_json::from_slice(body).map_err(|error| Refused::malformed(body, &error, fields))
 }
 
-async fn online(State(service): State<Arc<Service>>, body: Bytes) -> Answer<Response> {
-    let answer = service.online(&body).await?;
-    let mut response = Response::new(Body::from(answer.body));
+pub(super) async fn online(State(service): State<Arc<Service>>, body: Bytes) -> Answer<Response> {
+    Ok(told(service.online(&body).await?).map(Body::from))
+}
+
+/// An answer as a response.
+pub(super) fn told(answer: Features) -> axum::http::Response<Bytes> {
+    let mut response = axum::http::Response::new(Bytes::from(answer.body));
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, json);
     // Ids are plain ASCII, so that this never fails.
@@ -105,7 +85,7 @@ async fn online(State(service): State<Arc<Service>>, body: Bytes) -> Answer<Resp
     {
         response.headers_mut().insert(FEATURE_IDS, ids);
     }
-    Ok(response)
+    response
 }
 
 /// Answers nothing but a status.

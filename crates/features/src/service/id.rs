@@ -2,6 +2,7 @@
 
 use crate::{Error, Result};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use std::fmt::Write as _;
 
 /// RFC 3986's unreserved characters stand for themselves.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
@@ -23,16 +24,22 @@ pub struct FeatureId {
 }
 
 impl FeatureId {
-    /// The text of an id, without making one.
-    pub(super) fn shown(view: &str, version: u32, key: &str) -> impl std::fmt::Display {
-        let key = utf8_percent_encode(key, UNRESERVED);
-        std::fmt::from_fn(move |f| write!(f, "{view}/{version}/{key}"))
+    /// Writes the text of an id, without making one.
+    pub(super) fn push(text: &mut String, view: &str, version: u32, key: &str) {
+        text.push_str(view);
+        text.push('/');
+        // Writing to a text does not fail.
+        let _ = write!(text, "{version}");
+        text.push('/');
+        text.extend(utf8_percent_encode(key, UNRESERVED));
     }
 }
 
 impl std::fmt::Display for FeatureId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        Self::shown(&self.view, self.version, &self.key).fmt(f)
+        let mut text = String::new();
+        Self::push(&mut text, &self.view, self.version, &self.key);
+        f.write_str(&text)
     }
 }
 

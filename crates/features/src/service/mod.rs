@@ -13,6 +13,7 @@
 //! Queries are answered from rows in memory and wait for no worker. Keys are in shards, by a hash ([`shard_of`]); each shard of a view has
 //! a scheduler and a worker of its own, and other processes may have other shards. Everything durable is in one file ([`Store`]); queues and priorities are made from it at the start.
 
+mod answer;
 mod asof;
 mod budget;
 mod cache;
@@ -28,6 +29,7 @@ mod id;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod kind;
+mod listen;
 mod metrics;
 mod online;
 mod peers;
@@ -37,6 +39,7 @@ mod read;
 mod redis;
 mod refused;
 mod replay;
+mod request;
 mod shard;
 mod sharding;
 mod source;
@@ -46,6 +49,8 @@ mod table;
 mod view;
 mod views;
 
+#[cfg(test)]
+mod listen_tests;
 #[cfg(test)]
 mod online_tests;
 #[cfg(test)]
@@ -64,9 +69,10 @@ pub use asof::{AsOf, TrainingSet, training_set};
 pub use columnar::write_rows;
 pub use config::{FeatureService, FeaturesConfig, HistoryFormat, StoreAddress, ViewSpec};
 pub use history::{Written, read_history};
-pub use http::{router, serve};
+pub use http::router;
 pub use id::FeatureId;
 pub use kind::{FeatureType, Scalar};
+pub use listen::serve;
 pub use sharding::{Sharding, shard_of};
 pub use source::{ClientOptions, FileSource, KafkaSource, MessageFormat, Source};
 pub use store::{Row, Store};

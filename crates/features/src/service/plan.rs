@@ -8,6 +8,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 /// Lists that are remembered at most.
 const MOST_PLANS: usize = 1_000;
+/// And the bytes of their texts.
+const MOST_TEXT_BYTES: usize = 8 << 20;
 
 /// A list of features, looked up.
 #[derive(Debug)]
@@ -20,47 +22,59 @@ pub(super) struct Plan {
     pub(super) names: Vec<u8>,
 }
 
-/// Lists that were asked for before.
+/// What was asked for before: lists by their text in the request, services by their name; each with short names and with full ones.
 #[derive(Debug, Default)]
-pub(super) struct Plans(RwLock<HashMap<Box<str>, Arc<Plan>>>);
+pub(super) struct Plans {
+    lists: [RwLock<Known>; 2],
+    services: [RwLock<Known>; 2],
+}
 
-/// The text that stands for a list.
-fn key<'a>(features: impl Iterator<Item = &'a str>, full_feature_names: bool) -> String {
-    let mut key = String::with_capacity(1_024);
-    key.push(if full_feature_names { 'f' } else { 's' });
-    for feature in features {
-        key.push('\n');
-        key.push_str(feature);
-    }
-    key
+#[derive(Debug, Default)]
+struct Known {
+    plans: HashMap<Box<str>, Arc<Plan>>,
+    text_bytes: usize,
 }
 
 impl Plans {
-    /// The plan of a list of `view:feature`.
-    pub(super) fn get<'a>(
-        &self,
-        service: &Service,
-        features: impl Iterator<Item = &'a str> + Clone,
-        full_feature_names: bool,
-    ) -> Result<Arc<Plan>, Refused> {
-        let key = key(features.clone(), full_feature_names);
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(plan) = known.get(key.as_str()) {
-            return Ok(Arc::clone(plan));
-        }
-        drop(known);
-        let plan = Arc::new(Plan::new(service, features, full_feature_names)?);
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MOST_PLANS {
-            known.clear();
-        }
-        known.insert(key.into_boxed_str(), Arc::clone(&plan));
-        Ok(plan)
+    pub(super) fn of_list(&self, text: &str, full_feature_names: bool) -> Option<Arc<Plan>> {
+        get(&self.lists[usize::from(full_feature_names)], text)
+    }
+
+    pub(super) fn of_service(&self, name: &str, full_feature_names: bool) -> Option<Arc<Plan>> {
+        get(&self.services[usize::from(full_feature_names)], name)
+    }
+
+    pub(super) fn keep_list(&self, text: &str, full_feature_names: bool, plan: &Arc<Plan>) {
+        keep(&self.lists[usize::from(full_feature_names)], text, plan);
+    }
+
+    pub(super) fn keep_service(&self, name: &str, full_feature_names: bool, plan: &Arc<Plan>) {
+        keep(&self.services[usize::from(full_feature_names)], name, plan);
+    }
+}
+
+fn get(known: &RwLock<Known>, text: &str) -> Option<Arc<Plan>> {
+    let known = known.read().unwrap_or_else(PoisonError::into_inner);
+    known.plans.get(text).map(Arc::clone)
+}
+
+/// Keeps a plan. A text can be long though its list is short, as it has the request's spaces.
+fn keep(known: &RwLock<Known>, text: &str, plan: &Arc<Plan>) {
+    if text.len() > MOST_TEXT_BYTES / 8 {
+        return;
+    }
+    let mut known = known.write().unwrap_or_else(PoisonError::into_inner);
+    if known.plans.len() >= MOST_PLANS || known.text_bytes + text.len() > MOST_TEXT_BYTES {
+        *known = Known::default();
+    }
+    if known.plans.insert(text.into(), Arc::clone(plan)).is_none() {
+        known.text_bytes += text.len();
     }
 }
 
 impl Plan {
-    fn new<'a>(
+    /// The plan of a list of `view:feature`.
+    pub(super) fn new<'a>(
         service: &Service,
         features: impl Iterator<Item = &'a str>,
         full_feature_names: bool,

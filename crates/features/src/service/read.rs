@@ -70,13 +70,39 @@ impl Service {
                 return Err(error);
             }
         }
-        for (view, rows) in views.iter().zip(&found) {
+        self.count(views, &found);
+        Ok(found)
+    }
+
+    /// The same, where all rows are in memory; otherwise `None`, and nothing is counted.
+    pub(super) fn query_memory(
+        &self,
+        views: &[Arc<View>],
+        keys: &[Vec<String>],
+    ) -> Option<Vec<Rows>> {
+        let mut found = Vec::with_capacity(views.len());
+        for (view, keys) in views.iter().zip(keys) {
+            let mut rows = Vec::with_capacity(keys.len());
+            for key in keys {
+                match view.cache.get(key) {
+                    InMemory::Cells(cells) => rows.push(Some(cells)),
+                    InMemory::Absent(_) => return None,
+                }
+            }
+            found.push(rows);
+        }
+        self.count(views, &found);
+        Some(found)
+    }
+
+    /// Tells schedulers what was asked for.
+    fn count(&self, views: &[Arc<View>], found: &[Rows]) {
+        for (view, rows) in views.iter().zip(found) {
             if view.function.is_some() {
                 // A key that nobody has data for is not remembered: queries must not fill the memory.
                 view.ask(rows, seconds(self.clock.as_ref()));
             }
         }
-        Ok(found)
     }
 
     /// Reads rows out of the store, in one snapshot, and keeps them in memory. Blocks.
