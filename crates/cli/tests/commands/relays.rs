@@ -123,7 +123,8 @@ fn one_expensive_hop_serves_two_destinations_and_every_byte_is_the_sources() {
 fn a_rule_has_relays_where_they_are_faster_and_is_proved_equal_all_the_same() {
     let place = Place::new();
     let sky = Skies::of(&place, &["azure:westus", "aws:eu-west-1"]);
-    place.write("src/large.bin", large());
+    // More than a rule ever writes in one request, however much time there is.
+    place.write("src/large.bin", large().repeat(3));
     place.write("src/small.txt", "small");
     let filled = place.run(&["cp", "-r", "src", &sky.location(0, "")]);
     assert_eq!(filled.code, Some(0), "{filled:?}");

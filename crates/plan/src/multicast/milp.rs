@@ -117,7 +117,7 @@ fn model(limits: &Limits) -> Result<(Model, Variables), Invalid> {
             let out =
                 |edge: &&(usize, usize)| edge.0 == *node && instance.is_internet(edge.0, edge.1);
             let ours = edges.iter().filter(out);
-            let mut terms: Vec<_> = ours.flat_map(|edge| over_stripes(edge)).collect();
+            let mut terms: Vec<_> = ours.flat_map(&over_stripes).collect();
             terms.push((machines[node], -limit * longest));
             model.constrain(format!("i{node}"), terms, Sense::AtMost, 0.0);
         }
