@@ -61,8 +61,12 @@ fn title(svg: &mut Svg, plan: &OverlayPlan) {
     let title = title.replace(".0000 GB", " GB");
     svg.text((24.0, 34.0), Align::Start, 20, INK, &cut(&title, 80));
     let machines: u32 = plan.vms.values().sum();
+    let requests = match plan.requests_usd > 0.0 {
+        true => format!(", requests ${:.2}", plan.requests_usd),
+        false => String::new(),
+    };
     let mut told = format!(
-        "engine {}: {:.1} s at {:.2} Gbit/s, ${:.2} (egress ${:.2}, {machines} machines ${:.2})",
+        "engine {}: {:.1} s at {:.2} Gbit/s, ${:.2} (egress ${:.2}, {machines} machines ${:.2}{requests})",
         plan.engine, plan.time_s, plan.throughput_gbps, plan.cost_usd, plan.egress_usd, plan.vm_usd
     );
     if let Some(bound) = plan.lower_bound_usd {
