@@ -152,16 +152,20 @@ async fn closed(stream: &mut TcpStream) -> bool {
     matches!(read, Some(Ok(0) | Err(_)))
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn answers_over_sockets_are_those_of_the_router() {
-    let folder = tempfile::tempdir().unwrap();
-    let before = served(folder.path()).await;
+/// A service with rows, none of them in memory: what was written last would be, so it is started anew.
+async fn filled(folder: &Path) -> Served {
+    let before = served(folder).await;
     fill(&before.service);
-    // What was written last is in memory; after a start nothing is.
     before.stop.cancel();
     before.serving.await.unwrap().unwrap();
     drop(before.service);
-    let served = served(folder.path()).await;
+    served(folder).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_over_sockets_are_those_of_the_router() {
+    let folder = tempfile::tempdir().unwrap();
+    let served = filled(folder.path()).await;
     let mut stream = TcpStream::connect(&served.address).await.unwrap();
     let users = |users: std::ops::Range<u64>| users.collect::<Vec<u64>>();
     let ask = |features: &[&str], users: Vec<u64>| {
@@ -229,12 +233,7 @@ async fn answers_over_sockets_are_those_of_the_router() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_query_is_counted_once_whoever_answers_it() {
     let folder = tempfile::tempdir().unwrap();
-    let before = served(folder.path()).await;
-    fill(&before.service);
-    before.stop.cancel();
-    before.serving.await.unwrap().unwrap();
-    drop(before.service);
-    let served = served(folder.path()).await;
+    let served = filled(folder.path()).await;
     let mut stream = TcpStream::connect(&served.address).await.unwrap();
     let counted = || served.service.status()[0].schedule.queries;
     // Out of the store, from memory, and partly out of the store.

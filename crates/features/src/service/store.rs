@@ -166,12 +166,8 @@ impl Store {
     /// # Errors
     /// The file cannot be read.
     pub fn get(&self, view: &str, key: &str) -> Result<Option<Row>> {
-        let found = self.look(|transaction| {
-            let table = transaction.open_table(FEATURES)?;
-            let found = table.get(target(view, key).as_str())?;
-            Ok(found.map(|bytes| Row::from_bytes(bytes.value())))
-        })?;
-        found.map(|row| self.known(row)).transpose()
+        let rows = self.get_each(view, std::iter::once(key))?;
+        rows.into_iter().next().unwrap_or(Ok(None))
     }
 
     /// As [`Store::get`], of several keys in one snapshot: for each its own error, where its row is damaged.

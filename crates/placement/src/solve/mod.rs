@@ -6,8 +6,7 @@
 //! Which store a region reads from separates by region once the stores W are chosen (SkyPIE, section 3.1), so that
 //! cost(W) = Σ_{o∈W} a_o + Σ_r min_{o∈W} b_{r,o}: facility location with a bound on how many. `instance.rs` makes a and b whole
 //! numbers that floating point holds exactly, rounded down where they are too large for it, and leaves out sets of more stores than
-//! can be of use; `greedy.rs` finds a good set;
-//! `dual.rs` bounds all others from below by Lagrangian relaxation of "each region reads from one store" and strikes stores that
+//! can be of use; `greedy.rs` finds a good set; `dual.rs` bounds all others from below by Lagrangian relaxation of "each region reads from one store" and strikes stores that
 //! no better set can have; `search.rs` goes through the sets that are left. Sets that the rounded numbers cannot tell apart are
 //! compared exactly, by `exact.rs`.
 

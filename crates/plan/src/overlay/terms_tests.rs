@@ -1,13 +1,12 @@
 //! What the papers' programmes do not have: limits by destination, network tiers, requests to the stores.
 
-use super::tests::{region, request};
+use super::tests::{region, request, small_network};
 use super::*;
 use crate::check::check_overlay;
 use crate::network::{Addresses, MachinePrices};
 use crate::solve::Solved;
 use proptest::prelude::*;
 use skyfresh_sky::catalog::{Catalog, NetworkTier};
-use std::fmt::Write;
 
 fn catalog_network() -> Network {
     Network::from_catalog(&Catalog::embedded(), MachinePrices::OnDemand)
@@ -37,20 +36,7 @@ fn name(node: usize) -> String {
 /// A network of two providers whose machines reach their own provider's by internal addresses, so that Google Cloud's have two limits,
 /// with these figures in turn.
 fn two_limits(nodes: usize, figures: &[(u32, u32)]) -> Network {
-    let mut gbps = String::from("src,dst,gbps\n");
-    let mut usd = String::from("src,dst,usd_per_gb\n");
-    let mut at = 0;
-    for from in 0..nodes {
-        for to in (0..nodes).filter(|to| *to != from) {
-            let (rate, price) = figures[at % figures.len()];
-            let (from, to) = (name(from), name(to));
-            let _ = writeln!(gbps, "{from},{to},{}", f64::from(rate) / 10.0);
-            let _ = writeln!(usd, "{from},{to},{}", f64::from(price) / 100.0);
-            at += 1;
-        }
-    }
-    let network = Network::read(&gbps, &usd, VM).unwrap();
-    network.reached_by(Addresses::Internal)
+    small_network(nodes, figures, name, VM).reached_by(Addresses::Internal)
 }
 
 fn figures(count: usize) -> impl Strategy<Value = Vec<(u32, u32)>> {

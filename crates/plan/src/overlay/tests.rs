@@ -17,6 +17,28 @@ pub(crate) fn region(name: &str) -> Region {
     name.parse().unwrap()
 }
 
+/// A network of `nodes` regions of these names, with these figures in turn: tenths of Gbit/s and cents a GB.
+pub(crate) fn small_network(
+    nodes: usize,
+    figures: &[(u32, u32)],
+    name: impl Fn(usize) -> String,
+    vm: &str,
+) -> Network {
+    let mut gbps = String::from("src,dst,gbps\n");
+    let mut usd = String::from("src,dst,usd_per_gb\n");
+    let mut at = 0;
+    for from in 0..nodes {
+        for to in (0..nodes).filter(|to| *to != from) {
+            let (rate, price) = figures[at % figures.len()];
+            let (from, to) = (name(from), name(to));
+            gbps += &format!("{from},{to},{}\n", f64::from(rate) / 10.0);
+            usd += &format!("{from},{to},{}\n", f64::from(price) / 100.0);
+            at += 1;
+        }
+    }
+    Network::read(&gbps, &usd, vm).unwrap()
+}
+
 pub(crate) fn request(
     source: &str,
     destinations: &[&str],

@@ -8,7 +8,7 @@ use super::tree::{arborescence, weight};
 use super::*;
 use crate::check::check_overlay;
 use crate::network::Network;
-use crate::overlay::tests::request;
+use crate::overlay::tests::{request, small_network};
 use crate::overlay::{Engine, Goal, Outcome, plan};
 use crate::solve::Solved;
 use crate::{multicast, transfer};
@@ -16,20 +16,8 @@ use proptest::prelude::*;
 
 /// A network of `nodes` regions `aws:r0`… with these figures in turn.
 fn network(nodes: usize, figures: &[(u32, u32)]) -> Network {
-    use std::fmt::Write;
-    let mut gbps = String::from("src,dst,gbps\n");
-    let mut usd = String::from("src,dst,usd_per_gb\n");
-    let mut at = 0;
-    for from in 0..nodes {
-        for to in (0..nodes).filter(|to| *to != from) {
-            let (rate, price) = figures[at % figures.len()];
-            let _ = writeln!(gbps, "aws:r{from},aws:r{to},{}", f64::from(rate) / 10.0);
-            let _ = writeln!(usd, "aws:r{from},aws:r{to},{}", f64::from(price) / 100.0);
-            at += 1;
-        }
-    }
     let vm = "cloud,instance,egress_gbps,ingress_gbps,usd_per_hour\naws,m5,5,10,0.54\n";
-    Network::read(&gbps, &usd, vm).unwrap()
+    small_network(nodes, figures, |node| format!("aws:r{node}"), vm)
 }
 
 fn figures(count: usize) -> impl Strategy<Value = Vec<(u32, u32)>> {
