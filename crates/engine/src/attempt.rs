@@ -9,6 +9,7 @@ use crate::copy::{Urgency, WorkOrder};
 use crate::decide::{Plan, Strategy};
 use crate::finish::{Published, discard_upload, publish_parts};
 use crate::lane::Lane;
+use crate::overlay::RelayOrder;
 use crate::usage::Usage;
 use crate::{Error, Result};
 use skyfresh_ledger::{Attempt, Claim, UploadIntent};
@@ -50,15 +51,16 @@ pub(crate) async fn forget_attempt(
         .await?)
 }
 
-/// Copies by workers over a part pool, resuming what an earlier owner of the same version left.
+/// Copies by workers over a part pool, resuming what an earlier owner of the same version left. `relays` may carry the parts.
 pub(crate) async fn copy_in_parts(
     lane: &Lane,
     claim: &Claim,
     plan: &Plan,
     previous: Option<Attempt>,
+    relays: Option<RelayOrder>,
     usage: &Arc<Usage>,
 ) -> Result<Published> {
-    let order = match resumable(lane, claim, plan, previous.as_ref()) {
+    let mut order = match resumable(lane, claim, plan, previous.as_ref()) {
         Some(order) => order,
         None => {
             forget_attempt(lane, claim, previous.as_ref()).await?;
@@ -73,6 +75,7 @@ pub(crate) async fn copy_in_parts(
             "an inline plan has no parts",
         ));
     };
+    order.relays = relays;
     lane.shared.ledger.open_pool(&order.attempt, parts).await?;
     let site = plan.site.as_ref().zip(lane.shared.brain.as_ref());
     let _busy = site.map(|(site, brain)| brain.busy(site, workers));
@@ -154,6 +157,7 @@ pub(crate) fn order(
         part_lease: PART_LEASE,
         urgency: Urgency::of(lane, claim, plan),
         stays: false,
+        relays: None,
     }
 }
 

@@ -10,6 +10,7 @@ use crate::finish::Ended;
 use crate::lane::Lane;
 use crate::planning::course;
 use crate::planning::relay::{self, Offers};
+use crate::planning::relayed;
 use crate::planning::{Lesson, NoPlan};
 use crate::server_copy::{self, ServerCopy};
 use crate::usage::Usage;
@@ -154,7 +155,21 @@ async fn once(
         Some(head) if shortcuts.relay => relay::offers(lane, key, head).await?,
         _ => Offers::default(),
     };
-    let coming = offers.coming;
+    let spare = lane
+        .rule
+        .slo
+        .delay
+        .saturating_sub(course::elapsed(claim, looked));
+    let by_relays = match &seen.head {
+        // What another destination holds already is read from there.
+        Some(head) if offers.fresh.is_empty() => {
+            relayed::relayed(lane, claim, head, spare).await?
+        }
+        _ => None,
+    };
+    // Relays carry to all that lack it at once: nobody waits for another to have it first.
+    let joined = by_relays.as_ref().is_some_and(|by| !by.order.mates.is_empty());
+    let coming = offers.coming && !joined;
     let small_parts = match &seen.head {
         Some(head) if lane.shared.brain.is_some() => {
             changelog::remembers(lane, key, head.size).await
@@ -166,6 +181,7 @@ async fn once(
     let recipe = server_copy.recipe(lane, key, heads);
     let here = course::Known {
         fresh: offers.fresh,
+        relayed: by_relays.clone(),
         small_parts,
         server_copy: recipe.as_ref().map(server_copy::store_copy),
     };
@@ -254,12 +270,17 @@ async fn once(
                             copy_inline(lane, claim, &plan, seen.opened, usage).await
                         }
                         Strategy::Multipart { .. } => {
-                            copy_in_parts(lane, claim, &plan, previous, usage).await
+                            let relays = match plan.via {
+                                Some(_) => relayed::from_sibling(lane, &plan, spare),
+                                None => by_relays.map(|by| by.order),
+                            };
+                            copy_in_parts(lane, claim, &plan, previous, relays, usage).await
                         }
                     };
                     let published = published.map_err(|error| without_relay(&plan, error))?;
-                    // What did not have to move teaches nothing about how long moving takes.
-                    let lesson = lesson.filter(|_| usage.savings.bytes() == 0);
+                    // What did not have to move, or went by relays, teaches nothing about how long the planned way takes.
+                    let planned = usage.savings.bytes() == 0 && usage.relayed_bytes() == 0;
+                    let lesson = lesson.filter(|_| planned);
                     Ended {
                         outcome: Outcome::Copied,
                         source: source_version,

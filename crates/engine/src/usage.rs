@@ -73,6 +73,11 @@ impl Usage {
         self.relayed_units.fetch_add(units, Ordering::Relaxed);
     }
 
+    /// Bytes that relays have carried.
+    pub(crate) fn relayed_bytes(&self) -> u64 {
+        self.bytes_relayed.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn requests(&self) -> u32 {
         [
             &self.source_reads,
@@ -89,7 +94,7 @@ impl Usage {
 
     /// Bytes that came to the destination, through this process or by relays.
     pub(crate) fn bytes(&self) -> u64 {
-        self.bytes_moved.load(Ordering::Relaxed) + self.bytes_relayed.load(Ordering::Relaxed)
+        self.bytes_moved.load(Ordering::Relaxed) + self.relayed_bytes()
     }
 
     /// Dollars by the catalogue: requests at each side's provider, egress from the source's region to the destination's,

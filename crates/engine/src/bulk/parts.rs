@@ -11,7 +11,7 @@ use super::walk::Want;
 use super::whole::{Landed, Trouble};
 use crate::backoff::retry_delay;
 use crate::copy::limited;
-use crate::overlay::{PartAsked, PartAt};
+use crate::overlay::{self, PartAsked, PartAt};
 use skyfresh_ledger::PartDone;
 use skyfresh_sky::{Kind, ObjectKey};
 use skyfresh_store::checksum::Wanted;
@@ -240,13 +240,16 @@ async fn send(
     let Some(overlay) = &shared.overlay else {
         return send_here(shared, part, uploads).await;
     };
-    let asked = PartAsked {
-        key: part.key,
-        version: &part.head.version,
+    let wanted = overlay::Part {
+        key: part.key.clone(),
+        version: part.head.version.clone(),
         crc32c: part.head.crc32c.is_some(),
         number: part.number,
         offset: part.offset(),
         size: part.size(),
+    };
+    let asked = PartAsked {
+        part: &wanted,
         uploads: uploads
             .iter()
             .map(|upload| PartAt {
@@ -258,12 +261,12 @@ async fn send(
     };
     // Relays read it, and no faster than it is handed to them.
     if let Some(throttle) = &shared.throttle {
-        throttle.wait(asked.size).await;
+        throttle.wait(wanted.size).await;
     }
     let carried = overlay.part(&asked).await;
     if carried.iter().any(Option::is_some) {
         // Whoever reads first pays for the read; hops are priced by what the relays report.
-        add(&shared.tally.bytes_read, asked.size);
+        add(&shared.tally.bytes_read, wanted.size);
         if let Some(first) = uploads.first() {
             shared.tally.targets[first.target].usage.source_read();
         }

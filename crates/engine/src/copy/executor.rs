@@ -3,9 +3,9 @@
 use super::line::Line;
 use super::urgency::Urgency;
 use super::worker;
-use crate::decide::{Plan, Strategy};
+use crate::decide::Plan;
 use crate::finish::Published;
-use crate::overlay::{StandingRelays, StandingWay};
+use crate::overlay::{Carriers, RelayOrder, StandingRelays};
 use crate::throttle::Throttle;
 use crate::usage::Usage;
 use crate::{Result, Stores};
@@ -42,6 +42,9 @@ pub struct WorkOrder {
     pub urgency: Urgency,
     /// Whether it stays when others hold all that is left, and duplicates what is slow; else it ends.
     pub stays: bool,
+    /// Relays that may carry its parts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relays: Option<RelayOrder>,
 }
 
 /// Runs workers.
@@ -58,6 +61,11 @@ pub trait Executor: Send + Sync + std::fmt::Debug {
     fn is_elsewhere(&self) -> bool {
         false
     }
+
+    /// Relays that stand by for its workers.
+    fn relays(&self) -> Option<&StandingRelays> {
+        None
+    }
 }
 
 /// What a worker works with.
@@ -68,7 +76,7 @@ pub(crate) struct WorkerContext {
     pub(crate) throttle: Option<Arc<Throttle>>,
     pub(crate) clock: Arc<dyn Clock>,
     /// Relays that may carry its parts.
-    pub(crate) relays: Option<Arc<StandingWay>>,
+    pub(crate) relays: Option<Carriers>,
 }
 
 /// Workers as tasks of this process, with at most so many parts in flight in all: the bound on memory. Where there are more
@@ -110,10 +118,8 @@ impl InProcess {
 #[async_trait]
 impl Executor for InProcess {
     async fn run(&self, order: WorkOrder, usage: Arc<Usage>) -> Result<Option<Published>> {
-        let relays = match (&self.relays, &order.plan.strategy) {
-            (Some(relays), Strategy::Multipart { .. }) => {
-                relays.way(&order.source, &order.target).await
-            }
+        let relays = match (&self.relays, &order.relays) {
+            (Some(relays), Some(asked)) => Some(relays.carriers(asked, order.part_lease).await),
             _ => None,
         };
         let context = WorkerContext {
@@ -127,5 +133,9 @@ impl Executor for InProcess {
         let urgency = order.urgency.into();
         let mut turn = self.line.enter(order.parts_in_flight, urgency).await;
         worker::run(&context, &order, &usage, &mut turn).await
+    }
+
+    fn relays(&self) -> Option<&StandingRelays> {
+        self.relays.as_deref()
     }
 }

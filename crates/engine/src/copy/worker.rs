@@ -7,7 +7,7 @@ use super::limited;
 use super::line::Turn;
 use crate::decide::Strategy;
 use crate::finish::{self, Published};
-use crate::overlay::{PartAsked, PartAt};
+use crate::overlay::Part;
 use crate::usage::Usage;
 use crate::{Error, Result};
 use futures::StreamExt;
@@ -280,33 +280,22 @@ async fn by_relays(
     range: Range<u64>,
     usage: &Usage,
 ) -> Option<PartDone> {
+    let relays = context.relays.as_ref()?;
     let size = range.end - range.start;
-    let relays = context
-        .relays
-        .as_ref()
-        .filter(|relays| relays.takes(size))?;
-    // Relays read it, and no faster than it is handed to them.
-    if let Some(throttle) = &context.throttle {
-        throttle.wait(size).await;
-    }
-    let key = &order.task.key;
-    let asked = PartAsked {
-        key,
-        version: order.plan.read_version(),
+    let part = Part {
+        key: order.task.key.clone(),
+        version: order.plan.read_version().clone(),
         crc32c: order.plan.crc32c.is_some(),
         number,
         offset: range.start,
         size,
-        uploads: vec![PartAt {
-            target: 0,
-            name: key,
-            upload: &order.upload,
-        }],
     };
-    // Whoever else waits for the part may duplicate it when its lease is over.
-    let done = relays.part(&asked, order.part_lease).await?;
-    usage.source_read();
+    let throttle = context.throttle.as_ref();
+    let carried = relays.part(&part, &order.upload, throttle).await?;
+    if carried.reads {
+        usage.source_read();
+    }
     usage.target_write();
-    usage.relayed(size, relays.egress_per_gb());
-    Some(done)
+    usage.relayed(size, carried.egress_per_gb);
+    Some(carried.done)
 }

@@ -81,16 +81,22 @@ impl Fallen {
     }
 }
 
-/// A part that relays are to carry.
-pub(crate) struct PartAsked<'a> {
-    pub(crate) key: &'a ObjectKey,
+/// A part of an object, wherever it is to go.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Part {
+    pub(crate) key: ObjectKey,
     /// Of this version.
-    pub(crate) version: &'a ObjectVersion,
+    pub(crate) version: ObjectVersion,
     /// Whether its CRC32C is wanted too.
     pub(crate) crc32c: bool,
     pub(crate) number: u32,
     pub(crate) offset: u64,
     pub(crate) size: u64,
+}
+
+/// A part that relays are to carry.
+pub(crate) struct PartAsked<'a> {
+    pub(crate) part: &'a Part,
     /// The destinations that lack it.
     pub(crate) uploads: Vec<PartAt<'a>>,
 }
@@ -148,34 +154,59 @@ impl Overlay {
 
     /// Has a part carried; for each of its uploads the part as its store holds it, or `None` where it must go another way.
     pub(crate) async fn part(&self, asked: &PartAsked<'_>) -> Vec<Option<PartDone>> {
-        let none = |why: &str| {
-            self.fallen.add(why);
-            asked.uploads.iter().map(|_| None).collect()
+        let mut done = vec![None; asked.uploads.len()];
+        self.part_each(asked, |at, part| done[at] = part).await;
+        done
+    }
+
+    /// The same, and says of each upload, by its place among those asked for, at once what came of it.
+    pub(crate) async fn part_each(
+        &self,
+        asked: &PartAsked<'_>,
+        mut each: impl FnMut(usize, Option<PartDone>),
+    ) {
+        let (feed, chunk, wanted) = match self.handed(asked) {
+            Ok(handed) => handed,
+            Err(why) => {
+                self.fallen.add(why);
+                (0..asked.uploads.len()).for_each(|at| each(at, None));
+                return;
+            }
         };
-        let Some(feed) = self.open_feed() else {
-            return none("the relays have ended");
+        let answered = |target: u8, answer| {
+            let here = |at: &PartAt<'_>| at.target == usize::from(target);
+            if let Some(at) = asked.uploads.iter().position(here) {
+                each(at, self.carried(asked.part, answer));
+            }
         };
-        let (Ok(length), Ok(version)) = (
-            u32::try_from(asked.size),
-            serde_json::to_string(asked.version),
-        ) else {
-            return none("the part is too large for relays");
-        };
-        if length > self.chunk_bytes {
-            return none("the part is too large for relays");
-        }
+        feed.carry_each(chunk, wanted, answered).await;
+    }
+
+    /// A part as the relays' job takes it, and the way there; or why it takes it not.
+    fn handed(
+        &self,
+        asked: &PartAsked<'_>,
+    ) -> Result<(Feed, Chunk, DestinationSet), &'static str> {
+        let feed = self.open_feed().ok_or("the relays have ended")?;
+        let part = asked.part;
+        let length = u32::try_from(part.size)
+            .ok()
+            .filter(|length| *length <= self.chunk_bytes)
+            .ok_or("the part is too large for relays")?;
+        let version = serde_json::to_string(&part.version)
+            .map_err(|_| "the part's version cannot be written down")?;
         let mut notes = vec![String::new(); self.destinations];
         let mut wanted = DestinationSet::default();
         for at in &asked.uploads {
             let note = PartNote {
-                key: (at.name != asked.key).then(|| at.name.as_str().to_owned()),
+                key: (*at.name != part.key).then(|| at.name.as_str().to_owned()),
                 upload: at.upload.to_owned(),
-                part: asked.number,
-                crc32c: asked.crc32c,
+                part: part.number,
+                crc32c: part.crc32c,
             };
             let (Some(place), Ok(note)) = (notes.get_mut(at.target), serde_json::to_string(&note))
             else {
-                return none("a destination that the relays do not know");
+                return Err("a destination that the relays do not know");
             };
             *place = note;
             wanted = wanted.union(DestinationSet::one(at.target as u8));
@@ -184,19 +215,14 @@ impl Overlay {
             id: 0,
             // Its own: what is handed over again was not written, and must be.
             object: self.next_object.fetch_add(1, Ordering::Relaxed),
-            key: asked.key.as_str().to_owned(),
+            key: part.key.as_str().to_owned(),
             version,
-            offset: asked.offset,
+            offset: part.offset,
             length,
             checksum: None,
             notes,
         };
-        let mut answers = feed.carry(chunk, wanted).await;
-        let results = asked.uploads.iter().map(|at| {
-            let answer = answers.remove(&(at.target as u8));
-            self.carried(asked, answer)
-        });
-        results.collect()
+        Ok((feed, chunk, wanted))
     }
 
     /// Whether nothing is carried any more.
@@ -214,22 +240,14 @@ impl Overlay {
     }
 
     /// The part as a destination holds it; `None` where it does not.
-    fn carried(
-        &self,
-        asked: &PartAsked<'_>,
-        answer: Option<Result<Receipt, Failed>>,
-    ) -> Option<PartDone> {
+    fn carried(&self, part: &Part, answer: Result<Receipt, Failed>) -> Option<PartDone> {
         let receipt = match answer {
-            Some(Ok(receipt)) => receipt,
-            Some(Err(failed)) => {
+            Ok(receipt) => receipt,
+            Err(failed) => {
                 // The source has changed, or the upload is gone: no fault of the relays. Sending it direct finds out which.
                 if !matches!(failed.kind, Kind::Precondition | Kind::Missing) {
                     self.fallen.add(&failed.why);
                 }
-                return None;
-            }
-            None => {
-                self.fallen.add("a relay did not answer");
                 return None;
             }
         };
@@ -237,9 +255,9 @@ impl Overlay {
             Ok(answer) => {
                 self.fallen.in_a_row.store(0, Ordering::Relaxed);
                 Some(PartDone {
-                    number: asked.number,
+                    number: part.number,
                     etag: answer.etag,
-                    size: asked.size,
+                    size: part.size,
                     crc64: Some(answer.crc64),
                     crc32c: answer.crc32c,
                 })

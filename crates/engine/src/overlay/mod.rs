@@ -10,20 +10,30 @@
 //!     └──── entity tag, checksum of each destination ◄══════════════════════┘
 //! ```
 //!
-//! Rules that run have relays that stand by (`standing.rs`); each lane's workers hand them the parts that they pull.
+//! Rules that run have relays that stand by (`standing.rs`, each way in `way.rs`); each lane's workers hand them the parts that they pull
+//! (`carriers.rs`), together with those of the rule's other destinations that lack the same object (`together.rs`).
 //!
 //! A part that relays cannot carry (they are all gone, say) goes through this process, as it would have without them.
 
+mod attendance;
+mod carriers;
 mod carry;
 mod edges;
+mod ends;
 mod expect;
+mod prices;
 mod shape;
 mod standing;
+mod together;
+mod way;
 
+pub(crate) use carriers::Carriers;
 pub use carry::{Fallen, Overlay, OverlaySeams};
-pub(crate) use carry::{PartAsked, PartAt};
+pub(crate) use carry::{Part, PartAsked, PartAt};
 pub use edges::{StoreEdges, spec};
+pub use ends::{RelayEnd, RelayEnds, RelayOrder};
 pub use expect::flow_start_s;
+pub use prices::HopPrices;
 pub use shape::{Host, OverlayShape, shape};
-pub(crate) use standing::StandingWay;
+pub(crate) use way::StandingWay;
 pub use standing::{PlanRelays, StandingPlan, StandingRelays};

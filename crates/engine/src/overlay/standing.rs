@@ -1,68 +1,74 @@
-//! Relays that stand by while rules run: parts of large objects go through them, from one source to one destination.
+//! Relays that stand by while rules run: parts of large objects go through them, from a source to one or several destinations.
 //!
-//! **In:** who says which ways go by relays and where these run ([`PlanRelays`]); parts of live copies. **Out:** a part as the destination's
-//! store holds it, or nothing: then it goes through this process, as it would have without relays. **Never:** keeps a part waiting for
-//! relays that have not carried one yet, but for the one that tries them; leaves relays running that nothing was given for long.
-//!
-//! ```text
-//!  down ── a part comes, and it is time ──► up, unproven ── first part carried ──► up
-//!   ▲  ▲                                        │                                  │
-//!   │  └── after 30 s, then twice as long … ────┴── its job has ended ─────────────┤
-//!   └───── at once ───────────────────────────────── idle, or old ─────────────────┘
-//! ```
+//! **In:** who says which ways go by relays and where these run ([`PlanRelays`]); what a worker was told of its object. **Out:** by
+//! which relays its parts may go. **Never:** plans a way twice; leaves relays running when it is closed.
 
-use super::carry::{Overlay, OverlaySeams, PartAsked};
+use super::carriers::{Carriers, Seat};
+use super::ends::{RelayEnds, RelayOrder};
+use super::prices::HopPrices;
+use super::way::StandingWay;
 use async_trait::async_trait;
-use skyfresh_ledger::PartDone;
-use skyfresh_relay::Result as RelayResult;
+use skyfresh_relay::DestinationSet;
 use skyfresh_relay::executor::Executor;
-use skyfresh_relay::job::{Event, JobOptions, JobReport, Listener};
 use skyfresh_relay::topology::Topology;
-use skyfresh_sky::{Clock, Location, Rng, Usd};
+use skyfresh_sky::{Clock, Rng, Usd};
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
-use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// How long the part that tries relays waits for them: a login takes about two seconds.
-const FIRST_WAIT: Duration = Duration::from_secs(10);
-/// Relays that were given nothing for so long end.
-const IDLE: Duration = Duration::from_secs(300);
-/// Relays are started anew after so long, so that what a job remembers, and what a host keeps, has an end.
-const OLD: Duration = Duration::from_secs(6 * 3600);
-/// How often that is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
-/// Relays that failed stay down for so long, then twice as long, at most for the second.
-const DOWN: Duration = Duration::from_secs(30);
-const DOWN_AT_MOST: Duration = Duration::from_secs(600);
-
-/// How relays carry one way.
+/// How relays carry from one source.
 #[derive(Clone)]
 pub struct StandingPlan {
-    /// Their shape, of one destination.
+    /// Their shape.
     pub topology: Topology,
+    /// Which of the targets that were asked for each of the shape's destinations is: some may be left out.
+    pub carries: Vec<usize>,
     /// Where they are started.
     pub executor: Arc<dyn Executor>,
-    /// Egress of all hops together, for a GB that arrives.
-    pub egress_per_gb: Usd,
+    /// Egress of their hops.
+    pub prices: HopPrices,
+    /// Smaller objects are no better off by them.
+    pub least_bytes: u64,
+    /// What a GB costs on its way to each of the shape's destinations otherwise: relays carry only for less, as fewer than all of them may
+    /// lack a part. `None`: whatever it costs; a price that is not known does not speak against relays.
+    pub otherwise: Option<Vec<Option<Usd>>>,
 }
 
 impl fmt::Debug for StandingPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StandingPlan").finish_non_exhaustive()
+        f.debug_struct("StandingPlan")
+            .field("carries", &self.carries)
+            .finish_non_exhaustive()
+    }
+}
+
+impl StandingPlan {
+    /// The place in the shape of a target that was asked for.
+    pub(crate) fn place(&self, target: usize) -> Option<u8> {
+        let at = self.carries.iter().position(|carried| *carried == target)?;
+        u8::try_from(at).ok()
+    }
+
+    /// Whether a part that `wanted` lack costs no more by relays.
+    pub(crate) fn pays_for(&self, wanted: DestinationSet) -> bool {
+        let Some(otherwise) = &self.otherwise else {
+            return true;
+        };
+        let usd = |at: u8| otherwise.get(usize::from(at)).copied().flatten();
+        let apart: Option<Usd> = wanted.iter().map(usd).sum();
+        apart.is_none_or(|apart| self.prices.usd_per_gb(wanted) <= apart)
     }
 }
 
 /// Says which ways go by relays.
 #[async_trait]
 pub trait PlanRelays: Send + Sync + fmt::Debug {
-    /// How relays carry what goes from `source` to `target`; `None`: they would be no better. Asked once for each way.
-    async fn plan(&self, source: &Location, target: &Location) -> Option<StandingPlan>;
+    /// How relays carry between these ends; `None`: they would be no better. Asked once for each.
+    async fn plan(&self, ends: &RelayEnds) -> Option<StandingPlan>;
 }
 
 /// All ways by relays of a process. When it is dropped, its relays end.
@@ -74,16 +80,16 @@ pub struct StandingRelays {
     _stop: DropGuard,
 }
 
-/// By source and target; `None`: relays are no better there.
-type Ways = HashMap<(Location, Location), Option<Arc<StandingWay>>>;
+/// `None`: relays are no better there.
+type Ways = HashMap<RelayEnds, Option<Arc<StandingWay>>>;
 
 /// What all ways share.
 #[derive(Clone)]
-struct World {
-    clock: Arc<dyn Clock>,
-    rng: Arc<Rng>,
-    stop: CancellationToken,
-    /// The relays' jobs.
+pub(super) struct World {
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) rng: Arc<Rng>,
+    pub(super) stop: CancellationToken,
+    /// The relays' jobs, and parts that several wait for.
     jobs: Arc<Mutex<JoinSet<()>>>,
 }
 
@@ -93,48 +99,12 @@ impl fmt::Debug for World {
     }
 }
 
-/// One way.
-#[derive(Debug)]
-pub(crate) struct StandingWay {
-    plan: StandingPlan,
-    world: World,
-    state: Mutex<State>,
-}
-
-#[derive(Debug)]
-enum State {
-    Down {
-        until_ns: u64,
-        failures: u32,
-    },
-    Up {
-        overlay: Arc<Overlay>,
-        meter: Arc<Meter>,
-        failures: u32,
-    },
-}
-
-/// What is known of relays that are up.
-#[derive(Debug, Default)]
-struct Meter {
-    used_ns: AtomicU64,
-    carried: AtomicU64,
-    /// A part tries whether they carry anything.
-    trying: AtomicBool,
-}
-
-impl Meter {
-    fn is_proven(&self) -> bool {
-        self.carried.load(Ordering::Relaxed) > 0
-    }
-}
-
-/// The turn of the part that tries relays.
-struct Trying<'a>(&'a Meter);
-
-impl Drop for Trying<'_> {
-    fn drop(&mut self) {
-        self.0.trying.store(false, Ordering::Release);
+impl World {
+    /// Runs a task that [`StandingRelays::close`] waits for.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        while jobs.try_join_next().is_some() {}
+        jobs.spawn(task);
     }
 }
 
@@ -155,210 +125,39 @@ impl StandingRelays {
         }
     }
 
-    /// The way from one location to another, if relays are to carry it.
-    pub(crate) async fn way(
-        &self,
-        source: &Location,
-        target: &Location,
-    ) -> Option<Arc<StandingWay>> {
+    /// The way between these ends, if relays are to carry it.
+    pub(crate) async fn way(&self, ends: &RelayEnds) -> Option<Arc<StandingWay>> {
         let mut ways = self.ways.lock().await;
-        let ends = (source.clone(), target.clone());
-        if let Some(way) = ways.get(&ends) {
+        if let Some(way) = ways.get(ends) {
             return way.clone();
         }
-        let planned = self.planner.plan(source, target).await;
-        let way = planned.map(|plan| {
-            Arc::new(StandingWay {
-                plan,
-                world: self.world.clone(),
-                state: Mutex::new(State::Down {
-                    until_ns: 0,
-                    failures: 0,
-                }),
-            })
-        });
-        ways.insert(ends, way.clone());
+        let planned = self.planner.plan(ends).await;
+        let way = planned.map(|plan| Arc::new(StandingWay::new(plan, self.world.clone())));
+        ways.insert(ends.clone(), way.clone());
         way
+    }
+
+    /// By which relays the parts of an order may go; each is waited for as long as `lease` at most.
+    pub(crate) async fn carriers(&self, order: &RelayOrder, lease: Duration) -> Carriers {
+        let alone = match order.ends.alone(order.target) {
+            Some(ends) => self.way(&ends).await,
+            None => None,
+        };
+        let together = match order.mates.is_empty() {
+            true => None,
+            false => self.way(&order.ends).await,
+        };
+        let seat = together.and_then(|way| Seat::of(way, order));
+        Carriers::new(alone, seat, order.spare, lease)
     }
 
     /// Ends all relays, and returns when they have ended.
     pub async fn close(&self) {
         self.world.stop.cancel();
-        let mut jobs = std::mem::take(&mut *locked(&self.world.jobs));
+        let taken = |jobs: &Mutex<JoinSet<()>>| {
+            std::mem::take(&mut *jobs.lock().unwrap_or_else(PoisonError::into_inner))
+        };
+        let mut jobs = taken(&self.world.jobs);
         while jobs.join_next().await.is_some() {}
-    }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl StandingWay {
-    /// Egress of all hops together, for a GB that arrives.
-    pub(crate) fn egress_per_gb(&self) -> Usd {
-        self.plan.egress_per_gb
-    }
-
-    /// Whether it is worth asking for a part of so many bytes: relays are up and carry, or may be tried.
-    pub(crate) fn takes(self: &Arc<Self>, bytes: u64) -> bool {
-        bytes <= u64::from(self.plan.topology.chunk_bytes)
-            && self.up().is_some_and(|(_, meter)| {
-                meter.is_proven() || !meter.trying.load(Ordering::Acquire)
-            })
-    }
-
-    /// Has a part of one upload carried, within `patience` if the relays are known to carry; `None`: it must go another way. A part that
-    /// was given up may still be written by a relay: the same bytes as whoever carries it instead.
-    pub(crate) async fn part(
-        self: &Arc<Self>,
-        asked: &PartAsked<'_>,
-        patience: Duration,
-    ) -> Option<PartDone> {
-        let (overlay, meter) = self.up()?;
-        let clock = &self.world.clock;
-        meter.used_ns.store(clock.monotonic_ns(), Ordering::Relaxed);
-        let (_trying, wait) = match meter.is_proven() {
-            true => (None, patience),
-            false => {
-                if meter.trying.swap(true, Ordering::AcqRel) {
-                    return None;
-                }
-                (Some(Trying(&meter)), FIRST_WAIT.min(patience))
-            }
-        };
-        tokio::select! {
-            biased;
-            mut parts = overlay.part(asked) => parts.pop().flatten(),
-            () = clock.sleep(wait) => {
-                tracing::info!(key = %asked.key, part = asked.number, ?wait, "relays take too long: a part goes direct");
-                None
-            }
-        }
-    }
-
-    /// Relays that are up; started, where they are down and it is time.
-    fn up(self: &Arc<Self>) -> Option<(Arc<Overlay>, Arc<Meter>)> {
-        let mut state = locked(&self.state);
-        let failures = match &*state {
-            State::Up { overlay, meter, .. } => {
-                return (!overlay.is_over()).then(|| (Arc::clone(overlay), Arc::clone(meter)));
-            }
-            State::Down { until_ns, failures } => {
-                let early = self.world.clock.monotonic_ns() < *until_ns;
-                if early || self.world.stop.is_cancelled() {
-                    return None;
-                }
-                *failures
-            }
-        };
-        let meter = Arc::new(Meter::default());
-        let seams = OverlaySeams {
-            executor: Arc::clone(&self.plan.executor),
-            clock: Arc::clone(&self.world.clock),
-            rng: self.world.rng.fork(),
-            listener: Some(listener(Arc::clone(&meter))),
-            stop: self.world.stop.clone(),
-        };
-        let (overlay, job) =
-            Overlay::start(self.plan.topology.clone(), JobOptions::default(), seams);
-        let overlay = Arc::new(overlay);
-        let now_ns = self.world.clock.monotonic_ns();
-        meter.used_ns.store(now_ns, Ordering::Relaxed);
-        let watched = watch(Arc::downgrade(self), Arc::clone(&meter), now_ns, job);
-        let mut jobs = locked(&self.world.jobs);
-        while jobs.try_join_next().is_some() {}
-        jobs.spawn(watched);
-        *state = State::Up {
-            overlay: Arc::clone(&overlay),
-            meter: Arc::clone(&meter),
-            failures,
-        };
-        Some((overlay, meter))
-    }
-
-    /// Takes these relays down: no part is given to them any more, and they end when those under way are answered.
-    fn take_down(&self, of: &Arc<Meter>, failed: bool) {
-        let mut state = locked(&self.state);
-        let State::Up {
-            meter, failures, ..
-        } = &*state
-        else {
-            return;
-        };
-        if !Arc::ptr_eq(meter, of) {
-            return;
-        }
-        let failures = match failed {
-            true if !meter.is_proven() => failures + 1,
-            true => 1,
-            false => 0,
-        };
-        let down = match failures {
-            0 => Duration::ZERO,
-            _ => (DOWN * 2u32.saturating_pow(failures - 1)).min(DOWN_AT_MOST),
-        };
-        *state = State::Down {
-            until_ns: self.world.clock.monotonic_ns() + down.as_nanos() as u64,
-            failures,
-        };
-    }
-}
-
-/// Counts what relays have written, also where whoever asked for it has gone another way; losses are worth a line in the log.
-fn listener(meter: Arc<Meter>) -> Listener {
-    Arc::new(move |event| match event {
-        Event::Written { .. } => {
-            meter.carried.fetch_add(1, Ordering::Relaxed);
-        }
-        Event::NodeLost { node, why } => tracing::warn!(%node, why, "a standing relay is lost"),
-        Event::LinkLost { from, to, why } => tracing::warn!(%from, %to, why, "a link is cut"),
-        Event::NodeReplaced { dead, by } => tracing::warn!(%dead, %by, "a relay was replaced"),
-        Event::DestinationFailed { failed, .. } => {
-            tracing::warn!(
-                why = failed.why,
-                "standing relays do not reach the destination"
-            );
-        }
-        Event::Progress(_) => {}
-    })
-}
-
-/// Runs the relays' job to its end, and takes them down when they are idle, old, or have failed.
-async fn watch(
-    way: Weak<StandingWay>,
-    meter: Arc<Meter>,
-    began_ns: u64,
-    job: impl Future<Output = RelayResult<JobReport>> + Send + 'static,
-) {
-    let Some(clock) = way.upgrade().map(|way| Arc::clone(&way.world.clock)) else {
-        return;
-    };
-    let mut job = pin!(job);
-    let since = |ns: u64| Duration::from_nanos(clock.monotonic_ns().saturating_sub(ns));
-    let ended = loop {
-        tokio::select! {
-            biased;
-            ended = &mut job => break ended,
-            () = clock.sleep(LOOK_EVERY) => {}
-        }
-        let unused = since(meter.used_ns.load(Ordering::Relaxed));
-        if (unused >= IDLE || since(began_ns) >= OLD)
-            && let Some(way) = way.upgrade()
-        {
-            way.take_down(&meter, false);
-        }
-    };
-    let parts = meter.carried.load(Ordering::Relaxed);
-    let stopped = way
-        .upgrade()
-        .is_none_or(|way| way.world.stop.is_cancelled());
-    match &ended {
-        Err(_) if stopped => tracing::info!(parts, "standing relays have ended"),
-        Ok(_) => tracing::info!(parts, "standing relays have ended"),
-        Err(error) => tracing::warn!(parts, %error, "standing relays have failed: parts go direct"),
-    }
-    if let Some(way) = way.upgrade() {
-        // Those that were taken down before are down already.
-        way.take_down(&meter, true);
     }
 }

@@ -29,6 +29,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) limits: UploadLimits,
     /// Whether it takes parts.
     pub(crate) multipart: bool,
+    /// Bytes of the parts that relays carry; `None`: any.
+    pub(crate) relayed_part_bytes: Option<u64>,
     /// Parts of its last version may be unchanged: the smaller they are, the more of them.
     pub(crate) small_parts: bool,
     /// Changes a second that would make its copy begin again; see [`Lane::lost_to_changes_per_s`].
@@ -51,6 +53,7 @@ impl<'a> Wanted<'a> {
             elapsed: Duration::ZERO,
             limits: capabilities.upload_limits,
             multipart: capabilities.multipart,
+            relayed_part_bytes: None,
             small_parts: false,
             changes_per_s: 0.0,
             fresh: Vec::new(),
@@ -79,6 +82,15 @@ fn limits(wanted: &Wanted<'_>) -> PartLimits {
             max_part_bytes,
             max_parts: 0,
             max_put_bytes,
+        };
+    }
+    if let Some(part_bytes) = wanted.relayed_part_bytes {
+        return PartLimits {
+            min_part_bytes: part_bytes,
+            max_part_bytes: part_bytes,
+            max_parts: u64::from(max_parts),
+            // Relays carry parts.
+            max_put_bytes: 0,
         };
     }
     let fits = wanted.size_bytes / u64::from(max_parts.max(1)) < SMALL_PART_BYTES;

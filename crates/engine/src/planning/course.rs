@@ -1,8 +1,9 @@
 //! The way of one object that must be copied: an earlier attempt's where that can be gone on with, else the planner's, else
 //! the one that follows from its size.
 
+use super::relayed::{self, Relayed};
 use super::{Fresh, Lesson, NoPlan, Planned, Wanted};
-use crate::decide::{Course, Plan, strategy};
+use crate::decide::{Course, Plan, Sizing, strategy};
 use crate::lane::Lane;
 use skyfresh_ledger::{Attempt, Claim, Origin};
 use skyfresh_plan::replicate::StoreCopy;
@@ -11,7 +12,7 @@ use skyfresh_store::ObjectHead;
 use std::time::Duration;
 
 /// What of the SLO has passed for a claim. What was there before the rule is late already, and for all that not urgent.
-fn elapsed(claim: &Claim, now: Timestamp) -> Duration {
+pub(crate) fn elapsed(claim: &Claim, now: Timestamp) -> Duration {
     match claim.task.signal.origin {
         Origin::Backfill => Duration::ZERO,
         Origin::Live | Origin::Repair => now.since(claim.task.changed_since),
@@ -23,6 +24,8 @@ fn elapsed(claim: &Claim, now: Timestamp) -> Duration {
 pub(crate) struct Known {
     /// Other destinations that hold it.
     pub(crate) fresh: Vec<Fresh>,
+    /// Relays that carry it.
+    pub(crate) relayed: Option<Relayed>,
     /// Parts of its last version may be unchanged.
     pub(crate) small_parts: bool,
     /// How its store can take it from the source's store by itself.
@@ -44,6 +47,7 @@ pub(crate) fn course(
     }
     let wanted = Wanted {
         elapsed: elapsed(claim, looked),
+        relayed_part_bytes: known.relayed.as_ref().map(|relayed| relayed.part_bytes),
         small_parts: known.small_parts,
         changes_per_s: lane.lost_to_changes_per_s(&claim.task.task.key, looked),
         fresh: known.fresh,
@@ -52,7 +56,15 @@ pub(crate) fn course(
     };
     let (limits, multipart) = (wanted.limits, wanted.multipart);
     let by_size = || {
-        strategy(source.size, lane.shared.config.sizing, limits, multipart)
+        let usual = lane.shared.config.sizing;
+        let sizing = match &known.relayed {
+            Some(relayed) => Sizing {
+                part_bytes: relayed.part_bytes,
+                ..usual
+            },
+            None => usual,
+        };
+        strategy(source.size, sizing, limits, multipart)
             .map_err(NoPlan::Impossible)
     };
     let Some(brain) = &lane.shared.brain else {
@@ -79,7 +91,10 @@ pub(crate) fn course(
         strategy,
         site: Some(site),
         via,
-        expected: Some(expected),
+        expected: Some(match &known.relayed {
+            Some(by) => relayed::expected(lane, by, source.size, expected),
+            None => expected,
+        }),
         by_store,
     };
     Ok((course, Some(lesson)))

@@ -5,7 +5,7 @@
 //! destination, the process or the platform cannot take.
 //!
 //! `course` is the question's answer for one object, `ask` puts the question together, `relay` finds destinations to read from,
-//! `rates` knows hot keys, `hold` decides whether to wait for the next change, `account` keeps what a rule has spent of its budget,
+//! `relayed` relays that stand by, `rates` knows hot keys, `hold` decides whether to wait for the next change, `account` keeps what a rule has spent of its budget,
 //! `memory` what receipts have taught.
 
 pub(crate) mod account;
@@ -15,6 +15,7 @@ pub(crate) mod hold;
 pub(crate) mod memory;
 pub(crate) mod rates;
 pub(crate) mod relay;
+pub(crate) mod relayed;
 
 pub use account::BudgetStatus;
 pub(crate) use ask::{Fresh, Wanted};

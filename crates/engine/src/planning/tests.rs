@@ -38,6 +38,7 @@ impl Case {
 
     fn wanted(&self, size_bytes: u64) -> Wanted<'_> {
         Wanted {
+            relayed_part_bytes: None,
             source: &self.source,
             target: &self.target,
             size_bytes,

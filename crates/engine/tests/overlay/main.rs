@@ -2,6 +2,7 @@
 //! at the destinations, whatever fails.
 
 mod standing;
+mod together;
 
 use async_trait::async_trait;
 use bytes::Bytes;

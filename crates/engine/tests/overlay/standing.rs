@@ -2,7 +2,7 @@
 
 use super::{MIB, Opens, Scene, location, spec};
 use async_trait::async_trait;
-use skyfresh_engine::overlay::{PlanRelays, StandingPlan, StandingRelays};
+use skyfresh_engine::overlay::{HopPrices, PlanRelays, RelayEnds, StandingPlan, StandingRelays};
 use skyfresh_engine::{Engine, EngineConfig, InProcess, OpenStore, Parts, Rule, Stores};
 use skyfresh_ledger::{Ledger, MemoryLedger};
 use skyfresh_relay::executor::{Executor, NodeHandle};
@@ -10,52 +10,109 @@ use skyfresh_relay::node::Boot;
 use skyfresh_relay::topology::{Node, Topology};
 use skyfresh_relay::{Error as RelayError, NodeId, Result as RelayResult};
 use skyfresh_sky::catalog::Catalog;
-use skyfresh_sky::{Clock, Kind, Location, Rng, Timestamp, Usd, VirtualClock};
+use skyfresh_plan::overlay::{EdgeVolume, OverlayPlan, StripeTree};
+use skyfresh_sky::{Clock, Kind, Region, Rng, Timestamp, Usd, VirtualClock};
 use skyfresh_store::memory::{MemorySky, OperationKind};
 use skyfresh_store::{ObjectStore, PutOptions, single_chunk};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Everything goes by one plan.
-#[derive(Debug)]
-struct Always(StandingPlan);
+/// What goes to one destination, and what goes to both, goes by these plans.
+#[derive(Debug, Default)]
+pub(super) struct Plans {
+    pub(super) alone: Option<StandingPlan>,
+    pub(super) together: Option<StandingPlan>,
+}
 
 #[async_trait]
-impl PlanRelays for Always {
-    async fn plan(&self, _: &Location, _: &Location) -> Option<StandingPlan> {
-        Some(self.0.clone())
+impl PlanRelays for Plans {
+    async fn plan(&self, ends: &RelayEnds) -> Option<StandingPlan> {
+        match ends.targets.len() {
+            1 => self.alone.clone(),
+            _ => self.together.clone(),
+        }
     }
 }
 
 /// What relays cost, so that the spend tells what they carried: nothing else in these skies costs anything.
 const PER_GB: f64 = 1.0;
 
+const REGIONS: [&str; 3] = ["aws:us-east-1", "gcp:us-east1", "gcp:us-west1"];
+
+/// Prices of the hops to `d0`, at [`PER_GB`], and from there to `d1`, at half of it.
+pub(super) fn prices(destinations: usize) -> HopPrices {
+    let regions: Vec<Region> = REGIONS.iter().map(|text| text.parse().unwrap()).collect();
+    let hop = |at: usize| (regions[at].clone(), regions[at + 1].clone());
+    let edges = (0..destinations).map(|at| EdgeVolume {
+        src: hop(at).0,
+        dst: hop(at).1,
+        gbps: 1.0,
+        pair_gbps: 1.0,
+        gb: 1.0,
+        usd_per_gb: PER_GB / f64::from(1 << at),
+        tier: None,
+    });
+    let plan = OverlayPlan {
+        engine: "test".into(),
+        source: regions[0].clone(),
+        destinations: regions[1..=destinations].to_vec(),
+        volume_gb: 1.0,
+        cost_usd: 0.0,
+        egress_usd: 0.0,
+        vm_usd: 0.0,
+        requests_usd: 0.0,
+        fee_usd: 0.0,
+        time_s: 8.0,
+        start_s: 0.0,
+        throughput_gbps: 1.0,
+        lower_bound_usd: None,
+        lower_bound_s: None,
+        vms: Default::default(),
+        stripes: 1,
+        trees: vec![StripeTree {
+            stripes: 1,
+            edges: (0..destinations).map(hop).collect(),
+        }],
+        edges: edges.collect(),
+    };
+    HopPrices::of(&plan, regions[1..=destinations].to_vec())
+}
+
 /// `s > r > d0`.
-fn one_destination(mut topology: Topology) -> Topology {
+pub(super) fn one_destination(mut topology: Topology) -> Topology {
     topology.nodes.pop();
     topology.destinations.pop();
     topology.trees[0].edges.pop();
     topology
 }
 
-struct Ruled {
-    engine: Engine,
+/// A plan of this shape.
+pub(super) fn standing(topology: Topology, executor: Arc<dyn Executor>) -> StandingPlan {
+    let destinations = topology.destinations.len();
+    StandingPlan {
+        topology,
+        executor,
+        carries: (0..destinations).collect(),
+        prices: prices(destinations),
+        least_bytes: 0,
+        otherwise: None,
+    }
+}
+
+pub(super) struct Ruled {
+    pub(super) engine: Engine,
     relays: Arc<StandingRelays>,
 }
 
-async fn ruled(
+/// A rule from `source` to these buckets, with relays by these plans.
+pub(super) async fn ruled(
     opener: Arc<dyn OpenStore>,
     clock: &Arc<dyn Clock>,
-    executor: Arc<dyn Executor>,
-    topology: Topology,
+    plans: Plans,
+    targets: &[&str],
 ) -> Ruled {
-    let plan = StandingPlan {
-        topology: one_destination(topology),
-        executor,
-        egress_per_gb: Usd::from_usd(PER_GB),
-    };
-    let relays = StandingRelays::new(Arc::new(Always(plan)), Arc::clone(clock), Rng::seeded(3));
+    let relays = StandingRelays::new(Arc::new(plans), Arc::clone(clock), Rng::seeded(3));
     let relays = Arc::new(relays);
     let mut config = EngineConfig::new("one");
     config.sizing.part_bytes = 5 << 20;
@@ -77,35 +134,47 @@ async fn ruled(
         rng: Rng::seeded(4),
         planning: None,
     });
-    let rule = Rule::new("rule", location("source"), vec![location("d0")]);
+    let targets = targets.iter().map(|bucket| location(bucket)).collect();
+    let rule = Rule::new("rule", location("source"), targets);
     engine.apply(vec![rule]).await.unwrap();
     Ruled { engine, relays }
 }
 
 impl Ruled {
-    /// Compares, and waits until both sides are proved equal; then how many bytes relays have carried, by what they cost.
-    async fn relayed_bytes(&self, clock: &dyn Clock) -> u64 {
+    /// Compares, and waits until the destinations are proved equal; then how many bytes relays have carried to each, by what they cost.
+    async fn relayed_to_each(&self, clock: &dyn Clock) -> Vec<u64> {
         let since = clock.now();
         self.engine.sweep("rule").unwrap();
+        self.proven(since, clock).await
+    }
+
+    /// Waits until the destinations are proved equal as of `since`.
+    pub(super) async fn proven(&self, since: Timestamp, clock: &dyn Clock) -> Vec<u64> {
         let deadline = clock.now().after(Duration::from_secs(300));
         loop {
             assert!(clock.now() < deadline, "something is pending for ever");
             let status = self.engine.status(Some("rule")).await.unwrap();
-            let lane = &status[0].destinations[0];
-            if lane.proven.is_some_and(|proven| proven >= since) {
-                return (lane.totals.spend.usd() / PER_GB * 1e9).round() as u64;
+            let lanes = &status[0].destinations;
+            if lanes.iter().all(|lane| lane.proven.is_some_and(|it| it >= since)) {
+                let bytes = |spend: Usd| (spend.usd() / PER_GB * 1e9).round() as u64;
+                return lanes.iter().map(|lane| bytes(lane.totals.spend)).collect();
             }
             clock.sleep(Duration::from_millis(20)).await;
         }
     }
 
-    async fn end(self) {
+    /// The same of a rule with one destination.
+    async fn relayed_bytes(&self, clock: &dyn Clock) -> u64 {
+        self.relayed_to_each(clock).await[0]
+    }
+
+    pub(super) async fn end(self) {
         self.engine.shutdown().await;
         self.relays.close().await;
     }
 }
 
-async fn assert_equal(source: &dyn ObjectStore, target: &dyn ObjectStore, clock: &dyn Clock) {
+pub(super) async fn assert_equal(source: &dyn ObjectStore, target: &dyn ObjectStore, clock: &dyn Clock) {
     let depth = skyfresh_engine::verify::Depth::Bytes;
     let verified = skyfresh_engine::verify::verify(source, target, None, depth, clock, |_| {});
     let verified = verified.await.unwrap();
@@ -117,7 +186,11 @@ async fn assert_equal(source: &dyn ObjectStore, target: &dyn ObjectStore, clock:
 impl Scene {
     async fn ruled(&self) -> Ruled {
         let opener = Arc::new(Opens(self.sky.clone()));
-        ruled(opener, &self.clock, self.nodes.clone(), self.topology()).await
+        let plans = Plans {
+            alone: Some(standing(one_destination(self.topology()), self.nodes.clone())),
+            together: None,
+        };
+        ruled(opener, &self.clock, plans, &["d0"]).await
     }
 
     async fn is_fresh(&self) {
@@ -179,9 +252,9 @@ async fn relays_that_die_under_a_rule_lose_nothing() {
 }
 
 /// Starts no node, in one of two ways.
-struct Bad {
-    hangs: bool,
-    starts: AtomicU64,
+pub(super) struct Bad {
+    pub(super) hangs: bool,
+    pub(super) starts: AtomicU64,
 }
 
 #[async_trait]
@@ -225,9 +298,13 @@ async fn with_bad(hangs: bool, then: Duration) -> (Duration, u64) {
         hangs,
         starts: AtomicU64::new(0),
     });
-    let topology = Scene::new().topology();
+    let topology = one_destination(Scene::new().topology());
     let opener = Arc::new(Opens(sky.clone()));
-    let rule = ruled(opener, &clock, bad.clone(), topology).await;
+    let plans = Plans {
+        alone: Some(standing(topology, bad.clone())),
+        together: None,
+    };
+    let rule = ruled(opener, &clock, plans, &["d0"]).await;
     let began = clock.now();
     assert_eq!(rule.relayed_bytes(clock.as_ref()).await, 0);
     let took = clock.now().since(began);

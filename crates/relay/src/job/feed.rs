@@ -7,7 +7,7 @@ use super::report::Failed;
 use crate::{Chunk, DestinationSet, Receipt};
 use skyfresh_sky::Kind;
 use std::collections::BTreeMap;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 /// What came of a chunk at each destination that lacked it.
 pub type Answers = BTreeMap<u8, Result<Receipt, Failed>>;
@@ -23,9 +23,11 @@ pub(super) struct Offer {
 #[derive(Debug)]
 pub(super) struct Waiting {
     open: DestinationSet,
-    answers: Answers,
-    done: Option<oneshot::Sender<Answers>>,
+    answers: mpsc::UnboundedSender<Answer>,
 }
+
+/// One destination's.
+type Answer = (u8, Result<Receipt, Failed>);
 
 impl Waiting {
     pub(super) fn open(&self) -> DestinationSet {
@@ -36,13 +38,8 @@ impl Waiting {
     pub(super) fn answer(&mut self, destination: u8, answer: Result<Receipt, Failed>) -> bool {
         if self.open.contains(destination) {
             self.open = self.open.without(DestinationSet::one(destination));
-            self.answers.insert(destination, answer);
-        }
-        if self.open.is_empty()
-            && let Some(done) = self.done.take()
-        {
             // Whoever asked may have gone.
-            let _ = done.send(std::mem::take(&mut self.answers));
+            let _ = self.answers.send((destination, answer));
         }
         self.open.is_empty()
     }
@@ -66,26 +63,43 @@ impl Feed {
     /// Has a chunk carried to `wanted` (places in the topology), and returns when each of them has it or will not get it. The
     /// chunk's number is chosen by the job; its `object` must be one that no other chunk at the same offset has.
     pub async fn carry(&self, chunk: Chunk, wanted: DestinationSet) -> Answers {
-        let (done, answered) = oneshot::channel();
+        let mut answers = Answers::new();
+        let each = |at, answer| {
+            answers.insert(at, answer);
+        };
+        self.carry_each(chunk, wanted, each).await;
+        answers
+    }
+
+    /// The same, and says of each destination at once what came of it: a fast one does not wait for a slow one.
+    pub async fn carry_each(
+        &self,
+        chunk: Chunk,
+        wanted: DestinationSet,
+        mut each: impl FnMut(u8, Result<Receipt, Failed>),
+    ) {
+        if wanted.is_empty() {
+            return;
+        }
+        let (answers, mut answered) = mpsc::unbounded_channel();
         let waiting = Waiting {
             open: wanted,
-            answers: Answers::new(),
-            done: Some(done),
+            answers,
         };
-        let over = || {
-            let failed = || Failed {
+        let mut open = wanted;
+        if self.0.send(Offer { chunk, waiting }).await.is_ok() {
+            while let Some((at, answer)) = answered.recv().await {
+                open = open.without(DestinationSet::one(at));
+                each(at, answer);
+            }
+        }
+        for at in open.iter() {
+            let failed = Failed {
                 kind: Kind::RetryAfter,
                 why: "the relays' job has ended".into(),
             };
-            wanted.iter().map(|at| (at, Err(failed()))).collect()
-        };
-        if wanted.is_empty() {
-            return Answers::new();
+            each(at, Err(failed));
         }
-        if self.0.send(Offer { chunk, waiting }).await.is_err() {
-            return over();
-        }
-        answered.await.unwrap_or_else(|_| over())
     }
 
     /// Whether the job has ended: nothing given to it is carried any more.
