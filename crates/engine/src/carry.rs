@@ -162,13 +162,13 @@ async fn once(
         .saturating_sub(course::elapsed(claim, looked));
     let by_relays = match &seen.head {
         // What another destination holds already is read from there.
-        Some(head) if offers.fresh.is_empty() => {
-            relayed::relayed(lane, claim, head, spare).await?
-        }
+        Some(head) if offers.fresh.is_empty() => relayed::relayed(lane, claim, head, spare).await?,
         _ => None,
     };
     // Relays carry to all that lack it at once: nobody waits for another to have it first.
-    let joined = by_relays.as_ref().is_some_and(|by| !by.order.mates.is_empty());
+    let joined = by_relays
+        .as_ref()
+        .is_some_and(|by| !by.order.mates.is_empty());
     let coming = offers.coming && !joined;
     let small_parts = match &seen.head {
         Some(head) if lane.shared.brain.is_some() => {

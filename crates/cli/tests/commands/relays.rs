@@ -147,6 +147,73 @@ fn a_rule_has_relays_where_they_are_faster_and_is_proved_equal_all_the_same() {
     assert!(rented.stderr.contains("not for rules"), "{rented:?}");
 }
 
+/// What a rule's destinations have spent, in dollars, and how many bytes came to each.
+fn totals(ran: &Ran) -> Vec<(f64, u64)> {
+    let told = lines(ran);
+    let rule = told.last().unwrap();
+    let destinations = rule["destinations"].as_array().unwrap().iter();
+    let totals = destinations.map(|it| &it["totals"]);
+    let of = |it: &Value| {
+        (
+            it["spend"].as_f64().unwrap(),
+            it["bytes_moved"].as_u64().unwrap(),
+        )
+    };
+    totals.map(of).collect()
+}
+
+#[test]
+fn a_rules_destinations_share_the_expensive_hop() {
+    let place = Place::new();
+    let sky = Skies::start(&place);
+    let bytes = large();
+    place.write("src/large.bin", &bytes);
+    place.write("src/small.txt", "small");
+    let filled = place.run(&["cp", "-r", "src", &sky.location(0, "")]);
+    assert_eq!(filled.code, Some(0), "{filled:?}");
+    let at = |region| sky.location(region, "");
+    let (from, one, two) = (at(0), at(1), at(2));
+    let args = [
+        "replicate",
+        &from,
+        &one,
+        &two,
+        "--once",
+        "--relays",
+        "local",
+        "-v",
+        "--json",
+    ];
+    let ran = place.run(&args);
+    let together = ran
+        .stderr
+        .lines()
+        .filter(|line| line.contains("large objects go by relays"));
+    assert_eq!(
+        together.count(),
+        1,
+        "both by one way, and none alone: {ran:?}"
+    );
+    assert!(ran.stderr.contains("standing relays have ended"), "{ran:?}");
+    let totals = totals(&ran);
+    let gb = bytes.len() as f64 / 1e9;
+    let spent: f64 = totals.iter().map(|(spend, _)| spend).sum();
+    let whole = bytes.len() as u64 + 5;
+    assert!(
+        totals.iter().all(|(_, bytes)| *bytes == whole),
+        "{totals:?}"
+    );
+    // $0.09 a GB out of AWS once, $0.01 within Google; a few requests.
+    assert!(
+        spent > 0.10 * gb && spent < 0.11 * gb,
+        "${spent} for {gb} GB: {totals:?}"
+    );
+    for region in [1, 2] {
+        let verified = place.run(&["verify", &from, &at(region), "--deep"]);
+        assert_eq!(verified.code, Some(0), "{verified:?}");
+    }
+}
+
 #[test]
 fn what_is_not_cheaper_goes_direct_and_says_why() {
     let place = Place::new();

@@ -77,7 +77,11 @@ impl Attendance {
     ) -> DestinationSet {
         let course = self.objects.get(object);
         let waits_for = |who: &u8| {
-            if self.absent.get(who).is_some_and(|missed| *missed >= MOST_ABSENT) {
+            if self
+                .absent
+                .get(who)
+                .is_some_and(|missed| *missed >= MOST_ABSENT)
+            {
                 return false;
             }
             let Some(seen) = course.and_then(|course| course.destinations.get(who)) else {
@@ -168,7 +172,10 @@ mod tests {
         assert!(attendance.expected(&it, mates, 22).is_empty());
         attendance.missed(&it, mates, 300, 400);
         attendance.asks(&it, 1, 19, 500);
-        assert!(attendance.expected(&it, mates, 20).is_empty(), "never again");
+        assert!(
+            attendance.expected(&it, mates, 20).is_empty(),
+            "never again"
+        );
         assert_eq!(attendance.expected(&object("b"), mates, 1), mates);
     }
 

@@ -183,10 +183,7 @@ impl Overlay {
     }
 
     /// A part as the relays' job takes it, and the way there; or why it takes it not.
-    fn handed(
-        &self,
-        asked: &PartAsked<'_>,
-    ) -> Result<(Feed, Chunk, DestinationSet), &'static str> {
+    fn handed(&self, asked: &PartAsked<'_>) -> Result<(Feed, Chunk, DestinationSet), &'static str> {
         let feed = self.open_feed().ok_or("the relays have ended")?;
         let part = asked.part;
         let length = u32::try_from(part.size)

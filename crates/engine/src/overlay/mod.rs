@@ -35,5 +35,5 @@ pub use ends::{RelayEnd, RelayEnds, RelayOrder};
 pub use expect::flow_start_s;
 pub use prices::HopPrices;
 pub use shape::{Host, OverlayShape, shape};
-pub(crate) use way::StandingWay;
 pub use standing::{PlanRelays, StandingPlan, StandingRelays};
+pub(crate) use way::StandingWay;

@@ -104,10 +104,11 @@ mod tests {
         let plan = planned(&targets, Goal::Cheapest);
         let prices = HopPrices::of(&plan, targets.map(region).to_vec());
         let usd = |of: &[u8]| prices.usd_per_gb(set(of)).usd();
-        // AWS to the Internet at $0.09, within Google's North America at $0.02.
-        assert!((usd(&[0, 1]) - 0.11).abs() < 1e-9, "{}", usd(&[0, 1]));
+        // AWS to the Internet at $0.09, from one American region of Google to another at $0.01.
+        assert!((usd(&[0, 1]) - 0.10).abs() < 1e-9, "{}", usd(&[0, 1]));
         let (one, other) = (usd(&[0]), usd(&[1]));
-        assert!((one.min(other) - 0.09).abs() < 1e-9 && (one.max(other) - 0.11).abs() < 1e-9);
+        // Some stripes come first to the one, some to the other.
+        assert!((one + other - 0.19).abs() < 1e-9 && one.min(other) > 0.09 - 1e-9);
         assert_eq!(usd(&[]), 0.0);
         let home = HopPrices::of(&plan, vec![region("aws:us-east-1")]);
         assert_eq!(home.usd_per_gb(set(&[0])), Usd::ZERO, "it is there");
@@ -135,7 +136,9 @@ mod tests {
             let prices = HopPrices::of(&plan, chosen.iter().map(|text| region(text)).collect());
             let all = DestinationSet::first(chosen.len());
             let usd = |of| prices.usd_per_gb(of).usd();
-            prop_assert!((usd(all) - plan.egress_usd / plan.volume_gb).abs() < 1e-6);
+            let planned = plan.egress_usd / plan.volume_gb;
+            // To one destination shares are not whole stripes, as relays carry them.
+            prop_assert!((usd(all) - planned).abs() < 0.01 * planned, "{} {planned}", usd(all));
             let (some, rest) = (all.intersection(DestinationSet(some)), all.without(DestinationSet(some)));
             prop_assert!(usd(some) <= usd(all) + 1e-9);
             prop_assert!(usd(all) <= usd(some) + usd(rest) + 1e-9, "joined is never dearer than apart");

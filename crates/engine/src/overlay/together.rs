@@ -157,7 +157,11 @@ impl StandingWay {
     /// Waits no longer.
     fn close(self: &Arc<Self>, part: &Part, number: u64) {
         let mut gatherings = self.gatherings();
-        if gatherings.open.get(part).is_none_or(|it| it.number != number) {
+        if gatherings
+            .open
+            .get(part)
+            .is_none_or(|it| it.number != number)
+        {
             return;
         }
         let Some(gathering) = gatherings.open.remove(part) else {

@@ -64,8 +64,7 @@ pub(crate) fn course(
             },
             None => usual,
         };
-        strategy(source.size, sizing, limits, multipart)
-            .map_err(NoPlan::Impossible)
+        strategy(source.size, sizing, limits, multipart).map_err(NoPlan::Impossible)
     };
     let Some(brain) = &lane.shared.brain else {
         let course = Course {

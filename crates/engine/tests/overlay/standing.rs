@@ -5,12 +5,12 @@ use async_trait::async_trait;
 use skyfresh_engine::overlay::{HopPrices, PlanRelays, RelayEnds, StandingPlan, StandingRelays};
 use skyfresh_engine::{Engine, EngineConfig, InProcess, OpenStore, Parts, Rule, Stores};
 use skyfresh_ledger::{Ledger, MemoryLedger};
+use skyfresh_plan::overlay::{EdgeVolume, OverlayPlan, StripeTree};
 use skyfresh_relay::executor::{Executor, NodeHandle};
 use skyfresh_relay::node::Boot;
 use skyfresh_relay::topology::{Node, Topology};
 use skyfresh_relay::{Error as RelayError, NodeId, Result as RelayResult};
 use skyfresh_sky::catalog::Catalog;
-use skyfresh_plan::overlay::{EdgeVolume, OverlayPlan, StripeTree};
 use skyfresh_sky::{Clock, Kind, Region, Rng, Timestamp, Usd, VirtualClock};
 use skyfresh_store::memory::{MemorySky, OperationKind};
 use skyfresh_store::{ObjectStore, PutOptions, single_chunk};
@@ -155,7 +155,10 @@ impl Ruled {
             assert!(clock.now() < deadline, "something is pending for ever");
             let status = self.engine.status(Some("rule")).await.unwrap();
             let lanes = &status[0].destinations;
-            if lanes.iter().all(|lane| lane.proven.is_some_and(|it| it >= since)) {
+            if lanes
+                .iter()
+                .all(|lane| lane.proven.is_some_and(|it| it >= since))
+            {
                 let bytes = |spend: Usd| (spend.usd() / PER_GB * 1e9).round() as u64;
                 return lanes.iter().map(|lane| bytes(lane.totals.spend)).collect();
             }
@@ -174,7 +177,11 @@ impl Ruled {
     }
 }
 
-pub(super) async fn assert_equal(source: &dyn ObjectStore, target: &dyn ObjectStore, clock: &dyn Clock) {
+pub(super) async fn assert_equal(
+    source: &dyn ObjectStore,
+    target: &dyn ObjectStore,
+    clock: &dyn Clock,
+) {
     let depth = skyfresh_engine::verify::Depth::Bytes;
     let verified = skyfresh_engine::verify::verify(source, target, None, depth, clock, |_| {});
     let verified = verified.await.unwrap();
@@ -187,7 +194,10 @@ impl Scene {
     async fn ruled(&self) -> Ruled {
         let opener = Arc::new(Opens(self.sky.clone()));
         let plans = Plans {
-            alone: Some(standing(one_destination(self.topology()), self.nodes.clone())),
+            alone: Some(standing(
+                one_destination(self.topology()),
+                self.nodes.clone(),
+            )),
             together: None,
         };
         ruled(opener, &self.clock, plans, &["d0"]).await

@@ -6,8 +6,8 @@ use skyfresh_relay::executor::Executor;
 use skyfresh_sky::{Clock, Timestamp, Usd, VirtualClock};
 use skyfresh_store::memory::{Fault, MemorySky, OperationKind};
 use skyfresh_store::{ObjectStore, PutOptions, single_chunk};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Bytes of a part of these objects.
@@ -79,7 +79,9 @@ async fn many_objects_at_once_go_together_too() {
     relayed(&rule, clock).await;
     let before = scene.count(OperationKind::Get, "source");
     for seed in 2..14 {
-        scene.write(&format!("object-{seed}"), 2 * PART + 5, seed).await;
+        scene
+            .write(&format!("object-{seed}"), 2 * PART + 5, seed)
+            .await;
     }
     relayed(&rule, clock).await;
     let reads = scene.count(OperationKind::Get, "source") - before;
@@ -217,7 +219,10 @@ async fn an_object_waits_four_seconds_at_most_for_destinations_that_do_not_come(
         precondition: skyfresh_store::Precondition::None,
     };
     let key = skyfresh_sky::ObjectKey::new("large").unwrap();
-    source.put(&key, options, single_chunk(bytes)).await.unwrap();
+    source
+        .put(&key, options, single_chunk(bytes))
+        .await
+        .unwrap();
     let began = clock.now();
     rule.engine.sweep("rule").unwrap();
     let fast = sky.store(location("d0"));

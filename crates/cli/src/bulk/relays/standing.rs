@@ -7,8 +7,7 @@ use crate::context::Context;
 use crate::exit::{Exit, Told};
 use async_trait::async_trait;
 use skyfresh_engine::overlay::{
-    HopPrices, Host, OverlayShape, PlanRelays, RelayEnds, StandingPlan, StandingRelays,
-    shape, spec,
+    HopPrices, Host, OverlayShape, PlanRelays, RelayEnds, StandingPlan, StandingRelays, shape, spec,
 };
 use skyfresh_plan::network::{MachinePrices, Network};
 use skyfresh_plan::overlay::{Engine, Goal, Machines, OverlayPlan, Request, Way, choose, plan};
@@ -248,7 +247,7 @@ impl Planner {
         &self,
         chosen: &Chosen,
         ends: &RelayEnds,
-        otherwise: Option<Vec<Usd>>,
+        otherwise: Option<Vec<Option<Usd>>>,
     ) -> anyhow::Result<StandingPlan> {
         let place = &self.args.place;
         let (executor, connections) = executor(place, self.config.as_deref(), &self.clock)?;
