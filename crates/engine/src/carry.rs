@@ -272,7 +272,9 @@ async fn once(
                         Strategy::Multipart { .. } => {
                             let relays = match plan.via {
                                 Some(_) => relayed::from_sibling(lane, &plan, spare),
-                                None => by_relays.map(|by| by.order),
+                                None => by_relays
+                                    .map(|by| by.order)
+                                    .or_else(|| relayed::alone(lane, spare)),
                             };
                             copy_in_parts(lane, claim, &plan, previous, relays, usage).await
                         }

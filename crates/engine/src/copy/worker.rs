@@ -25,18 +25,29 @@ const MIN_DUPLICATE_AGE: Duration = Duration::from_millis(500);
 /// The same for a worker that has not finished a part yet, where nothing was predicted either. It is idle because there are fewer
 /// parts than are in flight at once, and all of them may well take longer than the least: they would all be sent twice.
 const FIRST_DUPLICATE_AGE: Duration = Duration::from_secs(10);
+/// The same where relays carry: longer than a part waits for other destinations.
+const RELAYED_DUPLICATE_AGE: Duration = Duration::from_secs(4);
 /// A part becomes a straggler when it takes this many times the mean of the parts this worker has seen.
 const STRAGGLER_FACTOR: u32 = 3;
 /// Passing failures a worker absorbs in a row before it gives up its order.
 const PATIENCE: u32 = 3;
 
 /// The age of a straggler to a worker that has seen no part: what the whole transfer is predicted to take at the SLO's
-/// percentile.
+/// percentile. Relays were not predicted: a part may wait for them to start.
 fn before_any_part(order: &WorkOrder) -> Duration {
     let expected = order.plan.expected.as_ref();
+    let expected = expected.filter(|_| order.relays.is_none());
     expected.map_or(FIRST_DUPLICATE_AGE, |expected| {
         Duration::from_millis(expected.at_slo_ms).max(MIN_DUPLICATE_AGE)
     })
+}
+
+/// The least age of a straggler: one that may go by relays can wait for other destinations to want it.
+fn least_age(order: &WorkOrder) -> Duration {
+    match order.relays {
+        Some(_) => RELAYED_DUPLICATE_AGE,
+        None => MIN_DUPLICATE_AGE,
+    }
 }
 
 /// One part's copy: what came of it, and the time it took.
@@ -151,7 +162,7 @@ async fn pull(
                     finished += 1;
                     total_time += copied.took;
                     duplicate_after =
-                        (total_time / finished * STRAGGLER_FACTOR).max(MIN_DUPLICATE_AGE);
+                        (total_time / finished * STRAGGLER_FACTOR).max(least_age(order));
                 }
                 let state = match context.ledger.finish_part(&order.attempt, part).await {
                     Ok(state) => state,

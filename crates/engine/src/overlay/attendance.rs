@@ -1,18 +1,22 @@
-//! Who of a rule's destinations may yet ask for a part. Pure: time is given in.
+//! Who of a rule's destinations may yet ask for a part, and how long that may be waited for. Pure: time is given in.
 //!
-//! In: who asked for which part, for whom it was waited in vain. Out: for whom to wait. Never: an object that waits more than twice
-//! for a destination that does not come; one that waits for a destination that has missed several objects.
+//! In: who asked for which part, who waits, for whom it was waited in vain. Out: for whom to wait. Never: an object that waits more than twice
+//! for a destination that does not come, or for longer in all than it has to spare and an eighth of the time that its copy takes; one
+//! that waits for a destination that has missed several objects.
 
 use skyfresh_relay::DestinationSet;
 use skyfresh_sky::{ObjectKey, ObjectVersion};
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 /// How often an object waits for one destination in vain.
 const MOST_MISSED: u32 = 2;
-/// A destination that was missed is waited for again when it is within so many parts: about what workers have under way.
+/// Destinations within so many parts of each other are together: about what workers have under way.
 const NEAR_PARTS: u32 = 16;
-/// Objects in a row that a destination may miss before nobody waits for it, until it asks for something.
+/// Objects in a row that a destination may miss before nobody waits for it, until it keeps up again.
 const MOST_ABSENT: u32 = 3;
+/// Of the time that a copy takes, waiting for others may be one part in so many.
+const COPY_SHARE: u64 = 8;
 /// Objects that are remembered.
 const MOST_OBJECTS: usize = 1_024;
 
@@ -37,11 +41,19 @@ struct Course {
 /// What one destination did about it.
 #[derive(Debug, Default)]
 struct Seen {
+    /// Under which upload; another one begins anew.
+    upload: String,
     /// A bit for every part that it asked for.
     asked: Vec<u64>,
     last: u32,
     missed: u32,
     missed_ns: Option<u64>,
+    /// When it first asked.
+    first_ns: u64,
+    /// Parts of it that wait for others, since when the first of them, and how long there were any before.
+    waiting: u32,
+    since_ns: u64,
+    waited_ns: u64,
 }
 
 impl Seen {
@@ -58,25 +70,61 @@ impl Seen {
         self.asked[word] |= 1 << (part % 64);
         self.last = self.last.max(part);
     }
+
+    fn waited_ns(&self, now_ns: u64) -> u64 {
+        let under_way = match self.waiting {
+            0 => 0,
+            _ => now_ns.saturating_sub(self.since_ns),
+        };
+        self.waited_ns + under_way
+    }
 }
 
 impl Attendance {
-    /// A destination asks for a part.
-    pub(super) fn asks(&mut self, object: &Object, who: u8, part: u32, now_ns: u64) {
-        self.absent.remove(&who);
+    /// A destination asks for a part of an upload.
+    pub(super) fn asks(&mut self, object: &Object, who: u8, upload: &str, part: u32, now_ns: u64) {
         let course = self.course(object, now_ns);
-        course.destinations.entry(who).or_default().asks(part);
+        let others = course
+            .destinations
+            .iter()
+            .filter(|(other, _)| **other != who);
+        let ahead = others.map(|(_, seen)| seen.last).max().unwrap_or(0);
+        let seen = course.destinations.entry(who).or_default();
+        if seen.upload != upload {
+            let (missed, missed_ns) = (seen.missed, seen.missed_ns);
+            *seen = Seen {
+                upload: upload.to_owned(),
+                missed,
+                missed_ns,
+                first_ns: now_ns,
+                ..Seen::default()
+            };
+        }
+        seen.asks(part);
+        if part + NEAR_PARTS >= ahead {
+            self.absent.remove(&who);
+        }
     }
 
-    /// For whom of `mates` to wait.
+    /// For whom of `mates` a destination waits with a part, if an object like this has `spare` for that.
     pub(super) fn expected(
         &self,
         object: &Object,
+        (who, part): (u8, u32),
         mates: DestinationSet,
-        part: u32,
+        spare: Duration,
+        now_ns: u64,
     ) -> DestinationSet {
         let course = self.objects.get(object);
-        let waits_for = |who: &u8| {
+        let seen = |who: u8| course.and_then(|course| course.destinations.get(&who));
+        if let Some(own) = seen(who) {
+            let copies_ns = now_ns.saturating_sub(own.first_ns);
+            let spare_ns = u64::try_from(spare.as_nanos()).unwrap_or(u64::MAX);
+            if own.waited_ns(now_ns) > spare_ns.saturating_add(copies_ns / COPY_SHARE) {
+                return DestinationSet::default();
+            }
+        }
+        let comes = |who: &u8| {
             if self
                 .absent
                 .get(who)
@@ -84,16 +132,48 @@ impl Attendance {
             {
                 return false;
             }
-            let Some(seen) = course.and_then(|course| course.destinations.get(who)) else {
-                return true;
-            };
-            let near = seen.missed == 0 || seen.last + NEAR_PARTS >= part;
-            !seen.has_asked(part) && seen.missed < MOST_MISSED && near
+            seen(*who).is_none_or(|seen| {
+                let near = seen.missed == 0 || seen.last + NEAR_PARTS >= part;
+                !seen.has_asked(part) && seen.missed < MOST_MISSED && near
+            })
         };
-        let mates = mates.iter().filter(waits_for);
-        mates.fold(DestinationSet::default(), |set, who| {
+        let coming = mates.iter().filter(comes);
+        coming.fold(DestinationSet::default(), |set, who| {
             set.union(DestinationSet::one(who))
         })
+    }
+
+    /// Whether a destination has got on too far with an object for one that begins now to be together with it.
+    pub(super) fn is_ahead(&self, object: &Object, who: u8) -> bool {
+        let course = self.objects.get(object);
+        let seen = course.and_then(|course| course.destinations.get(&who));
+        seen.is_some_and(|seen| seen.last > NEAR_PARTS)
+    }
+
+    /// A part of a destination begins to wait.
+    pub(super) fn waits(&mut self, object: &Object, who: u8, now_ns: u64) {
+        let seen = self
+            .course(object, now_ns)
+            .destinations
+            .entry(who)
+            .or_default();
+        if seen.waiting == 0 {
+            seen.since_ns = now_ns;
+        }
+        seen.waiting += 1;
+    }
+
+    /// It waits no more.
+    pub(super) fn goes_on(&mut self, object: &Object, who: u8, now_ns: u64) {
+        let seen = self
+            .course(object, now_ns)
+            .destinations
+            .entry(who)
+            .or_default();
+        seen.waiting = seen.waiting.saturating_sub(1);
+        if seen.waiting == 0 {
+            seen.waited_ns += now_ns.saturating_sub(seen.since_ns);
+        }
     }
 
     /// It was waited for these since `began_ns`, in vain. Parts that waited at the same time count as one.
@@ -132,75 +212,5 @@ impl Attendance {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn object(name: &str) -> Object {
-        let key = ObjectKey::new(name).unwrap();
-        (key, ObjectVersion::from_etag("1"))
-    }
-
-    fn set(of: &[u8]) -> DestinationSet {
-        let one = |set: DestinationSet, at: &u8| set.union(DestinationSet::one(*at));
-        of.iter().fold(DestinationSet::default(), one)
-    }
-
-    #[test]
-    fn whoever_lacks_it_is_waited_for_until_it_asks() {
-        let (mut attendance, it) = (Attendance::default(), object("a"));
-        attendance.asks(&it, 0, 1, 1);
-        assert_eq!(attendance.expected(&it, set(&[1, 2]), 1), set(&[1, 2]));
-        attendance.asks(&it, 1, 1, 2);
-        assert_eq!(attendance.expected(&it, set(&[1, 2]), 1), set(&[2]));
-        assert_eq!(attendance.expected(&it, set(&[1, 2]), 2), set(&[1, 2]));
-        // In whatever order: parts that are asked for at once come in any.
-        attendance.asks(&it, 1, 9, 3);
-        assert_eq!(attendance.expected(&it, set(&[1]), 8), set(&[1]));
-    }
-
-    #[test]
-    fn an_object_waits_twice_at_most_and_the_second_time_for_one_that_is_near() {
-        let (mut attendance, it) = (Attendance::default(), object("a"));
-        let mates = set(&[1]);
-        // Eight parts that waited together are one wait.
-        for _ in 0..8 {
-            attendance.missed(&it, mates, 100, 200);
-        }
-        assert!(attendance.expected(&it, mates, 20).is_empty(), "far behind");
-        attendance.asks(&it, 1, 5, 300);
-        assert_eq!(attendance.expected(&it, mates, 20), mates);
-        assert!(attendance.expected(&it, mates, 22).is_empty());
-        attendance.missed(&it, mates, 300, 400);
-        attendance.asks(&it, 1, 19, 500);
-        assert!(
-            attendance.expected(&it, mates, 20).is_empty(),
-            "never again"
-        );
-        assert_eq!(attendance.expected(&object("b"), mates, 1), mates);
-    }
-
-    #[test]
-    fn whoever_misses_several_objects_is_waited_for_when_it_is_back() {
-        let mut attendance = Attendance::default();
-        let mates = set(&[3]);
-        for at in 0..u64::from(MOST_ABSENT) {
-            let it = object(&format!("o{at}"));
-            assert_eq!(attendance.expected(&it, mates, 1), mates);
-            attendance.missed(&it, mates, at * 10, at * 10 + 5);
-        }
-        assert!(attendance.expected(&object("next"), mates, 1).is_empty());
-        attendance.asks(&object("next"), 3, 1, 1_000);
-        assert_eq!(attendance.expected(&object("after"), mates, 1), mates);
-    }
-
-    #[test]
-    fn what_is_remembered_is_bounded() {
-        let mut attendance = Attendance::default();
-        for at in 0..3_000u64 {
-            attendance.asks(&object(&format!("o{at}")), 0, 1, at);
-        }
-        assert_eq!(attendance.objects.len(), MOST_OBJECTS);
-        assert!(attendance.objects.contains_key(&object("o2999")));
-        assert!(!attendance.objects.contains_key(&object("o0")));
-    }
-}
+#[path = "attendance_tests.rs"]
+mod tests;

@@ -59,6 +59,8 @@ pub(crate) struct Carriers {
     alone: Option<Arc<StandingWay>>,
     together: Option<Seat>,
     patience: Patience,
+    /// How long its parts may wait for others in all.
+    wait: Duration,
     gather: Duration,
 }
 
@@ -70,15 +72,17 @@ impl Carriers {
         lease: Duration,
     ) -> Self {
         let wait = spare / SPARE_SHARE;
+        let (gather, start) = (wait.clamp(GATHER.0, GATHER.1), wait.min(START));
         Carriers {
             alone,
             together,
-            // Whoever else waits for the part may duplicate it when its lease is over.
             patience: Patience {
-                carry: lease,
-                start: wait.min(START),
+                // Whoever else waits for the part may duplicate it when its lease is over.
+                carry: lease.saturating_sub(gather + start),
+                start,
             },
-            gather: wait.clamp(GATHER.0, GATHER.1),
+            wait: wait.max(GATHER.0),
+            gather,
         }
     }
 
@@ -97,6 +101,7 @@ impl Carriers {
                 upload,
                 patience: self.patience,
                 gather: self.gather,
+                spare: self.wait,
                 throttle,
             };
             match seat.way.join(part, asker).await {

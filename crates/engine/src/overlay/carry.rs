@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Parts that wait for the relays' owner; beyond, whoever hands them over waits.
 const WAITING: usize = 64;
-/// Parts in a row that relays could not carry before they are asked no more.
+/// Parts in a row that relays could not bring to a destination before they are asked no more for it.
 const HOPELESS: u64 = 8;
 
 /// The relays' world.
@@ -46,7 +46,8 @@ pub struct Overlay {
     /// Gone when relays carry nothing: they, and machines that are paid for them, end then.
     feed: Mutex<Option<Feed>>,
     chunk_bytes: u32,
-    destinations: usize,
+    /// Parts in a row that did not come to each destination.
+    in_a_row: Vec<AtomicU64>,
     next_object: AtomicU64,
     fallen: Arc<Fallen>,
 }
@@ -55,7 +56,6 @@ pub struct Overlay {
 #[derive(Debug, Default)]
 pub struct Fallen {
     parts: AtomicU64,
-    in_a_row: AtomicU64,
     first: Mutex<Option<String>>,
 }
 
@@ -69,14 +69,10 @@ impl Fallen {
 
     fn add(&self, why: &str) {
         self.parts.fetch_add(1, Ordering::Relaxed);
-        let in_a_row = self.in_a_row.fetch_add(1, Ordering::Relaxed) + 1;
         let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
         if first.is_none() {
             *first = Some(why.to_owned());
             tracing::warn!(why, "a part could not be carried by relays: it goes direct");
-        }
-        if in_a_row == HOPELESS {
-            tracing::warn!("relays carry nothing: everything goes direct from here");
         }
     }
 }
@@ -123,7 +119,11 @@ impl Overlay {
         let overlay = Overlay {
             feed: Mutex::new(Some(feed)),
             chunk_bytes: topology.chunk_bytes,
-            destinations: topology.destinations.len(),
+            in_a_row: topology
+                .destinations
+                .iter()
+                .map(|_| AtomicU64::new(0))
+                .collect(),
             next_object: AtomicU64::new(0),
             fallen: Arc::default(),
         };
@@ -165,25 +165,42 @@ impl Overlay {
         asked: &PartAsked<'_>,
         mut each: impl FnMut(usize, Option<PartDone>),
     ) {
-        let (feed, chunk, wanted) = match self.handed(asked) {
+        let reached = self.reaches();
+        let is_reached = |at: &PartAt<'_>| reached.contains(at.target as u8);
+        for (at, upload) in asked.uploads.iter().enumerate() {
+            if !is_reached(upload) {
+                self.fallen.add("relays do not reach a destination");
+                each(at, None);
+            }
+        }
+        if !asked.uploads.iter().any(is_reached) {
+            return;
+        }
+        let (feed, chunk, wanted) = match self.handed(asked, reached) {
             Ok(handed) => handed,
             Err(why) => {
                 self.fallen.add(why);
-                (0..asked.uploads.len()).for_each(|at| each(at, None));
+                let uploads = asked.uploads.iter().enumerate();
+                let open = uploads.filter(|(_, upload)| is_reached(upload));
+                open.for_each(|(at, _)| each(at, None));
                 return;
             }
         };
         let answered = |target: u8, answer| {
             let here = |at: &PartAt<'_>| at.target == usize::from(target);
             if let Some(at) = asked.uploads.iter().position(here) {
-                each(at, self.carried(asked.part, answer));
+                each(at, self.carried(asked.part, target, answer));
             }
         };
         feed.carry_each(chunk, wanted, answered).await;
     }
 
     /// A part as the relays' job takes it, and the way there; or why it takes it not.
-    fn handed(&self, asked: &PartAsked<'_>) -> Result<(Feed, Chunk, DestinationSet), &'static str> {
+    fn handed(
+        &self,
+        asked: &PartAsked<'_>,
+        reached: DestinationSet,
+    ) -> Result<(Feed, Chunk, DestinationSet), &'static str> {
         let feed = self.open_feed().ok_or("the relays have ended")?;
         let part = asked.part;
         let length = u32::try_from(part.size)
@@ -192,9 +209,10 @@ impl Overlay {
             .ok_or("the part is too large for relays")?;
         let version = serde_json::to_string(&part.version)
             .map_err(|_| "the part's version cannot be written down")?;
-        let mut notes = vec![String::new(); self.destinations];
+        let mut notes = vec![String::new(); self.in_a_row.len()];
         let mut wanted = DestinationSet::default();
-        for at in &asked.uploads {
+        let uploads = asked.uploads.iter();
+        for at in uploads.filter(|at| reached.contains(at.target as u8)) {
             let note = PartNote {
                 key: (*at.name != part.key).then(|| at.name.as_str().to_owned()),
                 upload: at.upload.to_owned(),
@@ -222,6 +240,28 @@ impl Overlay {
         Ok((feed, chunk, wanted))
     }
 
+    /// The destinations that not every one of the last parts failed to come to.
+    pub(crate) fn reaches(&self) -> DestinationSet {
+        let reached = |at: &usize| self.in_a_row[*at].load(Ordering::Relaxed) < HOPELESS;
+        let places = (0..self.in_a_row.len()).filter(reached);
+        places.fold(DestinationSet::default(), |set, at| {
+            set.union(DestinationSet::one(at as u8))
+        })
+    }
+
+    /// Whether there is a destination that nothing comes to.
+    pub(crate) fn lacks_one(&self) -> bool {
+        self.reaches() != DestinationSet::first(self.in_a_row.len())
+    }
+
+    /// Counts a part that did not come to a destination.
+    fn lose(&self, target: u8, why: &str) {
+        self.fallen.add(why);
+        if let Some(in_a_row) = self.in_a_row.get(usize::from(target)) {
+            in_a_row.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// Whether nothing is carried any more.
     pub(crate) fn is_over(&self) -> bool {
         self.open_feed().is_none()
@@ -230,27 +270,34 @@ impl Overlay {
     /// The way to relays that still carry something.
     fn open_feed(&self) -> Option<Feed> {
         let mut feed = self.feed.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.fallen.in_a_row.load(Ordering::Relaxed) >= HOPELESS {
-            *feed = None;
+        if self.reaches().is_empty() && feed.take().is_some() {
+            tracing::warn!("relays carry nothing: everything goes direct from here");
         }
         feed.clone().filter(|feed| !feed.is_over())
     }
 
     /// The part as a destination holds it; `None` where it does not.
-    fn carried(&self, part: &Part, answer: Result<Receipt, Failed>) -> Option<PartDone> {
+    fn carried(
+        &self,
+        part: &Part,
+        target: u8,
+        answer: Result<Receipt, Failed>,
+    ) -> Option<PartDone> {
         let receipt = match answer {
             Ok(receipt) => receipt,
             Err(failed) => {
                 // The source has changed, or the upload is gone: no fault of the relays. Sending it direct finds out which.
                 if !matches!(failed.kind, Kind::Precondition | Kind::Missing) {
-                    self.fallen.add(&failed.why);
+                    self.lose(target, &failed.why);
                 }
                 return None;
             }
         };
         match serde_json::from_str::<PartAnswer>(&receipt.0) {
             Ok(answer) => {
-                self.fallen.in_a_row.store(0, Ordering::Relaxed);
+                if let Some(in_a_row) = self.in_a_row.get(usize::from(target)) {
+                    in_a_row.store(0, Ordering::Relaxed);
+                }
                 Some(PartDone {
                     number: part.number,
                     etag: answer.etag,
@@ -260,7 +307,7 @@ impl Overlay {
                 })
             }
             Err(error) => {
-                self.fallen.add(&format!("a relay's answer: {error}"));
+                self.lose(target, &format!("a relay's answer: {error}"));
                 None
             }
         }

@@ -102,6 +102,9 @@ impl fmt::Debug for World {
 impl World {
     /// Runs a task that [`StandingRelays::close`] waits for.
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        if self.stop.is_cancelled() {
+            return;
+        }
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         while jobs.try_join_next().is_some() {}
         jobs.spawn(task);
@@ -137,7 +140,7 @@ impl StandingRelays {
         way
     }
 
-    /// By which relays the parts of an order may go; each is waited for as long as `lease` at most.
+    /// By which relays the parts of an order may go; each is given up before its `lease` is over.
     pub(crate) async fn carriers(&self, order: &RelayOrder, lease: Duration) -> Carriers {
         let alone = match order.ends.alone(order.target) {
             Some(ends) => self.way(&ends).await,
@@ -157,7 +160,12 @@ impl StandingRelays {
         let taken = |jobs: &Mutex<JoinSet<()>>| {
             std::mem::take(&mut *jobs.lock().unwrap_or_else(PoisonError::into_inner))
         };
-        let mut jobs = taken(&self.world.jobs);
-        while jobs.join_next().await.is_some() {}
+        loop {
+            let mut jobs = taken(&self.world.jobs);
+            if jobs.is_empty() {
+                return;
+            }
+            while jobs.join_next().await.is_some() {}
+        }
     }
 }

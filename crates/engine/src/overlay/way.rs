@@ -15,8 +15,9 @@ use super::carry::{Overlay, OverlaySeams, PartAsked};
 use super::standing::{StandingPlan, World};
 use super::together::Gatherings;
 use skyfresh_ledger::PartDone;
-use skyfresh_relay::Result as RelayResult;
 use skyfresh_relay::job::{Event, JobOptions, JobReport, Listener};
+use skyfresh_relay::{DestinationSet, Result as RelayResult};
+use skyfresh_sky::{ObjectKey, ObjectVersion};
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::pin;
@@ -46,6 +47,16 @@ pub(super) struct Patience {
     pub(super) carry: Duration,
     /// For relays that another part tries.
     pub(super) start: Duration,
+}
+
+impl Patience {
+    /// The shorter of both.
+    pub(super) fn least(self, other: Patience) -> Patience {
+        Patience {
+            carry: self.carry.min(other.carry),
+            start: self.start.min(other.start),
+        }
+    }
 }
 
 /// One way.
@@ -120,6 +131,19 @@ impl StandingWay {
     /// How its relays carry.
     pub(crate) fn plan(&self) -> &StandingPlan {
         &self.plan
+    }
+
+    /// Whether a destination has got on so far with an object that one that begins now will not be together with it.
+    pub(crate) fn is_ahead(&self, object: (ObjectKey, ObjectVersion), who: u8) -> bool {
+        self.gatherings().is_ahead(&object, who)
+    }
+
+    /// The destinations that relays, where they are up, are not known to fail.
+    pub(super) fn reaches(&self) -> DestinationSet {
+        match &*self.state() {
+            State::Up { overlay, .. } => overlay.reaches(),
+            State::Down { .. } => self.plan.topology.all(),
+        }
     }
 
     /// Whether relays are up, or may be tried.
@@ -220,7 +244,8 @@ impl StandingWay {
         let overlay = Arc::new(overlay);
         let now_ns = self.world.clock.monotonic_ns();
         meter.used_ns.store(now_ns, Ordering::Relaxed);
-        let watched = watch(Arc::downgrade(self), Arc::clone(&meter), now_ns, job);
+        let of = (Arc::downgrade(self), Arc::downgrade(&overlay));
+        let watched = watch(of, Arc::clone(&meter), now_ns, job);
         self.world.spawn(watched);
         *state = State::Up {
             overlay: Arc::clone(&overlay),
@@ -283,7 +308,7 @@ fn listener(meter: Arc<Meter>) -> Listener {
 
 /// Runs the relays' job to its end, and takes them down when they are idle, old, or have failed.
 async fn watch(
-    way: Weak<StandingWay>,
+    (way, overlay): (Weak<StandingWay>, Weak<Overlay>),
     meter: Arc<Meter>,
     began_ns: u64,
     job: impl Future<Output = RelayResult<JobReport>> + Send + 'static,
@@ -300,7 +325,9 @@ async fn watch(
             () = clock.sleep(LOOK_EVERY) => {}
         }
         let unused = since(meter.used_ns.load(Ordering::Relaxed));
-        let old = match meter.lacks_one.load(Ordering::Relaxed) {
+        let lacks_one = meter.lacks_one.load(Ordering::Relaxed)
+            || overlay.upgrade().is_some_and(|it| it.lacks_one());
+        let old = match lacks_one {
             true => OLD_WITHOUT_ONE,
             false => OLD,
         };

@@ -91,8 +91,8 @@ pub(crate) fn course(
         site: Some(site),
         via,
         expected: Some(match &known.relayed {
-            Some(by) => relayed::expected(lane, by, source.size, expected),
-            None => expected,
+            Some(by) if !by_store => relayed::expected(lane, by, source.size, expected),
+            _ => expected,
         }),
         by_store,
     };

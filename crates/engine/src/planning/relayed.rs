@@ -9,15 +9,13 @@ use crate::lane::Lane;
 use crate::overlay::{RelayEnd, RelayEnds, RelayOrder, StandingWay};
 use skyfresh_ledger::{Claim, Expected};
 use skyfresh_relay::DestinationSet;
-use skyfresh_sky::{ObjectKey, Region, Usd};
+use skyfresh_sky::{ObjectKey, Usd};
 use skyfresh_store::{ObjectHead, UploadLimits};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The usual part, and that of objects from [`LARGE_BYTES`].
+/// The usual part: what most tools upload in, so that parts that have not changed are found again.
 const PART_BYTES: u64 = 8 << 20;
-const LARGE_PART_BYTES: u64 = 16 << 20;
-const LARGE_BYTES: u64 = 1 << 30;
 
 /// How relays carry an object.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,14 +30,13 @@ pub(crate) struct Relayed {
 
 /// Bytes of the parts of an object that go by relays; `None` where it has no two, or more than destinations or relays take.
 fn part_bytes(size: u64, limits: UploadLimits, most: u64) -> Option<u64> {
-    let usual = match size >= LARGE_BYTES {
-        true => LARGE_PART_BYTES,
-        false => PART_BYTES,
+    // As the planner counts: one more byte a part than would just do.
+    let least = size / u64::from(limits.max_parts.max(1)) + 1;
+    let needed = match least <= PART_BYTES.max(limits.min_part_bytes) {
+        true => 0,
+        false => least.next_multiple_of(1 << 20),
     };
-    let needed = size
-        .div_ceil(u64::from(limits.max_parts.max(1)))
-        .next_multiple_of(1 << 20);
-    let bytes = usual.max(limits.min_part_bytes).max(needed);
+    let bytes = PART_BYTES.max(limits.min_part_bytes).max(needed);
     (size > bytes && bytes <= most.min(limits.max_part_bytes)).then_some(bytes)
 }
 
@@ -61,6 +58,9 @@ pub(crate) async fn relayed(
     spare: Duration,
 ) -> Result<Option<Relayed>> {
     let size = head.size;
+    if size <= PART_BYTES {
+        return Ok(None);
+    }
     let Some(relays) = lane.shared.executor.relays() else {
         return Ok(None);
     };
@@ -76,7 +76,13 @@ pub(crate) async fn relayed(
         && size >= way.plan().least_bytes
     {
         let mates = group.mates(lane, &claim.task.task.key, head, &way).await?;
-        found = (!mates.is_empty()).then_some((way, mates));
+        let places = mates
+            .iter()
+            .chain([&group.own])
+            .filter_map(|at| way.plan().place(*at));
+        let together = set_of(places);
+        let shares = !mates.is_empty() && way.plan().pays_for(together);
+        found = shares.then_some((way, mates));
     }
     if found.is_none()
         && let Some(alone) = ends.alone(group.own)
@@ -96,10 +102,7 @@ pub(crate) async fn relayed(
         true => Some(0),
         false => way.plan().place(target),
     };
-    let together = mates.iter().chain([&group.own]).filter_map(|at| place(*at));
-    let together = together.fold(DestinationSet::default(), |set, at| {
-        set.union(DestinationSet::one(at))
-    });
+    let together = set_of(mates.iter().chain([&group.own]).filter_map(|at| place(*at)));
     let all = way.plan().prices.usd_per_gb(together);
     let sharing = together.iter().count().max(1) as i64;
     Ok(Some(Relayed {
@@ -114,24 +117,47 @@ pub(crate) async fn relayed(
     }))
 }
 
-/// What a worker must know of an object that is read from another destination.
-pub(crate) fn from_sibling(lane: &Lane, plan: &Plan, spare: Duration) -> Option<RelayOrder> {
-    let via = plan.via.as_ref()?;
+fn set_of(places: impl Iterator<Item = u8>) -> DestinationSet {
+    places.fold(DestinationSet::default(), |set, at| {
+        set.union(DestinationSet::one(at))
+    })
+}
+
+/// What a worker must know of an object that goes from the source its own way, in whatever parts.
+pub(crate) fn alone(lane: &Lane, spare: Duration) -> Option<RelayOrder> {
+    let source = RelayEnd {
+        location: lane.rule.source.clone(),
+        region: lane.source_region.clone(),
+    };
+    order_from(lane, source, spare)
+}
+
+fn order_from(lane: &Lane, source: RelayEnd, spare: Duration) -> Option<RelayOrder> {
     lane.shared.executor.relays()?;
-    let sibling = lane.siblings.iter().find(|it| it.name == via.destination)?;
-    let end = |location: &_, region: &Region| RelayEnd {
-        location: Clone::clone(location),
-        region: region.clone(),
+    let target = RelayEnd {
+        location: lane.destination.location.clone(),
+        region: lane.target_region.clone(),
     };
     Some(RelayOrder {
         ends: RelayEnds {
-            source: end(&sibling.location, &sibling.region),
-            targets: vec![end(&lane.destination.location, &lane.target_region)],
+            source,
+            targets: vec![target],
         },
         target: 0,
         mates: Vec::new(),
         spare,
     })
+}
+
+/// What a worker must know of an object that is read from another destination.
+pub(crate) fn from_sibling(lane: &Lane, plan: &Plan, spare: Duration) -> Option<RelayOrder> {
+    let via = plan.via.as_ref()?;
+    let sibling = lane.siblings.iter().find(|it| it.name == via.destination)?;
+    let source = RelayEnd {
+        location: sibling.location.clone(),
+        region: sibling.region.clone(),
+    };
+    order_from(lane, source, spare)
 }
 
 /// What is expected where relays carry: another price.
@@ -205,7 +231,11 @@ impl Group {
         let ledger = &lane.shared.ledger;
         let mut mates = Vec::new();
         for (at, name) in self.names.iter().enumerate() {
-            if at == self.own || way.plan().place(at).is_none() {
+            let Some(place) = way.plan().place(at).filter(|_| at != self.own) else {
+                continue;
+            };
+            // It has what it would be joined for.
+            if way.is_ahead((key.clone(), head.version.clone()), place) {
                 continue;
             }
             let mut task = lane.task_key(key.clone());
@@ -233,6 +263,7 @@ impl Group {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use skyfresh_plan::replicate::{PartLimits, shapes};
 
     const S3: UploadLimits = UploadLimits {
         min_part_bytes: 5 << 20,
@@ -246,8 +277,10 @@ mod tests {
         let most = 64 << 20;
         assert_eq!(part_bytes(8 << 20, S3, most), None, "one piece");
         assert_eq!(part_bytes((8 << 20) + 1, S3, most), Some(8 << 20));
-        assert_eq!(part_bytes(4 << 30, S3, most), Some(16 << 20));
+        assert_eq!(part_bytes(4 << 30, S3, most), Some(8 << 20));
         assert_eq!(part_bytes(300_000_000_000, S3, most), Some(29 << 20));
+        // Where the last part would be whole, too.
+        assert_eq!(part_bytes(160_000 << 20, S3, most), Some(17 << 20));
         assert_eq!(part_bytes(1_000_000_000_000, S3, most), None, "too large");
     }
 
@@ -264,6 +297,13 @@ mod tests {
                     prop_assert!(size.div_ceil(bytes) <= u64::from(limits.max_parts));
                 }
                 prop_assert!(bytes <= 64 << 20 && bytes < size);
+                let ways = shapes(size, PartLimits {
+                    min_part_bytes: bytes,
+                    max_part_bytes: bytes,
+                    max_parts: u64::from(limits.max_parts),
+                    max_put_bytes: 0,
+                });
+                prop_assert!(!ways.is_empty(), "the planner finds no way for {size} in parts of {bytes}");
             }
         }
     }

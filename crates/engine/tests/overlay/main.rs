@@ -464,3 +464,19 @@ async fn a_destination_that_denies_fails_by_itself_and_says_why() {
     let uploads = scene.store("d1").list_uploads(None).await.unwrap();
     assert!(uploads.uploads.is_empty(), "{uploads:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_destination_that_denies_takes_relays_from_no_other() {
+    let scene = Scene::new();
+    let size = 120 * MIB as u64;
+    scene.write("large", size as usize, 7).await;
+    scene.faults(|operation| {
+        let deny = operation.kind == OperationKind::UploadPart && operation.bucket == "d1";
+        let why = "not allowed here";
+        deny.then(|| Fault::Refuse(StoreError::new(Kind::Denied, "upload part", "d1", why)))
+    });
+    let ran = scene.run(parts_of(5 << 20)).await;
+    let report = ran.report.as_ref().unwrap();
+    assert_eq!(report.destinations[0].written_bytes, size, "all of it by relays");
+    assert_eq!(read(&ran.tally.targets[0].copied), 1);
+}

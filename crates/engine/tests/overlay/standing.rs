@@ -112,10 +112,24 @@ pub(super) async fn ruled(
     plans: Plans,
     targets: &[&str],
 ) -> Ruled {
+    ruled_with(opener, clock, plans, targets, |_, _| {}).await
+}
+
+/// The same, with whatever else is to be said of the engine and the rule.
+pub(super) async fn ruled_with(
+    opener: Arc<dyn OpenStore>,
+    clock: &Arc<dyn Clock>,
+    plans: Plans,
+    targets: &[&str],
+    set: impl FnOnce(&mut EngineConfig, &mut Rule),
+) -> Ruled {
     let relays = StandingRelays::new(Arc::new(plans), Arc::clone(clock), Rng::seeded(3));
     let relays = Arc::new(relays);
     let mut config = EngineConfig::new("one");
     config.sizing.part_bytes = 5 << 20;
+    let all = targets.iter().map(|bucket| location(bucket)).collect();
+    let mut rule = Rule::new("rule", location("source"), all);
+    set(&mut config, &mut rule);
     let ledger: Arc<dyn Ledger> = Arc::new(MemoryLedger::new());
     let stores = Arc::new(Stores::new(opener));
     let workers = InProcess::new(
@@ -134,8 +148,6 @@ pub(super) async fn ruled(
         rng: Rng::seeded(4),
         planning: None,
     });
-    let targets = targets.iter().map(|bucket| location(bucket)).collect();
-    let rule = Rule::new("rule", location("source"), targets);
     engine.apply(vec![rule]).await.unwrap();
     Ruled { engine, relays }
 }

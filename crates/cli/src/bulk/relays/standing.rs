@@ -56,7 +56,7 @@ impl std::str::FromStr for Purpose {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Planner {
     args: StandingArgs,
     hosts: Option<Vec<Host>>,
@@ -105,7 +105,10 @@ impl PlanRelays for Planner {
         let source = &ends.source.location;
         let targets = ends.targets.iter().map(|end| end.location.to_string());
         let targets = targets.collect::<Vec<_>>().join(", ");
-        match self.planned(ends) {
+        // With many destinations it takes a while.
+        let (planner, asked) = (self.clone(), ends.clone());
+        let planned = tokio::task::spawn_blocking(move || planner.planned(&asked)).await;
+        match planned.map_err(anyhow::Error::from).flatten() {
             Ok(Ok((plan, why))) => {
                 tracing::info!(%source, targets, why, "large objects go by relays");
                 Some(plan)
