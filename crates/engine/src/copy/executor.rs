@@ -75,8 +75,8 @@ pub(crate) struct WorkerContext {
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) throttle: Option<Arc<Throttle>>,
     pub(crate) clock: Arc<dyn Clock>,
-    /// Relays that may carry its parts.
-    pub(crate) relays: Option<Carriers>,
+    /// Relays that may carry its parts, and where parts wait that they do not carry.
+    pub(crate) relays: Option<(Carriers, Arc<Line>)>,
 }
 
 /// Workers as tasks of this process, with at most so many parts in flight in all: the bound on memory. Where there are more
@@ -122,16 +122,21 @@ impl Executor for InProcess {
             (Some(relays), Some(asked)) => Some(relays.carriers(asked, order.part_lease).await),
             _ => None,
         };
+        let relays = relays.filter(Carriers::are_open);
+        let urgency = order.urgency.into();
+        let mut turn = match &relays {
+            // Parts that relays carry do not come here: they wait for others without keeping anybody waiting.
+            Some(_) => self.line.outside(urgency),
+            None => self.line.enter(order.parts_in_flight, urgency).await,
+        };
         let context = WorkerContext {
-            relays,
+            relays: relays.map(|relays| (relays, Arc::clone(&self.line))),
             source: self.stores.get(&order.source)?,
             target: self.stores.get(&order.target)?,
             ledger: Arc::clone(&self.ledger),
             throttle: self.stores.throttle(&order.task.rule),
             clock: Arc::clone(&self.clock),
         };
-        let urgency = order.urgency.into();
-        let mut turn = self.line.enter(order.parts_in_flight, urgency).await;
         worker::run(&context, &order, &usage, &mut turn).await
     }
 

@@ -115,6 +115,11 @@ impl Line {
         turn
     }
 
+    /// A turn of a worker that needs no permits by itself: it enters for each part that does.
+    pub(crate) fn outside(self: &Arc<Self>, pending: Pending) -> Turn {
+        self.turn(1, pending)
+    }
+
     /// Admits whoever is next for as long as there is enough. The next one keeps its place until there is.
     fn admit(&self, state: &mut State) {
         let now = self.clock.now();

@@ -243,6 +243,11 @@ async fn transfer(
     if let Some(done) = by_relays(context, order, number, start..end, usage).await {
         return Ok(done);
     }
+    // It comes through this process after all.
+    let _turn = match &context.relays {
+        Some((_, line)) => Some(line.enter(1, order.urgency.into()).await),
+        None => None,
+    };
     let options = GetOptions {
         range: Some(start..end),
         version: Some(order.plan.read_version().clone()).filter(|_| !Mutant::NoVersionPin.is_on()),
@@ -291,7 +296,7 @@ async fn by_relays(
     range: Range<u64>,
     usage: &Usage,
 ) -> Option<PartDone> {
-    let relays = context.relays.as_ref()?;
+    let (relays, _) = context.relays.as_ref()?;
     let size = range.end - range.start;
     let part = Part {
         key: order.task.key.clone(),

@@ -86,6 +86,12 @@ impl Carriers {
         }
     }
 
+    /// Whether any of them are up, or may be tried.
+    pub(crate) fn are_open(&self) -> bool {
+        let together = self.together.as_ref().map(|seat| &seat.way);
+        self.alone.iter().chain(together).any(|way| way.is_open())
+    }
+
     /// Has a part of an upload carried; `None`: relays are not there, or did not.
     pub(crate) async fn part(
         &self,
