@@ -14,15 +14,15 @@ use std::time::Duration;
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A running program. It ends when this is dropped.
-pub(super) struct Measured {
+pub(crate) struct Measured {
     group: Group,
     /// The JSON it printed when it was ready.
-    pub(super) ready: Value,
+    pub(crate) ready: Value,
 }
 
 impl Measured {
     /// Starts a program that prints one line of JSON when it is ready; its log goes to a file.
-    pub(super) fn start(command: &mut Command, log: &Path) -> Result<Measured> {
+    pub(crate) fn start(command: &mut Command, log: &Path) -> Result<Measured> {
         let (reader, writer) = io::pipe().context("cannot make a pipe")?;
         let log_file = std::fs::File::create(log)
             .with_context(|| format!("cannot write {}", log.display()))?;
@@ -38,7 +38,7 @@ impl Measured {
     }
 
     /// What it has used so far.
-    pub(super) fn usage(&self) -> Result<Usage> {
+    pub(crate) fn usage(&self) -> Result<Usage> {
         Usage::of(self.group.id())
     }
 }

@@ -4,7 +4,7 @@
 //! **Out:** quantiles of delay, CPU seconds and peak memory, as a table in `docs/results/` and on the terminal.
 //! **Never:** measures with the code under test: requests are signed and sent by a client of its own (`s3`).
 
-mod child;
+pub(crate) mod child;
 mod copy;
 mod load;
 mod plan;

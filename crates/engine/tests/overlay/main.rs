@@ -477,6 +477,9 @@ async fn a_destination_that_denies_takes_relays_from_no_other() {
     });
     let ran = scene.run(parts_of(5 << 20)).await;
     let report = ran.report.as_ref().unwrap();
-    assert_eq!(report.destinations[0].written_bytes, size, "all of it by relays");
+    assert_eq!(
+        report.destinations[0].written_bytes, size,
+        "all of it by relays"
+    );
     assert_eq!(read(&ran.tally.targets[0].copied), 1);
 }

@@ -8,6 +8,7 @@ mod achieved;
 mod cases;
 mod papers;
 mod random;
+mod rules;
 mod unicast;
 
 use crate::cargo::cargo;
@@ -41,6 +42,8 @@ enum Part {
     Papers,
     /// Plans carried out by relays over shaped links: predicted against achieved
     Achieved,
+    /// Rules with several destinations, with relays and without: what they spend
+    Rules,
 }
 
 impl Overlay {
@@ -55,6 +58,7 @@ impl Overlay {
             Part::Random,
             Part::Papers,
             Part::Achieved,
+            Part::Rules,
         ];
         let parts = if self.parts.is_empty() {
             all.to_vec()
@@ -69,6 +73,7 @@ impl Overlay {
                 Part::Random => random::run(&folder)?,
                 Part::Papers => papers::run(&folder)?,
                 Part::Achieved => achieved::run()?,
+                Part::Rules => rules::run()?,
             };
         }
         Ok(met)
