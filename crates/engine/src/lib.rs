@@ -21,7 +21,7 @@
 //! | notification body | 4 MiB, one ledger transaction | refused; the sender keeps it |
 //! | pending tasks (ledger, on disk) | one row per changed key; sweeps pause above 2,000 | the sweep waits; notifications are always taken |
 //! | claims under way | `lane_concurrency` (64) per lane | tasks wait in the ledger |
-//! | parts in flight | `parts_in_flight` (2) × workers (≤ 16) per object, the line of `InProcess` over all | workers wait, the most urgent first (`copy/line.rs`) |
+//! | parts in flight | `parts_in_flight` (2) × workers (≤ 16) per object, the line of `InProcess` over all; as many again for each destination that relays carry to | workers wait, the most urgent first (`copy/line.rs`) |
 //! | objects copied in one request | 256 over all lanes | copies wait, the most urgent first |
 //! | bytes in memory | a few socket buffers per part: GET streams into PUT | TCP pushes back on the source |
 //! | changelog | 65,536 contents remembered a lane; entries are rows of the ledger, ≤ 256 KiB each | the oldest is forgotten |

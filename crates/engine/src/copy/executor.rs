@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use skyfresh_ledger::{Ledger, TaskKey};
 use skyfresh_sky::{Clock, Location};
 use skyfresh_store::ObjectStore;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Everything a worker must know, as a value that can travel.
@@ -79,7 +80,8 @@ pub(crate) struct WorkerContext {
     pub(crate) relays: Option<(Carriers, Arc<Line>)>,
 }
 
-/// Workers as tasks of this process, with at most so many parts in flight in all: the bound on memory. Where there are more
+/// Workers as tasks of this process, with at most so many parts in flight in all: the bound on memory. Those that relays carry for a
+/// destination are not in this process's memory, and as many besides. Where there are more
 /// orders than that, of whatever rule, the most urgent goes first, also before one that has begun and has parts left.
 #[derive(Debug)]
 pub struct InProcess {
@@ -88,6 +90,9 @@ pub struct InProcess {
     clock: Arc<dyn Clock>,
     line: Arc<Line>,
     relays: Option<Arc<StandingRelays>>,
+    /// Where orders whose parts go by relays wait: one line for each destination, or those of one would keep those of another from
+    /// coming together with them.
+    relay_lines: Mutex<HashMap<Location, Arc<Line>>>,
 }
 
 impl InProcess {
@@ -104,7 +109,15 @@ impl InProcess {
             line: Line::new(max_parts_in_flight, Arc::clone(&clock)),
             clock,
             relays: None,
+            relay_lines: Mutex::default(),
         }
+    }
+
+    fn relay_line(&self, target: &Location) -> Arc<Line> {
+        let lines = self.relay_lines.lock();
+        let mut lines = lines.unwrap_or_else(PoisonError::into_inner);
+        let new = || Line::new(self.line.total(), Arc::clone(&self.clock));
+        Arc::clone(lines.entry(target.clone()).or_insert_with(new))
     }
 
     /// With relays that carry parts where they are better.
@@ -124,11 +137,11 @@ impl Executor for InProcess {
         };
         let relays = relays.filter(Carriers::are_open);
         let urgency = order.urgency.into();
-        let mut turn = match &relays {
-            // Parts that relays carry do not come here: they wait for others without keeping anybody waiting.
-            Some(_) => self.line.outside(urgency),
-            None => self.line.enter(order.parts_in_flight, urgency).await,
+        let line = match &relays {
+            Some(_) => self.relay_line(&order.target),
+            None => Arc::clone(&self.line),
         };
+        let mut turn = line.enter(order.parts_in_flight, urgency).await;
         let context = WorkerContext {
             relays: relays.map(|relays| (relays, Arc::clone(&self.line))),
             source: self.stores.get(&order.source)?,

@@ -56,6 +56,11 @@ impl Line {
         })
     }
 
+    /// Permits in all.
+    pub(crate) fn total(&self) -> usize {
+        self.total as usize
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -113,11 +118,6 @@ impl Line {
         let mut turn = self.turn(wanted, pending);
         turn.wait().await;
         turn
-    }
-
-    /// A turn of a worker that needs no permits by itself: it enters for each part that does.
-    pub(crate) fn outside(self: &Arc<Self>, pending: Pending) -> Turn {
-        self.turn(1, pending)
     }
 
     /// Admits whoever is next for as long as there is enough. The next one keeps its place until there is.
