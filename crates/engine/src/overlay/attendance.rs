@@ -170,7 +170,11 @@ impl Attendance {
             .destinations
             .entry(who)
             .or_default();
-        seen.waiting = seen.waiting.saturating_sub(1);
+        if seen.waiting == 0 {
+            // It began anew, or was forgotten, meanwhile.
+            return;
+        }
+        seen.waiting -= 1;
         if seen.waiting == 0 {
             seen.waited_ns += now_ns.saturating_sub(seen.since_ns);
         }

@@ -120,6 +120,12 @@ fn parts_that_wait_at_once_wait_once() {
     let expected = |spare| attendance.expected(&it, (0, 9), set(&[1]), spare, 2 * S);
     assert!(expected(one_s).is_empty(), "two seconds and no more");
     assert_eq!(expected(2 * one_s), set(&[1]));
+    // A wait that another upload has made forgotten was none.
+    attendance.waits(&it, 0, 2 * S);
+    attendance.asks(&it, 0, "again", 1, 2 * S);
+    attendance.goes_on(&it, 0, 900 * S);
+    let one_more = attendance.expected(&it, (0, 1), set(&[1]), one_s, 900 * S);
+    assert_eq!(one_more, set(&[1]));
 }
 
 #[test]
