@@ -144,3 +144,10 @@ impl DestinationSet {
         (0..Self::MAX as u8).filter(move |at| self.contains(*at))
     }
 }
+
+impl FromIterator<u8> for DestinationSet {
+    fn from_iter<I: IntoIterator<Item = u8>>(members: I) -> Self {
+        let with = |set: Self, at| set.union(Self::one(at));
+        members.into_iter().fold(Self::default(), with)
+    }
+}

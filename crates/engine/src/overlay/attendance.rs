@@ -138,9 +138,7 @@ impl Attendance {
             })
         };
         let coming = mates.iter().filter(comes);
-        coming.fold(DestinationSet::default(), |set, who| {
-            set.union(DestinationSet::one(who))
-        })
+        coming.collect()
     }
 
     /// Whether a destination has got on too far with an object for one that begins now to be together with it.
@@ -152,11 +150,7 @@ impl Attendance {
 
     /// A part of a destination begins to wait.
     pub(super) fn waits(&mut self, object: &Object, who: u8, now_ns: u64) {
-        let seen = self
-            .course(object, now_ns)
-            .destinations
-            .entry(who)
-            .or_default();
+        let seen = self.seen(object, who, now_ns);
         if seen.waiting == 0 {
             seen.since_ns = now_ns;
         }
@@ -165,11 +159,7 @@ impl Attendance {
 
     /// It waits no more.
     pub(super) fn goes_on(&mut self, object: &Object, who: u8, now_ns: u64) {
-        let seen = self
-            .course(object, now_ns)
-            .destinations
-            .entry(who)
-            .or_default();
+        let seen = self.seen(object, who, now_ns);
         if seen.waiting == 0 {
             // It began anew, or was forgotten, meanwhile.
             return;
@@ -189,8 +179,7 @@ impl Attendance {
         now_ns: u64,
     ) {
         for who in whom.iter() {
-            let course = self.course(object, now_ns);
-            let seen = course.destinations.entry(who).or_default();
+            let seen = self.seen(object, who, now_ns);
             if seen.missed_ns.is_some_and(|missed_ns| began_ns < missed_ns) {
                 continue;
             }
@@ -200,6 +189,11 @@ impl Attendance {
                 *self.absent.entry(who).or_default() += 1;
             }
         }
+    }
+
+    fn seen(&mut self, object: &Object, who: u8, now_ns: u64) -> &mut Seen {
+        let course = self.course(object, now_ns);
+        course.destinations.entry(who).or_default()
     }
 
     fn course(&mut self, object: &Object, now_ns: u64) -> &mut Course {

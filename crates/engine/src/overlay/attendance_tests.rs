@@ -9,8 +9,7 @@ fn object(name: &str) -> Object {
 }
 
 fn set(of: &[u8]) -> DestinationSet {
-    let one = |set: DestinationSet, at: &u8| set.union(DestinationSet::one(*at));
-    of.iter().fold(DestinationSet::default(), one)
+    of.iter().copied().collect()
 }
 
 /// For whom destination 0 waits with a part, if it has ten seconds to spare.

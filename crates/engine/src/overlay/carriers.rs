@@ -35,10 +35,9 @@ impl Seat {
     pub(super) fn of(way: Arc<StandingWay>, order: &RelayOrder) -> Option<Seat> {
         let at = way.plan.place(order.target)?;
         let mates = order.mates.iter().filter_map(|mate| way.plan.place(*mate));
-        let mates = mates.fold(DestinationSet::default(), |set, mate| {
-            set.union(DestinationSet::one(mate))
-        });
-        let mates = mates.without(DestinationSet::one(at));
+        let mates = mates
+            .collect::<DestinationSet>()
+            .without(DestinationSet::one(at));
         (!mates.is_empty()).then_some(Seat { way, at, mates })
     }
 }

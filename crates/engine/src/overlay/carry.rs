@@ -242,11 +242,9 @@ impl Overlay {
 
     /// The destinations that not every one of the last parts failed to come to.
     pub(crate) fn reaches(&self) -> DestinationSet {
-        let reached = |at: &usize| self.in_a_row[*at].load(Ordering::Relaxed) < HOPELESS;
-        let places = (0..self.in_a_row.len()).filter(reached);
-        places.fold(DestinationSet::default(), |set, at| {
-            set.union(DestinationSet::one(at as u8))
-        })
+        let places = (0u8..).zip(&self.in_a_row);
+        let reached = places.filter(|(_, lost)| lost.load(Ordering::Relaxed) < HOPELESS);
+        reached.map(|(at, _)| at).collect()
     }
 
     /// Whether there is a destination that nothing comes to.

@@ -86,8 +86,7 @@ mod tests {
     }
 
     fn set(of: &[u8]) -> DestinationSet {
-        let one = |set: DestinationSet, at: &u8| set.union(DestinationSet::one(*at));
-        of.iter().fold(DestinationSet::default(), one)
+        of.iter().copied().collect()
     }
 
     fn planned(targets: &[&str], goal: Goal) -> OverlayPlan {

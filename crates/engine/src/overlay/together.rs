@@ -72,14 +72,12 @@ pub(super) enum Joined {
     Carried(Carried),
     /// Relays did not bring it.
     Lost,
-    /// Nobody else wants it, or it costs no less together.
+    /// Nobody else wants it, or it costs more together.
     Alone,
 }
 
 fn present(members: &[Member]) -> DestinationSet {
-    members.iter().fold(DestinationSet::default(), |set, it| {
-        set.union(DestinationSet::one(it.at))
-    })
+    members.iter().map(|member| member.at).collect()
 }
 
 impl Gatherings {
@@ -126,15 +124,14 @@ fn object(part: &Part) -> Object {
 struct Place<'a> {
     way: &'a StandingWay,
     part: &'a Part,
-    answer: Option<oneshot::Receiver<Joined>>,
+    answer: oneshot::Receiver<Joined>,
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        if self.answer.take().is_some() {
-            let now_ns = self.way.world.clock.monotonic_ns();
-            self.way.gatherings().sweep(self.part, now_ns);
-        }
+        self.answer.close();
+        let now_ns = self.way.world.clock.monotonic_ns();
+        self.way.gatherings().sweep(self.part, now_ns);
     }
 }
 
@@ -154,18 +151,15 @@ impl StandingWay {
         let mut place = Place {
             way: self,
             part,
-            answer: Some(answer),
-        };
-        let Some(answer) = place.answer.as_mut() else {
-            return Joined::Lost;
+            answer,
         };
         tokio::select! {
             biased;
-            joined = &mut *answer => return joined.unwrap_or(Joined::Lost),
+            joined = &mut place.answer => return joined.unwrap_or(Joined::Lost),
             () = self.world.clock.sleep(gather) => {}
         }
         self.close(part, number);
-        answer.await.unwrap_or(Joined::Lost)
+        (&mut place.answer).await.unwrap_or(Joined::Lost)
     }
 
     /// Joins the others that want the part, or begins to wait for them; `None` where there is nobody to wait for.

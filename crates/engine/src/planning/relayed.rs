@@ -24,7 +24,7 @@ pub(crate) struct Relayed {
     pub(crate) part_bytes: u64,
     /// What its workers must know.
     pub(crate) order: RelayOrder,
-    /// Its share of the egress, if all that lack it are carried together; `None`: it goes alone, and may go direct.
+    /// Its share of the egress, if all that lack it are carried together.
     egress_per_gb: Usd,
 }
 
@@ -68,46 +68,38 @@ pub(crate) async fn relayed(
         return Ok(None);
     };
     let ends = &group.ends;
-    let mut found: Option<(Arc<StandingWay>, Vec<usize>)> = None;
+    let is_useful = |way: &StandingWay| way.is_open() && size >= way.plan().least_bytes;
+    let mut found: Option<(Arc<StandingWay>, Vec<usize>, DestinationSet)> = None;
     if ends.targets.len() > 1
         && let Some(way) = relays.way(ends).await
         && way.plan().place(group.own).is_some()
-        && way.is_open()
-        && size >= way.plan().least_bytes
+        && is_useful(&way)
     {
         let mates = group.mates(lane, &claim.task.task.key, head, &way).await?;
-        let places = mates
-            .iter()
-            .chain([&group.own])
-            .filter_map(|at| way.plan().place(*at));
-        let together = set_of(places);
-        let shares = !mates.is_empty() && way.plan().pays_for(together);
-        found = shares.then_some((way, mates));
+        let all = mates.iter().chain([&group.own]);
+        let places: DestinationSet = all.filter_map(|at| way.plan().place(*at)).collect();
+        if !mates.is_empty() && way.plan().pays_for(places) {
+            found = Some((way, mates, places));
+        }
     }
     if found.is_none()
         && let Some(alone) = ends.alone(group.own)
         && let Some(way) = relays.way(&alone).await
+        && is_useful(&way)
     {
-        let useful = way.is_open() && size >= way.plan().least_bytes;
-        found = useful.then_some((way, Vec::new()));
+        found = Some((way, Vec::new(), DestinationSet::one(0)));
     }
-    let Some((way, mates)) = found else {
+    let Some((way, mates, places)) = found else {
         return Ok(None);
     };
     let most = u64::from(way.plan().topology.chunk_bytes);
     let Some(part_bytes) = part_bytes(size, group.limits, most) else {
         return Ok(None);
     };
-    let place = |target: usize| match mates.is_empty() {
-        true => Some(0),
-        false => way.plan().place(target),
-    };
-    let together = set_of(mates.iter().chain([&group.own]).filter_map(|at| place(*at)));
-    let all = way.plan().prices.usd_per_gb(together);
-    let sharing = together.iter().count().max(1) as i64;
+    let all = way.plan().prices.usd_per_gb(places);
     Ok(Some(Relayed {
         part_bytes,
-        egress_per_gb: Usd::from_units(all.units() / sharing),
+        egress_per_gb: Usd::from_units(all.units() / (mates.len() as i64 + 1)),
         order: RelayOrder {
             ends: group.ends,
             target: group.own,
@@ -115,12 +107,6 @@ pub(crate) async fn relayed(
             spare,
         },
     }))
-}
-
-fn set_of(places: impl Iterator<Item = u8>) -> DestinationSet {
-    places.fold(DestinationSet::default(), |set, at| {
-        set.union(DestinationSet::one(at))
-    })
 }
 
 /// What a worker must know of an object that goes from the source its own way, in whatever parts.

@@ -5,7 +5,6 @@ mod standing;
 mod together;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use skyfresh_engine::bulk::{
     BulkJob, BulkOptions, BulkSeams, BulkTally, BulkTarget, BulkThrottle, Compare, OpenLedger,
     Selection, Walk, run,
@@ -138,16 +137,8 @@ impl Scene {
     }
 
     async fn write(&self, key: &str, size: usize, seed: u8) {
-        let bytes = content(size, seed);
-        let options = PutOptions {
-            size: size as u64,
-            attributes: Default::default(),
-            precondition: Precondition::None,
-        };
         let key = ObjectKey::new(key).unwrap();
-        let store = self.store("source");
-        let put = store.put(&key, options, single_chunk(Bytes::from(bytes)));
-        put.await.unwrap();
+        put(self.store("source").as_ref(), &key, content(size, seed)).await;
     }
 
     /// `s > r > d0 > d1`: the source's relay, one in the middle, and one at each destination.
@@ -275,6 +266,16 @@ impl Scene {
 fn content(size: usize, seed: u8) -> Vec<u8> {
     let bytes = (0..size).map(|at| (at as u32).wrapping_mul(2_654_435_761).to_le_bytes()[3]);
     bytes.map(|byte| byte ^ seed).collect()
+}
+
+async fn put(store: &dyn ObjectStore, key: &ObjectKey, bytes: Vec<u8>) {
+    let options = PutOptions {
+        size: bytes.len() as u64,
+        attributes: Default::default(),
+        precondition: Precondition::None,
+    };
+    let put = store.put(key, options, single_chunk(bytes));
+    put.await.unwrap();
 }
 
 fn location(bucket: &str) -> Location {

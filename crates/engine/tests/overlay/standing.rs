@@ -12,8 +12,8 @@ use skyfresh_relay::topology::{Node, Topology};
 use skyfresh_relay::{Error as RelayError, NodeId, Result as RelayResult};
 use skyfresh_sky::catalog::Catalog;
 use skyfresh_sky::{Clock, Kind, Region, Rng, Timestamp, Usd, VirtualClock};
+use skyfresh_store::ObjectStore;
 use skyfresh_store::memory::{MemorySky, OperationKind};
-use skyfresh_store::{ObjectStore, PutOptions, single_chunk};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -157,7 +157,7 @@ pub(super) async fn ruled_with(
 
 impl Ruled {
     /// Compares, and waits until the destinations are proved equal; then how many bytes relays have carried to each, by what they cost.
-    async fn relayed_to_each(&self, clock: &dyn Clock) -> Vec<u64> {
+    pub(super) async fn relayed_to_each(&self, clock: &dyn Clock) -> Vec<u64> {
         let since = clock.now();
         self.engine.sweep("rule").unwrap();
         self.proven(since, clock).await
@@ -294,29 +294,25 @@ impl Executor for Bad {
     }
 }
 
-/// An object of 20 parts with such relays, in virtual time: how long it took, and how often nodes were started.
-async fn with_bad(hangs: bool, then: Duration) -> (Duration, u64) {
-    let clock: Arc<dyn Clock> = Arc::new(VirtualClock::starting_at(Timestamp::from_unix_ms(
-        1_800_000_000_000,
-    )));
+/// Empty stores in virtual time.
+pub(super) fn virtual_sky() -> (Arc<dyn Clock>, MemorySky) {
+    let began = Timestamp::from_unix_ms(1_800_000_000_000);
+    let clock: Arc<dyn Clock> = Arc::new(VirtualClock::starting_at(began));
     let sky = MemorySky::new(Arc::clone(&clock));
-    for bucket in ["source", "d0"] {
+    for bucket in ["source", "d0", "d1"] {
         sky.create_bucket(bucket);
     }
+    (clock, sky)
+}
+
+/// An object of 20 parts with such relays, in virtual time: how long it took, and how often nodes were started.
+async fn with_bad(hangs: bool, then: Duration) -> (Duration, u64) {
+    let (clock, sky) = virtual_sky();
     let (source, target) = (sky.store(location("source")), sky.store(location("d0")));
-    let put = |name: &'static str, seed: u8| {
-        let bytes = super::content(100 * MIB, seed);
-        let options = PutOptions {
-            size: bytes.len() as u64,
-            attributes: Default::default(),
-            precondition: skyfresh_store::Precondition::None,
-        };
+    let put = |name: &str, seed: u8| {
         let key = skyfresh_sky::ObjectKey::new(name).unwrap();
         let source = Arc::clone(&source);
-        async move {
-            let put = source.put(&key, options, single_chunk(bytes));
-            put.await.unwrap();
-        }
+        async move { super::put(source.as_ref(), &key, super::content(100 * MIB, seed)).await }
     };
     put("large", 1).await;
     let bad = Arc::new(Bad {

@@ -1,12 +1,14 @@
 //! Rules with several destinations whose parts go by one tree: read once, each hop paid once, and no destination held up by another.
 
-use super::standing::{Bad, Plans, Ruled, assert_equal, prices, ruled, ruled_with, standing};
+use super::standing::{
+    Bad, Plans, Ruled, assert_equal, prices, ruled, ruled_with, standing, virtual_sky,
+};
 use super::{MIB, Opens, Scene, location};
 use skyfresh_engine::{EngineConfig, Rule};
 use skyfresh_relay::executor::Executor;
-use skyfresh_sky::{Clock, Timestamp, Usd, VirtualClock};
-use skyfresh_store::memory::{Fault, MemorySky, OperationKind};
-use skyfresh_store::{ObjectStore, PutOptions, single_chunk};
+use skyfresh_sky::Usd;
+use skyfresh_store::ObjectStore;
+use skyfresh_store::memory::{Fault, OperationKind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -36,24 +38,17 @@ impl Scene {
     }
 }
 
-/// Compares now; how many bytes went by relays to both, by what they cost together.
-async fn relayed(rule: &Ruled, clock: &dyn Clock) -> Vec<u64> {
-    let since = clock.now();
-    rule.engine.sweep("rule").unwrap();
-    rule.proven(since, clock).await
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_part_is_read_once_for_all_destinations_and_each_hop_is_paid_once() {
     let scene = Scene::new();
     let rule = scene.pair(scene.together()).await;
     let clock = scene.clock.as_ref();
-    let mut before = relayed(&rule, clock).await;
+    let mut before = rule.relayed_to_each(clock).await;
     let size = 3 * PART + 17;
     for seed in 1..40 {
         let reads = scene.count(OperationKind::Get, "source");
         scene.write("large", size, seed).await;
-        let now = relayed(&rule, clock).await;
+        let now = rule.relayed_to_each(clock).await;
         scene.both_are_fresh().await;
         let reads = scene.count(OperationKind::Get, "source") - reads;
         // A verification by bytes reads the source too, once a destination.
@@ -77,14 +72,14 @@ async fn many_objects_at_once_go_together_too() {
     let rule = scene.pair(scene.together()).await;
     let clock = scene.clock.as_ref();
     scene.write("first", 4 * PART, 1).await;
-    relayed(&rule, clock).await;
+    rule.relayed_to_each(clock).await;
     let before = scene.count(OperationKind::Get, "source");
     for seed in 2..14 {
         scene
             .write(&format!("object-{seed}"), 2 * PART + 5, seed)
             .await;
     }
-    relayed(&rule, clock).await;
+    rule.relayed_to_each(clock).await;
     let reads = scene.count(OperationKind::Get, "source") - before;
     scene.both_are_fresh().await;
     let parts = 12 * 3;
@@ -114,7 +109,7 @@ async fn a_slow_destination_does_not_hold_up_a_fast_one() {
     let rule = scene.pair(scene.together()).await;
     let clock = scene.clock.as_ref();
     scene.write("first", 4 * PART, 1).await;
-    relayed(&rule, clock).await;
+    rule.relayed_to_each(clock).await;
     slow.store(true, Ordering::SeqCst);
     let began = clock.now();
     scene.write("large", 6 * PART, 2).await;
@@ -145,7 +140,7 @@ async fn a_fast_destination_does_not_go_at_the_pace_of_a_slow_one() {
     let rule = ruled_with(opener, &scene.clock, plans, &["d0", "d1"], set).await;
     let clock = scene.clock.as_ref();
     scene.write("first", 4 * PART, 1).await;
-    relayed(&rule, clock).await;
+    rule.relayed_to_each(clock).await;
     slow.store(true, Ordering::SeqCst);
     scene.write("large", 10 * PART, 2).await;
     rule.engine.sweep("rule").unwrap();
@@ -158,23 +153,23 @@ async fn a_fast_destination_does_not_go_at_the_pace_of_a_slow_one() {
     let took = clock.now().since(began);
     assert!(took < Duration::from_secs(6), "{took:?}");
     slow.store(false, Ordering::SeqCst);
-    relayed(&rule, clock).await;
+    rule.relayed_to_each(clock).await;
     scene.both_are_fresh().await;
     rule.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_one_destination_alone_lacks_waits_for_nobody_and_goes_direct_where_that_is_cheaper() {
+async fn what_one_destination_alone_lacks_pays_for_no_hop_of_the_tree() {
     let scene = Scene::new();
     let rule = scene.pair(scene.together()).await;
     let clock = scene.clock.as_ref();
     scene.write("first", 4 * PART, 1).await;
     scene.write("large", 4 * PART, 2).await;
-    let before = relayed(&rule, clock).await;
+    let before = rule.relayed_to_each(clock).await;
     let key = skyfresh_sky::ObjectKey::new("large").unwrap();
     let none = skyfresh_store::Precondition::None;
     scene.store("d1").delete(&key, &none).await.unwrap();
-    assert_eq!(relayed(&rule, clock).await, before, "no hop was paid");
+    assert_eq!(rule.relayed_to_each(clock).await, before, "no hop was paid");
     scene.both_are_fresh().await;
     rule.end().await;
 }
@@ -188,7 +183,7 @@ async fn together_is_left_where_apart_costs_less() {
     let rule = scene.pair(plans).await;
     let clock = scene.clock.as_ref();
     scene.write("large", 4 * PART, 1).await;
-    assert_eq!(relayed(&rule, clock).await, [0, 0]);
+    assert_eq!(rule.relayed_to_each(clock).await, [0, 0]);
     scene.both_are_fresh().await;
     rule.end().await;
 }
@@ -213,20 +208,14 @@ async fn relays_that_die_with_parts_of_several_lose_none() {
         None
     });
     let rule = scene.pair(scene.together()).await;
-    relayed(&rule, scene.clock.as_ref()).await;
+    rule.relayed_to_each(scene.clock.as_ref()).await;
     scene.both_are_fresh().await;
     rule.end().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_object_waits_four_seconds_at_most_for_destinations_that_do_not_come() {
-    let clock: Arc<dyn Clock> = Arc::new(VirtualClock::starting_at(Timestamp::from_unix_ms(
-        1_800_000_000_000,
-    )));
-    let sky = MemorySky::new(Arc::clone(&clock));
-    for bucket in ["source", "d0", "d1"] {
-        sky.create_bucket(bucket);
-    }
+    let (clock, sky) = virtual_sky();
     // The other destination answers, but begins no upload for a long time.
     sky.set_fault(Box::new(|operation| {
         let late = operation.kind == OperationKind::CreateUpload && operation.bucket == "d1";
@@ -244,17 +233,8 @@ async fn an_object_waits_four_seconds_at_most_for_destinations_that_do_not_come(
     let opener = Arc::new(Opens(sky.clone()));
     let rule = ruled(opener, &clock, plans, &["d0", "d1"]).await;
     let source = sky.store(location("source"));
-    let bytes = super::content(20 * PART, 1);
-    let options = PutOptions {
-        size: bytes.len() as u64,
-        attributes: Default::default(),
-        precondition: skyfresh_store::Precondition::None,
-    };
     let key = skyfresh_sky::ObjectKey::new("large").unwrap();
-    source
-        .put(&key, options, single_chunk(bytes))
-        .await
-        .unwrap();
+    super::put(source.as_ref(), &key, super::content(20 * PART, 1)).await;
     let began = clock.now();
     rule.engine.sweep("rule").unwrap();
     let fast = sky.store(location("d0"));

@@ -275,10 +275,7 @@ impl Tracker {
                     now_ns.saturating_sub(heard_ns.max(sent.at_ns)) > limit_ns
                 };
                 let lacking = sent.wanted.intersection(self.lacked(*chunk));
-                let silent = lacking.iter().filter(silent);
-                let silent = silent.fold(DestinationSet::default(), |set, at| {
-                    set.union(DestinationSet::one(at))
-                });
+                let silent: DestinationSet = lacking.iter().filter(silent).collect();
                 if !silent.is_empty() {
                     stalled.push((*chunk, sent.attempt, silent));
                 }

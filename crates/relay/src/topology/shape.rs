@@ -99,9 +99,8 @@ impl Shape {
         self.writers
             .iter()
             .filter(|(_, writer)| *writer == node)
-            .fold(DestinationSet::default(), |set, (at, _)| {
-                set.union(DestinationSet::one(*at))
-            })
+            .map(|(at, _)| *at)
+            .collect()
     }
 
     /// The destinations at or below `node`.
